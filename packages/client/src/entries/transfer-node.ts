@@ -1,0 +1,2 @@
+// Files and texts between two peers, in Node: the same, and files and folders of the disk.
+export * from './transfer.js'

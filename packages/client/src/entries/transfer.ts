@@ -1,0 +1,4 @@
+// Files and texts between two peers, by a link, a code or a password.
+export { BLOCK_BYTES, SourceError, StoreError } from '../transfer/types.js'
+export type * from '../transfer/types.js'
+export type * from '../transfer/sharing.js'

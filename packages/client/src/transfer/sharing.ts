@@ -1,0 +1,134 @@
+import type { Name } from '@peerage/protocol'
+import type { Peer } from '../peer.js'
+import type { Consent, OfferedFile, SessionState, ShareGuest, Source, Store, TransferState } from './types.js'
+
+// The interface between sharing and the applications that use it: the page of a node, and the terminal.
+
+/** The files and texts that go between this peer and one other peer, in both directions. It outlives connections. */
+export interface TransferControls {
+  readonly state: TransferState
+  /** Calls the listener after each change, at most about ten times a second for mere progress. */
+  onChange(listener: () => void): () => void
+  /** Offers files to the other peer. */
+  offer(sources: readonly Source[]): void
+  /**
+   * Accepts offered files, by their keys. `store`: where they go; default: the store of the session.
+   * Files are received in the order of the keys.
+   */
+  accept(keys: readonly string[], store?: Store): void
+  reject(keys: readonly string[]): void
+  /** Ends files of either direction, and tells the other side. */
+  cancel(keys: readonly string[]): void
+  /** Stops files for now. Default: all files of both directions. */
+  pause(keys?: readonly string[]): void
+  resume(keys?: readonly string[]): void
+  /** Removes items that have ended or are complete from `state`. */
+  remove(keys: readonly string[]): void
+  /** @throws RangeError if the text is empty or too long */
+  sendText(text: string): void
+}
+
+/** A verified connection to one other peer, kept up over all losses until one side ends it. */
+export interface ShareSession {
+  readonly role: 'host' | 'guest'
+  readonly peer: ShareGuest
+  readonly state: SessionState
+  readonly transfer: TransferControls
+  /** Whether the receiver has agreed to move more than 100 MB through the server. Only the receiver is asked. */
+  readonly consent: Consent
+  /** How many bytes a second the server carries at most. Undefined: it carries none. */
+  readonly serverBytesPerSecond: number | undefined
+  /** True if another connection would replace this one, and the guest's Accept has taken a one-time share. */
+  readonly hasTaken: boolean
+  answerConsent(isGiven: boolean): void
+  /** Calls the listener after each change of what is above, `transfer` excepted. */
+  onChange(listener: () => void): () => void
+  close(): void
+}
+
+/** How the share of a host stands. */
+export type HostState =
+  | { name: 'open' }
+  /** Ten wrong passwords came, so nobody new gets in. Sessions go on. */
+  | { name: 'locked' }
+  /** A one-time share was taken. Its session goes on. */
+  | { name: 'taken' }
+  | { name: 'stopped'; why: 'stopped' | 'expired' }
+
+/** The code that people say aloud instead of a link. */
+export type CodeState =
+  | { name: 'none' }
+  | { name: 'making' }
+  | { name: 'ready'; code: string }
+  /** Somebody guessed wrong, so this code is void. `next` makes a new one. */
+  | { name: 'burnt' }
+  /** A guest has used it. */
+  | { name: 'used' }
+  | { name: 'failed'; detail: string }
+
+/** A file of a share. `source` is undefined after a reload, until the person has chosen the same file again. */
+export interface SharedFile extends OfferedFile {
+  source: Source | undefined
+}
+
+/** What a peer shares by one link. */
+export interface ShareHost {
+  readonly name: Name
+  readonly state: HostState
+  readonly code: CodeState
+  readonly files: readonly SharedFile[]
+  readonly sessions: readonly ShareSession[]
+  readonly hasPassword: boolean
+  readonly isOneTime: boolean
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number | undefined
+  /** The link for guests. `base` is the URL of the page, such as `https://peers.example/`. */
+  link(base: string): string
+  /** Adds files, for all sessions and for those to come. A file that was shared before a reload is matched again. */
+  add(sources: readonly Source[]): void
+  /** Stops sharing these files. Transfers of them end as `stopped`. */
+  removeFiles(ids: readonly number[]): void
+  setPassword(password: string | undefined): void
+  setOneTime(isOneTime: boolean): void
+  setExpiry(at: number | undefined): void
+  /** Makes a new code, and voids the one before. */
+  newCode(): void
+  dropCode(): void
+  /** Ends all sessions and voids the link. */
+  stop(): void
+  /** What `host({ saved })` needs after a reload: a secret, so keep it where only this tab can read it. */
+  save(): string
+  onChange(listener: () => void): () => void
+}
+
+/** The parts of a link: `?peer_id=name#fragment`. */
+export interface ShareLink {
+  name: string
+  fragment: string
+}
+
+/** The options of `createSharing`. */
+export interface SharingOptions {
+  /** Where files go that the application accepts without naming a store. */
+  store: Store
+  /** Connects a second peer with this name, for codes. Undefined: no codes. */
+  connectAs?: ((name: string) => Promise<Peer>) | undefined
+  /** What to tell others about this device, such as `Firefox on Android`. */
+  device?: string | undefined
+}
+
+/** The options of `host`. */
+export interface HostOptions {
+  password?: string | undefined
+  isOneTime?: boolean | undefined
+  expiresAt?: number | undefined
+  /** What `save` returned before a reload. It is ignored if it is for another name or unreadable. */
+  saved?: string | undefined
+}
+
+/** The options of `join`. */
+export interface JoinOptions {
+  password?: string | undefined
+  /** The ticket from `guestTicket` before a reload, with which a guest that took a one-time share comes back. */
+  ticket?: string | undefined
+}

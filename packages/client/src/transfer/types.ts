@@ -1,0 +1,261 @@
+import type { Name } from '@peerage/protocol'
+
+// What the parts of the file transfer agree on: files, where they come from, where they go, and what carries them.
+
+/** The bytes of one block. The last block of a file may be shorter. */
+export const BLOCK_BYTES = 1024 * 1024
+
+/** What a sender says about a file. */
+export interface FileInfo {
+  /** The relative path, with `/` between folders, such as `photos/2026/cat.jpg`. */
+  path: string
+  /** The size in bytes. */
+  size: number
+  /** The media type, such as `image/jpeg`. Empty if it is unknown. */
+  type: string
+  /** When the file was last modified, in milliseconds since 1970. */
+  modifiedAt?: number | undefined
+}
+
+/** A file of an offer, with the number that the sender gave it. */
+export interface OfferedFile extends FileInfo {
+  id: number
+}
+
+/** One block of a file and its SHA-256. */
+export interface Block {
+  bytes: Uint8Array<ArrayBuffer>
+  hash: Uint8Array<ArrayBuffer>
+}
+
+/** A file that can be read, block by block and more than once. */
+export interface Source {
+  readonly info: FileInfo
+  /**
+   * Reads block `index`, counted from 0.
+   * @throws SourceError if the file has changed since it was offered, or cannot be read
+   */
+  readBlock(index: number): Promise<Block>
+}
+
+/** Why a file cannot be read to its end. */
+export class SourceError extends Error {
+  override name = 'SourceError'
+  readonly reason: 'changed' | 'unreadable'
+
+  constructor(reason: 'changed' | 'unreadable', message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.reason = reason
+  }
+}
+
+/** Where received files go. */
+export interface Store {
+  /** Whether the blocks that are kept survive a reload of the page or a restart of the program. */
+  readonly isDurable: boolean
+  /** The largest file that fits, in bytes. `Infinity`: no limit is known. */
+  readonly bytesMax: number
+  /**
+   * Opens the place for one file. `share` identifies the share, so that a later resume finds the same file again. If a
+   * file of the same share, id, path, size and time was begun before, its blocks are in `kept`.
+   * @throws StoreError if the file cannot be stored
+   */
+  open(file: OfferedFile, share: string): Promise<Target>
+}
+
+/** The place of one file that is being received. Calls of `put` do not overlap. */
+export interface Target {
+  /** The blocks that were kept before: their numbers and hashes. */
+  readonly kept: ReadonlyMap<number, Uint8Array<ArrayBuffer>>
+  /** True: blocks must be put in order, because the place is a stream. */
+  readonly inOrder: boolean
+  /**
+   * Checks a block against its hash and keeps it. Resolves when the block counts: for a durable store, when it is on disk.
+   * False: the bytes do not match the hash, and nothing was kept.
+   * @throws StoreError if the block cannot be stored, such as on a full disk
+   */
+  put(index: number, block: Block): Promise<boolean>
+  /**
+   * Makes the whole file available. Called once, after all blocks were put and checked.
+   * @throws StoreError
+   */
+  finish(): Promise<Received>
+  /** Removes everything that was kept. */
+  discard(): Promise<void>
+  /** Ends the work for now. What was kept stays, if the store is durable. */
+  close(): Promise<void>
+}
+
+/** A file that has arrived and was checked. */
+export type Received =
+  /** The content, for the application to use or to offer for saving. */
+  | { kind: 'blob'; blob: Blob }
+  /** The file was saved. `where` is its path or the name of its folder, for people. */
+  | { kind: 'saved'; where: string }
+
+/** Why a file cannot be stored. */
+export class StoreError extends Error {
+  override name = 'StoreError'
+  readonly reason: 'full' | 'exists' | 'bad-name' | 'failed'
+
+  constructor(reason: 'full' | 'exists' | 'bad-name' | 'failed', message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.reason = reason
+  }
+}
+
+/** Text, or bytes in memory that nobody else uses. */
+export type Message = string | Uint8Array<ArrayBuffer>
+
+/**
+ * One way to carry messages between the two peers: an open channel, several channels, or the server. Text messages arrive
+ * in order. A binary message may overtake others. A message arrives once or the conduit closes.
+ */
+export interface Conduit {
+  /** The largest message that it carries, in bytes. */
+  readonly messageBytesMax: number
+  /** Resolves when the message was accepted and there is room for more. Rejects when the conduit is closed. */
+  send(message: Message): Promise<void>
+  /** Calls the listener for each message. Messages that came before are kept for the first listener. */
+  onMessage(listener: (message: Message) => void): () => void
+}
+
+/** Why the transfer of a file ended without the file. */
+export type EndReason =
+  /** The receiver did not want the file. */
+  | 'rejected'
+  /** This side cancelled it. */
+  | 'cancelled-here'
+  /** The other side cancelled it. */
+  | 'cancelled-there'
+  /** The other peer is gone for good. */
+  | 'peer-offline'
+  /** This peer is gone for good: it was closed, or the server refused it. */
+  | 'self-offline'
+  /** This side could not read or store the file. */
+  | 'error-here'
+  /** The other side could not read or store the file, or broke the protocol. */
+  | 'error-there'
+  /** The channel closed, and nothing can replace it. */
+  | 'channel-closed'
+  /** No byte moved for two minutes although the peers were connected. */
+  | 'too-slow'
+  /** No byte came within 30 s after this side accepted the file. */
+  | 'first-byte-timeout'
+  /** The share is for one receiver, and another one took it. */
+  | 'taken-elsewhere'
+  /** The file was changed while it was sent, or between two connections. */
+  | 'file-changed'
+  /** The sender stopped sharing, or the share expired. */
+  | 'stopped'
+
+/** How the transfer of a file stands. */
+export type FileState =
+  /** The receiver has not answered the offer yet. */
+  | { name: 'offered' }
+  /** Accepted, and its turn has not come or it is being moved. `isMoving`: bytes move now. */
+  | { name: 'accepted'; isMoving: boolean }
+  /** Paused by this side, by the other side, or by both. */
+  | { name: 'paused'; here: boolean; there: boolean }
+  /** All bytes were sent, and the receiver has not confirmed the file yet; or all were received and are being checked. */
+  | { name: 'checking' }
+  /** The receiver has the whole file, and has checked it. `received` is set on the receiver's side. */
+  | { name: 'complete'; received?: Received | undefined }
+  | { name: 'ended'; reason: EndReason; detail: string }
+
+/** A file of a transfer, as the application sees it. Objects are replaced when they change. */
+export interface TransferFile extends OfferedFile {
+  kind: 'file'
+  /** Unique among the items of the transfer. */
+  key: string
+  direction: 'out' | 'in'
+  /** How many bytes the receiver has kept, as far as this side knows. */
+  bytesDone: number
+  state: FileState
+}
+
+/** A text of a transfer. */
+export interface TransferText {
+  kind: 'text'
+  key: string
+  direction: 'out' | 'in'
+  text: string
+  /** True once the other side has it. Always true for a text of the other side. */
+  isDelivered: boolean
+  /** When it was sent or received, in milliseconds since 1970. */
+  at: number
+}
+
+/** Files and texts, in the order in which they came. */
+export type TransferItem = TransferFile | TransferText
+
+/** The sums of one direction, over all files that were accepted and have not ended. */
+export interface Progress {
+  files: number
+  filesComplete: number
+  bytes: number
+  bytesDone: number
+  /** Over the last seconds. 0 if nothing moves. */
+  bytesPerSecond: number
+  /** Undefined if it cannot be told. */
+  secondsLeft: number | undefined
+}
+
+/** Everything about a transfer that an application shows. */
+export interface TransferState {
+  items: readonly TransferItem[]
+  in: Progress
+  out: Progress
+}
+
+/** How the bytes travel now. */
+export type SharePath = 'direct' | 'relayed' | 'server'
+
+/** How the connection between a host and a guest stands. */
+export type SessionState =
+  | { name: 'connecting' }
+  /** Both sides have proven who they are. */
+  | { name: 'open'; path: SharePath; sameLan: boolean }
+  /** The connection is lost, and the session makes a new one. `isPeerAway`: the other page is not connected. */
+  | { name: 'reconnecting'; isPeerAway: boolean }
+  /** Nothing follows. */
+  | { name: 'ended'; why: SessionEnd; detail: string }
+
+/** Why a session ended or could not begin. */
+export type SessionEnd =
+  /** No peer has the name of the link, or the number of the code. */
+  | 'not-found'
+  /** The link's secret is not the one of the share: the link is cut short, or it is an old one. */
+  | 'wrong-link'
+  /** The key of the other side is not the one in the link, or the connection was tampered with. */
+  | 'not-verified'
+  | 'wrong-password'
+  /** The password was wrong ten times, so the share takes nobody new. */
+  | 'locked'
+  | 'wrong-code'
+  /** The share is for one receiver, and another one took it. */
+  | 'taken-elsewhere'
+  /** The host stopped sharing. */
+  | 'stopped'
+  | 'expired'
+  /** The other peer has left, or has been away for too long. */
+  | 'peer-left'
+  /** This peer was closed. */
+  | 'self-closed'
+  /** This side closed the session. */
+  | 'closed-here'
+  /** The other side closed the session. */
+  | 'closed-there'
+  /** The other side cannot read this version's messages. */
+  | 'incompatible'
+  | 'failed'
+
+/** Whether the receiver agreed to move more than 100 MB through the server. */
+export type Consent = 'not-needed' | 'asked' | 'given' | 'refused'
+
+/** The peer at the other end of a session. */
+export interface ShareGuest {
+  name: Name
+  /** Such as `Firefox on Android`. Empty if it did not say. */
+  device: string
+}
