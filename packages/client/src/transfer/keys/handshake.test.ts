@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { readTable } from '@peerage/test-support/testing/protocol.js'
 import { expect, test } from 'vitest'
 import {
   contexts,
@@ -18,11 +20,12 @@ import { connectAsGuest } from './guest.js'
 import type { GuestSecret, HandshakeKind, HostRefusal, HostSecrets } from './handshake.js'
 import { answerAsHost } from './host.js'
 import { createKeyPair, hashOfKey } from './key-pair.js'
+import { refusalCodes } from './messages.js'
 import { createSeal } from './seal.js'
 
 const kinds = ['link', 'link+password', 'code', 'session'] as const
 
-test.each(kinds)('[FT38, FT41] %s: both sides agree on fresh keys', async (kind) => {
+test.each(kinds)('[FT38] %s: both sides agree on fresh keys', async (kind) => {
   const first = await meet(guestSecrets[kind], hostSecrets[kind])
   const again = await meet(guestSecrets[kind], hostSecrets[kind], {
     hostOptions: { random: repeatableRandom('x') },
@@ -191,6 +194,12 @@ test('[FT35] the reason of a refusal reaches the guest', async () => {
   expect(await outcome(guestSecrets.link, hostSecrets.link, { relay: unknown })).toBe(
     'incompatible broken-off',
   )
+})
+
+test('[FT35] SPEC.md lists the reasons of refusals', () => {
+  const spec = readFileSync(new URL('../SPEC.md', import.meta.url), 'utf8')
+  const rows = readTable(spec, 'Refusals').map(({ why = '', byte }): [string, number] => [why, Number(byte)])
+  expect(Object.fromEntries(rows)).toEqual(refusalCodes)
 })
 
 test('[FT40] a guest that plays the host to another guest has the secret and not the key', async () => {
