@@ -24,7 +24,7 @@ export function startDelayingRelay(delayMs: number): DelayingRelay {
   const ends = new Map<number, Promise<Socket>>()
   const open = new Map<number, Socket>()
   const held: Held[] = []
-  let timer: NodeJS.Timeout | undefined
+  let timer: ReturnType<typeof setTimeout> | undefined
   let isStopped = false
 
   const release = (): void => {
@@ -86,7 +86,7 @@ export async function relayPages(context: BrowserContext, relay: DelayingRelay):
 /** Runs in the page. It replaces the port of each IPv4 candidate over UDP, and drops the other candidates. */
 function patchCandidates(): void {
   const scope = globalThis as unknown as { relayPortFor(address: string, port: number): Promise<number> }
-  const addIceCandidate = Reflect.get(RTCPeerConnection.prototype, 'addIceCandidate') as () => Promise<void>
+  const addIceCandidate: () => unknown = Reflect.get(RTCPeerConnection.prototype, 'addIceCandidate')
   RTCPeerConnection.prototype.addIceCandidate = async function (
     this: RTCPeerConnection,
     given?: RTCIceCandidateInit | null,
