@@ -176,8 +176,7 @@ export class GuestCaller {
     switch (why) {
       case 'not-the-session':
         // The host's page was loaded anew. The link opens a new session.
-        prover.forgetSession()
-        this.#isAtOnce = true
+        this.#isAtOnce = prover.forgetSession()
         return
       case 'password-needed':
       case 'password-not-needed':

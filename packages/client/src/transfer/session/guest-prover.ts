@@ -13,6 +13,8 @@ export class GuestProver {
   readonly #key: LinkKey
   readonly #password: string | undefined
   #needsPassword: boolean
+  /** Whether the host said something else than the link. It may do so once, so that two sides never go in circles. */
+  #hasChanged = false
   #passwordSecret: Promise<bigint> | undefined
   #session: SessionKeys | undefined
 
@@ -37,14 +39,18 @@ export class GuestProver {
     return verdict
   }
 
-  /** The host does not know the session any more. From now on the link proves this guest. */
-  forgetSession(): void {
+  /** The host does not know the session any more, so the link proves this guest again. False: there was none. */
+  forgetSession(): boolean {
+    const had = this.#session !== undefined
     this.#session = undefined
+    return had
   }
 
-  /** The host has set or removed the password since the link was made. Returns false if that changes nothing. */
+  /** The host has set or removed the password since the link was made. False: this guest cannot do as the host says. */
   needPassword(isNeeded: boolean): boolean {
-    if (this.#needsPassword === isNeeded || (isNeeded && this.#password === undefined)) return false
+    if (this.#hasChanged || this.#needsPassword === isNeeded || (isNeeded && this.#password === undefined))
+      return false
+    this.#hasChanged = true
     this.#needsPassword = isNeeded
     return true
   }
