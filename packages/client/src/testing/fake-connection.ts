@@ -5,6 +5,8 @@ export class FakeConnection extends EventTarget {
   iceConnectionState: RTCIceConnectionState = 'new'
   localDescription: RTCSessionDescriptionInit | null = null
   #configuration: RTCConfiguration
+  /** The lines that follow the first one in descriptions of this side. */
+  lines = ''
   restarts = 0
   readonly added: (string | undefined)[] = []
   readonly streams: FakeStream[] = []
@@ -29,11 +31,11 @@ export class FakeConnection extends EventTarget {
   }
 
   createOffer(): Promise<RTCSessionDescriptionInit> {
-    return Promise.resolve({ type: 'offer', sdp: `offer ${this.restarts}` })
+    return Promise.resolve({ type: 'offer', sdp: `offer ${this.restarts}${this.lines}` })
   }
 
   createAnswer(): Promise<RTCSessionDescriptionInit> {
-    return Promise.resolve({ type: 'answer', sdp: `answer ${this.restarts}` })
+    return Promise.resolve({ type: 'answer', sdp: `answer ${this.restarts}${this.lines}` })
   }
 
   async setLocalDescription(description: RTCSessionDescriptionInit): Promise<void> {

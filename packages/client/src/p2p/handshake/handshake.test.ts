@@ -1,7 +1,7 @@
 import { stageTexts } from '../connect-error.js'
 import { describe, expect, it } from 'vitest'
+import type { HandshakeEnd } from './events.js'
 import { Handshake } from './handshake.js'
-import type { HandshakeEnd } from './handshake.js'
 import type { HandshakeSignal } from './signals.js'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { FakeConnection, rtcOf } from '../../testing/fake-connection.js'
