@@ -4,7 +4,7 @@ import type { Consent, EndReason, SessionEnd, SessionState, ShareGuest, SharePat
 import { AwayTimer } from './away-timer.js'
 import { ChannelConduit } from './channel-conduit.js'
 import type { Bye, Control } from './control.js'
-import type { Engine } from './engine-port.js'
+import type { Transfer } from '../engine/transfer.js'
 import { endTexts } from './texts.js'
 import type { SplitConduit } from './split-conduit.js'
 
@@ -14,8 +14,9 @@ export const CONSENT_BYTES = 100_000_000
 /** What a session needs of the rest of sharing. */
 export interface SessionParts {
   role: 'host' | 'guest'
-  peer: ShareGuest
-  engine: Engine
+  /** Who is at the other end, as far as it is known. */
+  peer: () => ShareGuest
+  engine: Transfer
   clock: Clock
   /** The rate of the relay policy as bytes of files; undefined: the server carries nothing. */
   serverBytesPerSecond: () => number | undefined
@@ -36,7 +37,7 @@ export class LiveSession implements ShareSession {
   readonly #away: AwayTimer
   readonly #listeners = new Set<() => void>()
   readonly #stopEngine: () => void
-  #peer: ShareGuest
+  #device = ''
   #state: SessionState = { name: 'connecting' }
   #consent: Consent = 'not-needed'
   #conduit: SplitConduit | undefined
@@ -45,7 +46,6 @@ export class LiveSession implements ShareSession {
 
   constructor(parts: SessionParts) {
     this.#parts = parts
-    this.#peer = parts.peer
     this.#away = new AwayTimer(parts.clock, parts.isSelfOnline, () =>
       this.end('peer-left', 'the other side has been away for ten minutes'),
     )
@@ -58,14 +58,14 @@ export class LiveSession implements ShareSession {
   }
 
   get peer(): ShareGuest {
-    return this.#peer
+    return { ...this.#parts.peer(), device: this.#device }
   }
 
   get state(): SessionState {
     return this.#state
   }
 
-  get transfer(): Engine {
+  get transfer(): Transfer {
     return this.#parts.engine
   }
 
@@ -123,7 +123,7 @@ export class LiveSession implements ShareSession {
     const before = this.#conduit
     this.#conduit = conduit
     this.#away.stop()
-    this.#peer = { ...this.#peer, device }
+    this.#device = device
     conduit.onControl((control) => this.#heard(control))
     this.#parts.engine.attach(conduit)
     before?.conduit.close('replaced by another path', false)
@@ -158,6 +158,7 @@ export class LiveSession implements ShareSession {
     this.#away.stop()
     this.#stopEngine()
     this.#parts.engine.end(transferEnds[why], detail)
+    this.#parts.engine.close()
     if (conduit !== undefined) {
       if (bye !== undefined) conduit.say({ session: 'bye', why: bye })
       conduit.conduit.close(detail, bye !== undefined)
@@ -221,7 +222,7 @@ export class LiveSession implements ShareSession {
 }
 
 /** What this side has accepted and does not have yet. */
-function missingBytes({ state }: Engine): number {
+function missingBytes({ state }: Transfer): number {
   let bytes = 0
   for (const item of state.items)
     if (item.kind === 'file' && item.direction === 'in' && isAccepted(item.state.name))

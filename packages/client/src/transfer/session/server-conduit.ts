@@ -1,5 +1,6 @@
 import { SEAL_BYTES } from '../keys/seal.js'
 import type { Seal } from '../keys/seal.js'
+import { MESSAGE_BYTES_MIN } from '../engine/limits.js'
 import type { Message } from '../types.js'
 import type { OpenConduit } from './conduits.js'
 import type { ServerLink } from './server-link.js'
@@ -16,6 +17,8 @@ const utf8 = new TextEncoder()
 export class ServerConduit implements OpenConduit {
   readonly way = 'server'
   readonly messageBytesMax: number
+  /** A longer message goes in pieces. */
+  readonly #pieceBytesMax: number
   readonly #link: ServerLink
   readonly #seal: Seal
   readonly #messages = new Unheard<Message>()
@@ -26,7 +29,8 @@ export class ServerConduit implements OpenConduit {
   constructor(link: ServerLink, seal: Seal, payloadBytesMax: number) {
     this.#link = link
     this.#seal = seal
-    this.messageBytesMax = payloadBytesMax - SEAL_BYTES - 1
+    this.#pieceBytesMax = payloadBytesMax - SEAL_BYTES - 1
+    this.messageBytesMax = Math.max(MESSAGE_BYTES_MIN, this.#pieceBytesMax)
     link.onData((payload) => {
       this.#opened = this.#opened.then(() => this.#open(payload))
     })
@@ -56,7 +60,7 @@ export class ServerConduit implements OpenConduit {
     const bytes = isText ? utf8.encode(message) : message
     let at = 0
     do {
-      const end = Math.min(bytes.length, at + this.messageBytesMax)
+      const end = Math.min(bytes.length, at + this.#pieceBytesMax)
       const piece = new Uint8Array(1 + end - at)
       piece[0] = (isText ? TEXT : 0) | (end < bytes.length ? MORE : 0)
       piece.set(bytes.subarray(at, end), 1)
