@@ -9,6 +9,8 @@ export class FakeConnection extends EventTarget {
   lines = ''
   restarts = 0
   readonly added: (string | undefined)[] = []
+  /** The descriptions of the other side. */
+  readonly remote: RTCSessionDescriptionInit[] = []
   readonly streams: FakeStream[] = []
 
   constructor(configuration: RTCConfiguration = {}) {
@@ -44,8 +46,9 @@ export class FakeConnection extends EventTarget {
     this.find('candidate:1 1 udp 1 192.0.2.2 5000 typ host')
   }
 
-  async setRemoteDescription({ type }: RTCSessionDescriptionInit): Promise<void> {
-    this.signalingState = type === 'offer' ? 'have-remote-offer' : 'stable'
+  async setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+    this.remote.push(description)
+    this.signalingState = description.type === 'offer' ? 'have-remote-offer' : 'stable'
   }
 
   async addIceCandidate({ candidate }: RTCIceCandidateInit): Promise<void> {
