@@ -5,6 +5,7 @@ import { AwayTimer } from './away-timer.js'
 import { ChannelConduit } from './channel-conduit.js'
 import type { Bye, Control } from './control.js'
 import type { Transfer } from '../engine/transfer.js'
+import { Listeners } from './listeners.js'
 import { endTexts } from './texts.js'
 import type { SplitConduit } from './split-conduit.js'
 
@@ -18,6 +19,8 @@ export interface SessionParts {
   peer: () => ShareGuest
   engine: Transfer
   clock: Clock
+  /** Gets what a listener of the application threw. */
+  onError: (error: unknown) => void
   /** The rate of the relay policy as bytes of files; undefined: the server carries nothing. */
   serverBytesPerSecond: () => number | undefined
   isSelfOnline: () => boolean
@@ -35,7 +38,7 @@ export interface SessionParts {
 export class LiveSession implements ShareSession {
   readonly #parts: SessionParts
   readonly #away: AwayTimer
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners: Listeners
   readonly #stopEngine: () => void
   #device = ''
   #state: SessionState = { name: 'connecting' }
@@ -46,6 +49,7 @@ export class LiveSession implements ShareSession {
 
   constructor(parts: SessionParts) {
     this.#parts = parts
+    this.#listeners = new Listeners(parts.onError)
     this.#away = new AwayTimer(parts.clock, parts.isSelfOnline, () =>
       this.end('peer-left', 'the other side has been away for ten minutes'),
     )
@@ -101,8 +105,7 @@ export class LiveSession implements ShareSession {
   }
 
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   answerConsent(isGiven: boolean): void {
@@ -217,7 +220,7 @@ export class LiveSession implements ShareSession {
   }
 
   #changed(): void {
-    for (const listener of [...this.#listeners]) listener()
+    this.#listeners.tell()
   }
 }
 

@@ -100,6 +100,7 @@ export class SharingHub implements Sharing {
         name,
         port,
         clock: this.#clock,
+        onError: (error) => this.#onError(error),
         entrance: this.#entrance,
         device,
         instance: this.#instance,
@@ -190,6 +191,7 @@ export class SharingHub implements Sharing {
       peer,
       engine,
       clock: this.#clock,
+      onError: (error) => this.#onError(error),
       serverBytesPerSecond: () => port.bytesPerSecond,
       isSelfOnline: () => own.state.state === 'online',
       isPeerAway: () => {
@@ -251,7 +253,7 @@ export class SharingHub implements Sharing {
   }
 
   #end(): void {
-    for (const guest of [...this.#joining]) guest.session.end('self-closed', undefined, 'closed')
+    for (const guest of this.#joining) guest.session.end('self-closed', undefined, 'closed')
     this.#host?.close()
     this.#host = undefined
     const { port, presences, stops } = this.#started ?? {}
