@@ -3,7 +3,11 @@
 /** Moves bytes from the first page to the second. */
 export interface Mover {
   /** Registers the page under a name at the node or server on this port. */
-  here(port: number, name: string): Promise<void>
+  here(port: number, name: string, channels?: number): Promise<void>
+  /** The host, of Peerage: the secret part of its link. */
+  share?(): string
+  /** The guest, of Peerage: resolves when it is connected. */
+  join?(name: string, fragment: string): Promise<void>
   /** The receiver: resolves with the seconds from the first call to the last byte. */
   receive(bytes: number): Promise<number>
   /** The sender: sends this many bytes to the peer of this name. */
@@ -103,5 +107,69 @@ globalThis.mover = {
       connection.send(whole.buffer)
     }
   },
+}
+`
+
+/**
+ * The SDK's transfer without hashing and without a disk: a source that gives the same bytes again, and a store that keeps
+ * nothing. What is left is the protocol.
+ */
+export const TRANSFER_ENTRY = `
+import { connect } from '@peerage/client'
+import { BLOCK_BYTES, createSharing } from '@peerage/client/transfer'
+let sharing, host, session
+const content = new Uint8Array(BLOCK_BYTES)
+for (let at = 0; at < BLOCK_BYTES; at += 65536) crypto.getRandomValues(content.subarray(at, at + 65536))
+const hash = new Uint8Array(32)
+const source = (size) => ({
+  info: { path: 'bench-' + Math.random() + '.bin', size, type: '' },
+  readBlock: async () => ({ bytes: content.slice(), hash }),
+})
+const store = {
+  isDurable: false,
+  bytesMax: Infinity,
+  open: async () => ({
+    kept: new Map(),
+    inOrder: false,
+    put: async () => true,
+    finish: async () => ({ kind: 'saved', where: '' }),
+    discard: async () => {},
+    close: async () => {},
+  }),
+}
+const until = (emitter, test) => new Promise((resolve) => {
+  const look = () => {
+    const found = test()
+    if (found === undefined) return
+    stop()
+    resolve(found)
+  }
+  const stop = emitter.onChange(look)
+  look()
+})
+globalThis.mover = {
+  here: async (port, name, channels) => {
+    sharing = createSharing({ store, channels })
+    const peer = await connect('http://127.0.0.1:' + port, { name, storage: null, p2p: { verify: sharing.verify } })
+    sharing.start(peer)
+  },
+  share: () => {
+    host = sharing.host()
+    return host.link('http://127.0.0.1/').split('#')[1]
+  },
+  join: async (name, fragment) => {
+    session = sharing.join({ name, fragment })
+    await until(session, () => (session.state.name === 'open' ? true : undefined))
+  },
+  receive: async (bytes) => {
+    const { transfer } = session
+    const file = (state) => transfer.state.items.find((item) => item.kind === 'file' && item.direction === 'in' && state(item))
+    const offered = await until(transfer, () => file((item) => item.state.name === 'offered'))
+    const start = performance.now()
+    transfer.accept([offered.key])
+    await until(transfer, () => file((item) => item.key === offered.key && item.state.name === 'complete'))
+    return (performance.now() - start) / 1000
+  },
+  send: async (_, bytes) => host.add([source(bytes)]),
 }
 `

@@ -2,7 +2,7 @@ import type { Page } from 'playwright-core'
 import type { Comparison, Contender, Metrics, Row } from '../lib/comparison.js'
 import { openTwoPages, serveEntry } from '../lib/two-pages.js'
 import { startStack } from '../stacks.js'
-import { PEERJS_ENTRY, RAW_ENTRY, type Mover } from './transfer-entries.js'
+import { PEERJS_ENTRY, RAW_ENTRY, TRANSFER_ENTRY, type Mover } from './transfer-entries.js'
 
 const MIB = 1024 * 1024
 
@@ -20,6 +20,8 @@ const FAR: Delay = { id: 'transfer-20ms', ms: 10, mib: 64, quickMib: 8 }
 
 const RAW = 'RTCDataChannel'
 const PEERJS = 'peerjs'
+const BARE = 'peerage, hash and disk off'
+const BARE_FOUR = 'peerage, hash and disk off, 4 channels'
 
 interface RawDescription {
   type: RTCSdpType
@@ -76,6 +78,35 @@ const peerjs = ({ ms, mib, quickMib }: Delay): Contender => ({
   },
 })
 
+const bare = ({ ms, mib, quickMib }: Delay, name: string, channels: number): Contender => ({
+  name,
+  start: async ({ quick }) => {
+    const stack = await startStack('peerage', 1)
+    const { url, stop: stopServer } = await serveEntry(TRANSFER_ENTRY)
+    const two = await openTwoPages((context) => openMover(context.newPage(), url), ms)
+    const [sender, receiver] = two.pages
+    const here = { port: stack.ports[0] ?? 0, channels }
+    for (const [page, name] of [
+      [sender, 'sender'],
+      [receiver, 'receiver'],
+    ] as const)
+      await page.evaluate((given) => globalThis.mover.here(given.port, given.name, given.channels), {
+        ...here,
+        name,
+      })
+    const fragment = await sender.evaluate(() => globalThis.mover.share?.() ?? '')
+    await receiver.evaluate((fragment) => globalThis.mover.join?.('sender', fragment), fragment)
+    return {
+      measure: () => move(sender, receiver, quick ? quickMib : mib),
+      stop: async () => {
+        await two.stop()
+        stopServer()
+        await stack.stop()
+      },
+    }
+  },
+})
+
 async function openMover(opening: Promise<Page>, url: string): Promise<Page> {
   const page = await opening
   await page.goto(url)
@@ -96,12 +127,14 @@ const comparisonOf = (delay: Delay): Comparison => ({
   load: `two Chromium contexts on one machine, ${delay.mib} MiB a round`,
   processes: 'kept',
   rounds: 5,
-  contenders: [raw(delay), peerjs(delay)],
+  contenders: [raw(delay), peerjs(delay), bare(delay, BARE, 1), bare(delay, BARE_FOUR, 4)],
   rows: rowsOf(),
 })
 
 const rowsOf = (): Row[] => [
   { measure: 'bytes moved', metric: 'mibPerSecond', unit: 'MiB/s', subject: PEERJS, against: RAW },
+  { measure: 'bytes moved', metric: 'mibPerSecond', unit: 'MiB/s', subject: BARE, against: RAW },
+  { measure: 'bytes moved', metric: 'mibPerSecond', unit: 'MiB/s', subject: BARE_FOUR, against: RAW },
 ]
 
 export const transfer: readonly Comparison[] = [comparisonOf(NEAR), comparisonOf(FAR)]
