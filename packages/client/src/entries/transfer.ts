@@ -2,3 +2,4 @@
 export { BLOCK_BYTES, SourceError, StoreError } from '../transfer/types.js'
 export type * from '../transfer/types.js'
 export type * from '../transfer/sharing.js'
+export { createSharing } from '../transfer/session/create-sharing.js'

@@ -24,7 +24,7 @@ export function SharedFiles({ host }: { host: ShareHost }) {
   return (
     <section class="card" aria-labelledby="files-title">
       {files.length > 0 && (
-        <div class="row spread">
+        <div class="row wrap spread">
           <div>
             <h2 id="files-title">{words.filesHeading}</h2>
             <p class="soft">{words.filesSum(files.length, count(files.length), size(bytes))}</p>
