@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto'
-import type { Block, FileInfo, OfferedFile, Received, Source, Store, Target } from '../transfer/types.js'
-import { BLOCK_BYTES, SourceError, StoreError } from '../transfer/types.js'
+import type {
+  Block,
+  FileInfo,
+  OfferedFile,
+  Received,
+  Source,
+  Store,
+  StoreError,
+  Target,
+} from '../transfer/types.js'
+import { BLOCK_BYTES, SourceError } from '../transfer/types.js'
 import { seededRandom } from './random.js'
 
 /** Sources and stores that hash at once, so that a test needs no more than microtasks. */

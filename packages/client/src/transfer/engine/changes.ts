@@ -61,7 +61,7 @@ export class Changes {
   #tell(): void {
     this.#isDue = false
     if (this.#isClosed) return
-    for (const listener of [...this.#listeners])
+    for (const listener of Array.from(this.#listeners))
       try {
         listener()
       } catch (error) {

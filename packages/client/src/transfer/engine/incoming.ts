@@ -240,7 +240,11 @@ export class Incoming {
   /** The sender offers a file anew, after an attach or a reload. */
   #offeredAgain({ record }: InFile, info: OfferedFile): void {
     const { id, path, size, modifiedAt } = record.file
-    if (path === info.path && size === info.size && modifiedAt === info.modifiedAt) return
+    if (path === info.path && size === info.size && modifiedAt === info.modifiedAt) {
+      // The sender had ended the file, and has begun anew, such as after a reload.
+      if (record.phase.name === 'ended' && record.phase.tell === undefined) record.phase = { name: 'offered' }
+      return
+    }
     if (record.isActive) {
       this.end([id], { reason: 'file-changed', detail: 'the sender offers another file in its place' })
       return

@@ -348,7 +348,7 @@ export class Transfer implements TransferControls {
   }
 
   #tell<T>(listeners: Iterable<(value: T) => void>, value: T): void {
-    for (const listener of [...listeners])
+    for (const listener of Array.from(listeners))
       try {
         listener(value)
       } catch (error) {
