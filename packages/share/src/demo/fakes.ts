@@ -20,10 +20,9 @@ import type {
   LinkReading,
   QrCode,
   ServerState,
-  Way,
-  WayKind,
   World,
 } from '../model/world.js'
+import type { StoreChoice, StoreKind } from '../storage/storage.js'
 import { makeQr } from '../model/qr.js'
 
 // Parts that show any state and move nothing, for the tests of the views and for pictures of them.
@@ -135,6 +134,7 @@ export class FakeSession extends Changes implements ShareSession {
   consent: Consent
   readonly serverBytesPerSecond: number | undefined
   readonly hasTaken = false
+  readonly guestTicket = undefined
 
   constructor(parts: FakeSessionParts = {}) {
     super()
@@ -225,7 +225,7 @@ export interface Demo {
   server?: ServerState
   direct?: Connection['direct']
   isServerWay?: boolean
-  ways?: readonly WayKind[]
+  ways?: readonly StoreKind[]
   isPartMissing?: boolean
   texts?: readonly string[]
   /** What is done after the page has started, such as a click. */
@@ -268,7 +268,16 @@ export function fakeWorld(demo: Demo): World {
       info: { path, size: file.size, type: file.type },
       readBlock: () => Promise.reject(new Error('the demo reads nothing')),
     }),
-    ways: () => Promise.resolve((demo.ways ?? ['download', 'disk', 'folder']).map(fakeWay)),
+    saving: () =>
+      Promise.resolve({
+        choices: (files) => {
+          const bytes = files.reduce((sum, { size }) => sum + size, 0)
+          return (demo.ways ?? ['own-storage', 'picked-folder', 'downloads']).map((kind) => fakeChoice(kind, bytes))
+        },
+        open: () => Promise.resolve({ store }),
+        durable: undefined,
+        release: () => {},
+      }),
     codes: () => (demo.isPartMissing ? missing() : Promise.resolve(fakeCodes)),
     qr: (text): Promise<QrCode> => (demo.isPartMissing ? missing() : Promise.resolve(makeQr(text))),
     go: () => {},
@@ -290,16 +299,19 @@ function fakeConnection(demo: Demo): Connection {
         setTimeout(() => session.changed(), 0)
       return session
     },
-    ticketOf: () => undefined,
   }
 }
 
-const fakeWay = (kind: WayKind): Way => ({
-  kind,
-  bytesMax: kind === 'memory' ? 500e6 : kind === 'disk' ? 12e9 : Infinity,
-  takes: () => true,
-  open: () => Promise.resolve(store),
-})
+function fakeChoice(kind: StoreKind, bytes: number): StoreChoice {
+  const bytesMax = kind === 'memory' ? 256e6 : kind === 'own-storage' ? 12e9 : Infinity
+  return {
+    kind,
+    survives: kind === 'own-storage' ? 'reload' : 'connection',
+    bytesMax,
+    fits: bytes <= bytesMax,
+    picks: kind.startsWith('picked'),
+  }
+}
 
 const fakeCodes = {
   complete: (text: string): readonly string[] => (/cr$/.test(text) ? ['crane', 'crate', 'crisp', 'crown'] : []),

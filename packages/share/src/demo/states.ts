@@ -141,7 +141,7 @@ const guestStates: Record<string, () => Demo> = {
   'guest-verified': () => ({ ...LINK, session: new FakeSession() }),
   'guest-offer': () => receiving({}, offer),
   'guest-offer-many': () => receiving({}, many),
-  'guest-offer-memory': () => ({ ...receiving({}, offer), ways: ['memory'], features: { isSecure: false } }),
+  'guest-offer-memory': () => ({ ...receiving({}, offer), ways: ['memory'] as const, features: { isSecure: false } }),
   'guest-offer-strange-names': () =>
     receiving({}, [
       file('photo\u202Egnp.exe', 66_000),

@@ -1,7 +1,10 @@
-import type { ShareHost, ShareLink, ShareSession } from '@peerage/client/transfer'
+import type { ShareHost, ShareLink, ShareSession, TransferFile } from '@peerage/client/transfer'
+import type { StoreChoice } from '../storage/storage.js'
+import { Accepted } from './accepted.js'
+import { Archives, blobOf } from './archives.js'
 import { HostTexts } from './host-texts.js'
 import type { Picked } from './picked.js'
-import type { Connection, World } from './world.js'
+import type { Connection, OpenedStore, World } from './world.js'
 import { ConnectionFailure } from './world.js'
 
 /** What stops the page. */
@@ -36,6 +39,8 @@ const SAVE_DELAY_MS = 300
 export class PageModel {
   readonly world: World
   readonly texts: HostTexts
+  readonly archives = new Archives()
+  readonly #accepted: Accepted
   readonly #listeners = new Set<() => void>()
   readonly #leaving = new AbortController()
   #screen: Screen = { name: 'starting' }
@@ -48,6 +53,7 @@ export class PageModel {
   constructor(world: World) {
     this.world = world
     this.texts = new HostTexts(world.memory)
+    this.#accepted = new Accepted(world.memory)
   }
 
   get screen(): Screen {
@@ -148,11 +154,43 @@ export class PageModel {
   /** Opens a link or a code. */
   join(to: ShareLink | string, password?: string): void {
     if (!this.#connection) return
-    const key = typeof to === 'string' ? TICKET : `${TICKET} ${to.name}`
-    const session = this.#connection.join(to, { password, ticket: this.world.memory.get(key) })
+    const key = typeof to === 'string' ? undefined : `${TICKET} ${to.name} ${to.fragment}`
+    const ticket = key === undefined ? undefined : this.world.memory.get(key)
+    const session = this.#connection.join(to, { password, ticket })
     this.#guest = session
     session.onChange(() => this.#guestChanged(session, to, key))
+    if (typeof to !== 'string')
+      this.#accepted.resume(to, session, async () => (await this.world.saving()).durable)
     this.#show({ name: 'guest', session, to })
+  }
+
+  /** Accepts offered files into a store that was opened for them. */
+  accept(
+    session: ShareSession,
+    files: readonly TransferFile[],
+    { kind }: StoreChoice,
+    { store, endArchive }: OpenedStore,
+  ): void {
+    const keys = files.map(({ key }) => key)
+    session.transfer.accept(keys, store)
+    if (endArchive !== undefined) this.archives.watch(session, keys, endArchive)
+    const { screen } = this
+    if (kind === 'own-storage' && screen.name === 'guest' && typeof screen.to !== 'string')
+      this.#accepted.add(screen.to, keys)
+  }
+
+  /** Takes files off the list. The person does not need their content any more. */
+  removeFiles(session: ShareSession, files: readonly TransferFile[]): void {
+    const keys = files.map(({ key }) => key)
+    session.transfer.remove(keys)
+    const { screen } = this
+    if (screen.name === 'guest' && typeof screen.to !== 'string') this.#accepted.remove(screen.to, keys)
+    const contents = files.map(blobOf).filter((content) => content !== undefined)
+    if (contents.length === 0) return
+    this.world.saving().then(
+      (saving) => contents.forEach((content) => saving.release(content)),
+      (error: unknown) => console.warn(error),
+    )
   }
 
   /** A part of the page could not be loaded, because the server has another version now. */
@@ -204,11 +242,10 @@ export class PageModel {
     else this.world.memory.set(SAVED, host.save())
   }
 
-  #guestChanged(session: ShareSession, to: ShareLink | string, key: string): void {
+  #guestChanged(session: ShareSession, to: ShareLink | string, key: string | undefined): void {
     if (session !== this.#guest) return
-    const ticket = this.#connection?.ticketOf(session)
-    if (ticket !== undefined) this.world.memory.set(key, ticket)
-    const { state } = session
+    const { state, guestTicket } = session
+    if (guestTicket !== undefined && key !== undefined) this.world.memory.set(key, guestTicket)
     if (state.name === 'ended' && state.why === 'wrong-password' && typeof to !== 'string')
       this.#show({ name: 'password', link: to, isWrong: true })
     else this.#changed()

@@ -1,12 +1,15 @@
 import type {
+  FileInfo,
   HostOptions,
   JoinOptions,
+  Received,
   ShareHost,
   ShareLink,
   ShareSession,
   Source,
   Store,
 } from '@peerage/client/transfer'
+import type { StoreChoice } from '../storage/storage.js'
 
 /** What the browser and the address of the page allow. */
 export interface Features {
@@ -33,20 +36,27 @@ export type LinkReading = 'ok' | 'needs-password' | 'missing' | 'cut' | 'other-v
 /** What an end of the connection to the server means for the page. */
 export type ServerState = 'online' | 'lost' | 'superseded' | 'closed'
 
-/** How received files can be saved. */
-export type WayKind = 'disk' | 'file' | 'folder' | 'download' | 'zip' | 'memory'
+/** A file whose place is looked for. */
+export type Wanted = Pick<FileInfo, 'path' | 'size'>
 
-/** A way to save received files. */
-export interface Way {
-  kind: WayKind
-  /** How many bytes fit. `Infinity`: no limit is known. */
-  bytesMax: number
-  /** Whether it can take these files, such as one file only, or a tree of folders. */
-  takes(files: readonly { path: string; size: number }[]): boolean
+/** Where received files can go. */
+export interface Saving {
+  /** What is possible for these files, the best way first. */
+  choices(files: readonly Wanted[]): readonly StoreChoice[]
   /**
    * Called in the click itself, because a browser shows its dialog only then. Undefined: the person closed the dialog.
    */
-  open(files: readonly { path: string; size: number }[]): Promise<Store | undefined>
+  open(choice: StoreChoice, files: readonly Wanted[]): Promise<OpenedStore | undefined>
+  /** The store whose files survive a reload. Undefined: there is none here. */
+  readonly durable: Store | undefined
+  /** The content was saved, or is not wanted any more. */
+  release(content: Blob): void
+}
+
+export interface OpenedStore {
+  store: Store
+  /** Ends the archive of this store, when all of its files have ended. Undefined: it makes no archive. */
+  endArchive?: (() => Promise<Received>) | undefined
 }
 
 /** A connection to the server, with the sharing over it. */
@@ -60,8 +70,6 @@ export interface Connection {
   host(options: HostOptions): ShareHost
   /** `to`: a link or a code. */
   join(to: ShareLink | string, options: JoinOptions): ShareSession
-  /** With what a guest comes back after a reload. Undefined: nothing is needed. */
-  ticketOf(session: ShareSession): string | undefined
 }
 
 /** Why there is no connection. */
@@ -93,8 +101,7 @@ export interface World {
   connect(signal: AbortSignal): Promise<Connection>
   readLink(link: ShareLink): LinkReading | 'bad-name'
   sourceOf(file: File, path: string): Source
-  /** The best way comes first. */
-  ways(): Promise<readonly Way[]>
+  saving(): Promise<Saving>
   codes(): Promise<Codes>
   qr(text: string): Promise<QrCode>
   /** Opens an address in this tab. */

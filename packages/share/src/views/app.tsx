@@ -108,7 +108,7 @@ function ScreenView() {
     case 'host':
       return <HostView host={screen.host} notice={screen.notice} />
     case 'guest':
-      return <GuestView key={screen.session.peer.name} session={screen.session} to={screen.to} />
+      return <GuestView session={screen.session} to={screen.to} />
     case 'code':
       return <CodeForm />
     case 'password':

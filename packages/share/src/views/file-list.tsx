@@ -1,5 +1,6 @@
 import type { TransferControls, TransferFile } from '@peerage/client/transfer'
 import { useState } from 'preact/hooks'
+import { blobOf } from '../model/archives.js'
 import { kindOf, shownName } from '../model/kinds.js'
 import { percentOf } from '../model/format.js'
 import type { Texts } from './hooks.js'
@@ -10,7 +11,15 @@ const ROWS_FIRST = 12
 const ROWS_MORE = 200
 
 /** Files that are moving, wait, or are done, each in a line. */
-export function FileList({ transfer, files }: { transfer: TransferControls; files: readonly TransferFile[] }) {
+export function FileList({
+  transfer,
+  files,
+  onRemove,
+}: {
+  transfer: TransferControls
+  files: readonly TransferFile[]
+  onRemove: (files: readonly TransferFile[]) => void
+}) {
   const { words, count } = useTexts()
   const [rows, setRows] = useState(ROWS_FIRST)
   // Lines that change places are hard to read, so a short list keeps its order.
@@ -21,7 +30,7 @@ export function FileList({ transfer, files }: { transfer: TransferControls; file
     <div class="stack">
       <ul class="files" aria-label={words.filesLabel}>
         {ordered.slice(0, rows).map((file) => (
-          <FileRow key={file.key} transfer={transfer} file={file} />
+          <FileRow key={file.key} transfer={transfer} file={file} onRemove={() => onRemove([file])} />
         ))}
       </ul>
       {files.length > rows && (
@@ -41,7 +50,7 @@ export function FileList({ transfer, files }: { transfer: TransferControls; file
             </button>
           )}
           {over.length > 1 && (
-            <button type="button" class="quiet" onClick={() => transfer.remove(over.map(({ key }) => key))}>
+            <button type="button" class="quiet" onClick={() => onRemove(over)}>
               {words.clearDone}
             </button>
           )}
@@ -51,7 +60,15 @@ export function FileList({ transfer, files }: { transfer: TransferControls; file
   )
 }
 
-function FileRow({ transfer, file }: { transfer: TransferControls; file: TransferFile }) {
+function FileRow({
+  transfer,
+  file,
+  onRemove,
+}: {
+  transfer: TransferControls
+  file: TransferFile
+  onRemove: () => void
+}) {
   const texts = useTexts()
   const { words } = texts
   const { key, path, size, bytesDone, state, type } = file
@@ -80,7 +97,7 @@ function FileRow({ transfer, file }: { transfer: TransferControls; file: Transfe
       )}
       {state.name === 'complete' && <SaveLink file={file} />}
       {isFailed && (
-        <IconButton icon="close" label={words.dismiss(name)} onClick={() => transfer.remove([key])} />
+        <IconButton icon="close" label={words.dismiss(name)} onClick={onRemove} />
       )}
     </li>
   )
@@ -140,10 +157,6 @@ function rank({ state }: TransferFile): number {
 }
 
 const isOver = ({ state }: TransferFile): boolean => state.name === 'complete' || state.name === 'ended'
-
-function blobOf({ state }: TransferFile): Blob | undefined {
-  return state.name === 'complete' && state.received?.kind === 'blob' ? state.received.blob : undefined
-}
 
 /** The name without its folders: a browser saves a file, and not a tree. */
 const fileName = ({ path }: TransferFile): string => path.slice(path.lastIndexOf('/') + 1)

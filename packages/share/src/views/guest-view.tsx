@@ -1,5 +1,4 @@
 import type { SessionEnd, ShareLink, ShareSession } from '@peerage/client/transfer'
-import { pickedFrom } from '../model/picked.js'
 import { Avatar } from './avatar.js'
 import { useChanges, useModel, useTexts } from './hooks.js'
 import type { Action } from './notice.js'
@@ -33,10 +32,7 @@ export function GuestView({ session, to }: { session: ShareSession; to: ShareLin
       <div class="card">
         {state.name !== 'ended' && <SessionLine session={session} />}
         {state.name === 'open' && !hasItems && <p class="soft">{words.waitingForOffer}</p>}
-        <TransferView
-          session={session}
-          onFiles={(files) => model.addFiles(pickedFrom(files))}
-        />
+        <TransferView session={session} onPick={(picked) => model.addFiles(picked)} />
         {state.name !== 'connecting' && state.name !== 'ended' && <Details session={session} />}
       </div>
       <p>

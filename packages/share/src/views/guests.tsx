@@ -1,6 +1,5 @@
 import type { ShareHost, ShareSession } from '@peerage/client/transfer'
 import { useState } from 'preact/hooks'
-import { pickedFrom } from '../model/picked.js'
 import { Avatar } from './avatar.js'
 import { useChanges, useModel, useTexts } from './hooks.js'
 import { IconButton } from './icons.js'
@@ -49,9 +48,8 @@ function GuestCard({ session, onDismiss }: { session: ShareSession; onDismiss: (
       <SessionLine session={session} />
       <TransferView
         session={session}
-        onFiles={(files) => {
-          const sources = pickedFrom(files).map(({ file, path }) => model.world.sourceOf(file, path))
-          session.transfer.offer(sources)
+        onPick={(picked) => {
+          session.transfer.offer(picked.map(({ file, path }) => model.world.sourceOf(file, path)))
         }}
       />
       {!isOver && (

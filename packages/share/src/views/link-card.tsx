@@ -92,7 +92,9 @@ function Advice({ title, text, command }: { title: string; text: string; command
       <h3>{title}</h3>
       <p>{text}</p>
       <code class="command" tabIndex={0}>
-        {command}
+        {command.split(' ').map((word) => (
+          <span key={word}>{word} </span>
+        ))}
       </code>
     </div>
   )

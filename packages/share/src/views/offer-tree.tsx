@@ -6,7 +6,7 @@ import { visibleLines } from '../model/tree.js'
 import { useTexts } from './hooks.js'
 import { Icon } from './icons.js'
 
-const LINES_FIRST = 100
+const LINES_FIRST = 20
 const LINES_MORE = 200
 /** Up to so many files, all folders are open at first. */
 const OPEN_FILES_MAX = 12

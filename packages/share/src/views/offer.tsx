@@ -2,34 +2,36 @@ import type { ShareSession, TransferFile } from '@peerage/client/transfer'
 import { useMemo, useState } from 'preact/hooks'
 import { kindOf } from '../model/kinds.js'
 import { treeOf } from '../model/tree.js'
-import type { Way } from '../model/world.js'
+import type { StoreChoice } from '../storage/storage.js'
 import { useModel, usePart, useTexts } from './hooks.js'
 import { OfferTree } from './offer-tree.js'
 
 /** Files that the other side offers: what they are, where they would go, and the buttons to take them or not. */
 export function Offer({ session, files }: { session: ShareSession; files: readonly TransferFile[] }) {
-  const { world } = useModel()
+  const model = useModel()
+  const { world } = model
   const { words, count, size } = useTexts()
-  const ways = usePart(() => world.ways(), 'ways')
+  const saving = usePart(() => world.saving(), 'saving')
   // Only what was left out is kept, so that files that are offered later are chosen too.
   const [leftOut, setLeftOut] = useState<ReadonlySet<string>>(new Set())
-  const [wanted, setWanted] = useState<Way>()
+  const [wanted, setWanted] = useState<StoreChoice['kind']>()
   const [wasClosed, setClosed] = useState(false)
   const tree = useMemo(() => treeOf(files), [files.length, files[0]?.key])
   const chosen = files.filter(({ key }) => !leftOut.has(key))
   const bytes = chosen.reduce((sum, file) => sum + file.size, 0)
   const allBytes = files.reduce((sum, file) => sum + file.size, 0)
-  const possible = ways.state === 'ready' ? ways.value.filter((way) => way.takes(chosen)) : []
-  const way = possible.find((one) => one === wanted) ?? possible.find((one) => one.bytesMax >= bytes) ?? possible[0]
-  const isTooBig = way !== undefined && bytes > way.bytesMax
+  const possible = saving.state === 'ready' ? saving.value.choices(chosen) : []
+  const way =
+    possible.find(({ kind }) => kind === wanted) ?? possible.find(({ fits }) => fits) ?? possible[0]
+  const isTooBig = way !== undefined && !way.fits
 
   const accept = (): void => {
-    if (way === undefined) return
+    if (way === undefined || saving.state !== 'ready') return
     // Before anything is awaited: a browser opens its dialog only in the click itself.
-    way.open(chosen).then(
-      (store) => {
-        setClosed(store === undefined)
-        if (store !== undefined) session.transfer.accept(chosen.map(({ key }) => key), store)
+    saving.value.open(way, chosen).then(
+      (opened) => {
+        setClosed(opened === undefined)
+        if (opened !== undefined) model.accept(session, chosen, way, opened)
       },
       (error: unknown) => {
         console.warn(error)
@@ -77,19 +79,19 @@ function WayChoice({
   chosen,
   onChoose,
 }: {
-  ways: readonly Way[]
-  chosen: Way | undefined
-  onChoose: (way: Way) => void
+  ways: readonly StoreChoice[]
+  chosen: StoreChoice | undefined
+  onChoose: (kind: StoreChoice['kind']) => void
 }) {
   const { words, size } = useTexts()
   if (chosen === undefined) return null
-  const limitOf = ({ bytesMax }: Way): string => (Number.isFinite(bytesMax) ? ` ${words.wayLimit(size(bytesMax))}` : '')
+  const limitOf = ({ bytesMax }: StoreChoice): string => (Number.isFinite(bytesMax) ? ` ${words.wayLimit(size(bytesMax))}` : '')
   return (
     <fieldset class="ways">
       <legend>{words.saveHeading}</legend>
       {ways.map((way) => (
         <label key={way.kind} class="check">
-          <input type="radio" name="way" checked={way === chosen} onChange={() => onChoose(way)} />
+          <input type="radio" name="way" checked={way === chosen} onChange={() => onChoose(way.kind)} />
           <span>
             {words.ways[way.kind].title}
             <span class="hint block">

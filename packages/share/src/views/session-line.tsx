@@ -15,7 +15,9 @@ export function SessionLine({ session }: { session: ShareSession }) {
         {lineOf(state, words)}
       </p>
       {state.name === 'open' && state.path === 'server' && serverBytesPerSecond !== undefined && (
-        <p class="hint">{words.serverSlow(words.speed(size(serverBytesPerSecond)))}</p>
+        <p class="hint">{words.serverSlow(
+            Number.isFinite(serverBytesPerSecond) ? words.speed(size(serverBytesPerSecond)) : undefined,
+          )}</p>
       )}
     </>
   )

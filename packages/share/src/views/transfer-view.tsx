@@ -1,6 +1,8 @@
 import type { ShareSession, TransferFile, TransferText } from '@peerage/client/transfer'
+import type { Picked } from '../model/picked.js'
 import { timeLeft } from '../model/format.js'
-import { useChanges, useTexts } from './hooks.js'
+import { useChanges, useModel, useTexts } from './hooks.js'
+import { Archives } from './archives.js'
 import { FileList } from './file-list.js'
 import { Notice } from './notice.js'
 import { Offer } from './offer.js'
@@ -10,7 +12,8 @@ import { TextField } from './text-field.js'
 import { TextList } from './text-list.js'
 
 /** The files and texts between this page and one other. */
-export function TransferView({ session, onFiles }: { session: ShareSession; onFiles: (files: File[]) => void }) {
+export function TransferView({ session, onPick }: { session: ShareSession; onPick: (picked: Picked[]) => void }) {
+  const model = useModel()
   const { words } = useTexts()
   const { transfer, state } = session
   useChanges(transfer)
@@ -31,13 +34,19 @@ export function TransferView({ session, onFiles }: { session: ShareSession; onFi
       {offered.length > 0 && <Offer session={session} files={offered} />}
       <SumView transfer={transfer} direction="in" />
       <SumView transfer={transfer} direction="out" />
-      {files.length > 0 && <FileList transfer={transfer} files={files} />}
+      {files.length > 0 && (
+        <FileList transfer={transfer} files={files} onRemove={(some) => model.removeFiles(session, some)} />
+      )}
       {texts.length > 0 && <TextList texts={texts} />}
+      <Archives session={session} />
       {canWrite && (
-        <div class="composer">
-          <TextField action={words.sendText} onText={(text) => transfer.sendText(text)} />
-          <PickButtons isQuiet onPick={(picked) => onFiles(picked.map(({ file }) => file))} />
-        </div>
+        <details class="details" open={texts.length > 0}>
+          <summary>{words.reply}</summary>
+          <div class="stack">
+            <TextField action={words.sendText} onText={(text) => transfer.sendText(text)} />
+            <PickButtons isQuiet onPick={onPick} />
+          </div>
+        </details>
       )}
     </>
   )
@@ -59,15 +68,17 @@ function ConsentView({ session }: { session: ShareSession }) {
     )
   if (consent !== 'asked' || serverBytesPerSecond === undefined) return null
   const bytes = transfer.state.in.bytes - transfer.state.in.bytesDone
+  const rate = Number.isFinite(serverBytesPerSecond)
+    ? {
+        speed: words.speed(size(serverBytesPerSecond)),
+        time: words.takes(timeLeft(bytes / serverBytesPerSecond)),
+      }
+    : undefined
   return (
     <Notice
       tone="mild"
       title={words.consentTitle}
-      text={words.consentText(
-        size(bytes),
-        words.speed(size(serverBytesPerSecond)),
-        words.takes(timeLeft(bytes / serverBytesPerSecond)),
-      )}
+      text={words.consentText(size(bytes), rate)}
       action={{ text: words.consentYes, onClick: () => session.answerConsent(true) }}
       second={{ text: words.consentNo, onClick: () => session.answerConsent(false) }}
     />

@@ -1,6 +1,12 @@
 import type { TimeLeft } from '../model/format.js'
 import { english as states } from './en-states.js'
 
+/** How fast the server carries data, and how long that takes. */
+export interface Rate {
+  speed: string
+  time: string
+}
+
 const plural = (count: number, text: string, one: string, many: string): string =>
   `${text} ${count === 1 ? one : many}`
 
@@ -91,22 +97,21 @@ export const english = {
   dismissShort: 'Remove',
   disconnect: 'Disconnect',
 
-  connecting: 'Connecting…',
   checkingOther: 'Connecting and checking that it is the right device…',
   connected: 'Connected',
   paths: { direct: 'directly', relayed: 'through a relay', server: 'through the server' },
   sameLan: 'on the same network',
   reconnecting: 'The connection was lost. Connecting again…',
   goneABit: 'Gone, back in a moment. Nothing is lost: it goes on by itself.',
-  serverSlow: (speed: string) => `There is no direct way between the two networks, so the server passes the encrypted data on, at ${speed} at most.`,
+  serverSlow: (speed: string | undefined) =>
+    `There is no direct way between the two networks, so the server passes the encrypted data on${speed === undefined ? '' : `, at ${speed} at most`}.`,
   consentTitle: 'Send this through the server?',
-  consentText: (size: string, speed: string, time: string) =>
-    `There is no direct way between the two networks. ${size} can go through the server, encrypted, at ${speed} at most. That takes ${time}.`,
+  consentText: (size: string, rate: Rate | undefined) =>
+    `There is no direct way between the two networks. ${size} can go through the server, encrypted${rate === undefined ? '. That may be slow.' : `, at ${rate.speed} at most. That takes ${rate.time}.`}`,
   consentYes: 'Yes, through the server',
   consentNo: 'No, wait for a direct way',
   consentRefused: 'You chose to wait for a direct way. If both devices use the same Wi-Fi, there usually is one.',
   consentAgain: 'Use the server after all',
-  consentWaiting: 'The other person decides whether the files may go through the server, because that is slow.',
 
   guestHeading: 'Files for you',
   from: (name: string) => `From ${name}`,
@@ -121,32 +126,39 @@ export const english = {
   accept: (count: number, text: string, size: string) => `Get ${plural(count, text, 'file', 'files')} (${size})`,
   acceptNone: 'Choose at least one file',
   decline: 'No, thanks',
-  oneTimeWarning: 'This link is for one person. If you accept, nobody else can use it.',
   programWarning: 'A program can harm your device. Open it only if you trust the sender.',
   saveHeading: 'Where the files go',
   ways: {
-    disk: {
+    'own-storage': {
       title: 'Keep in this browser, then save',
       text: 'Continues even if you reload this page. When a file is complete, you save it.',
     },
-    file: {
+    'picked-file': {
       title: 'Choose a place for the file',
       text: 'Written there as it arrives. Continues after a lost network, but a reload of this page starts it anew.',
     },
-    folder: {
+    'picked-folder': {
       title: 'Choose a folder',
       text: 'Written there as it arrives, with its folders. Continues after a lost network, but a reload of this page starts it anew.',
     },
-    download: {
+    downloads: {
       title: 'As a download',
       text: 'Saved as it arrives. Continues after a lost network, but a reload of this page starts it anew.',
     },
-    zip: {
+    'zip-download': {
       title: 'As one zip file',
       text: 'Saved as it arrives, with its folders. Continues after a lost network, but a reload of this page starts it anew.',
     },
+    'picked-zip': {
+      title: 'As one zip file, at a place that you choose',
+      text: 'Written there as it arrives, with its folders. Continues after a lost network, but a reload of this page starts it anew.',
+    },
     memory: {
       title: 'In memory, then save',
+      text: 'Files stay in memory until you save them. A reload of this page loses them.',
+    },
+    'memory-zip': {
+      title: 'In memory, then save one zip file',
       text: 'Files stay in memory until you save them. A reload of this page loses them.',
     },
   },
@@ -174,6 +186,10 @@ export const english = {
   saveFile: 'Save',
   saveFileNamed: (name: string) => `Save ${name}`,
   saveAll: 'Save all',
+  archiveReady: 'The files are in one zip archive.',
+  archiveFailed: 'The zip archive could not be completed.',
+  archiveName: 'files.zip',
+  reply: 'Send a text or files',
   savedIn: (where: string) => `Saved in ${where}`,
   fileStates: {
     offeredOut: 'Waiting for their answer',
@@ -200,7 +216,6 @@ export const english = {
   notYetDelivered: 'On its way',
   textsLabel: 'Texts',
   filesLabel: 'Files',
-  copyText: 'Copy the text',
 
   details: 'Details',
   detailPath: 'Way of the data',
@@ -226,9 +241,6 @@ export const english = {
   passwordGo: 'Open',
   passwordWrong: (tries: string) => `That password is wrong. After ${tries} wrong passwords in all, the link lets nobody new in.`,
 
-  stillMoving: 'Files are still moving.',
-  announceGuest: (name: string) => `${name} has connected`,
-  announceLeft: (name: string) => `${name} is no longer connected`,
 }
 
 const COLOURS = ['Red', 'Orange', 'Golden', 'Green', 'Teal', 'Blue', 'Purple', 'Pink']

@@ -90,22 +90,21 @@ export const chinese: Words = {
   dismissShort: '移除',
   disconnect: '断开',
 
-  connecting: '正在连接…',
   checkingOther: '正在连接，并确认对方的身份…',
   connected: '已连接',
   paths: { direct: '直接传输', relayed: '经过中继', server: '经过服务器' },
   sameLan: '同一网络',
   reconnecting: '连接断开了，正在重新连接…',
   goneABit: '对方暂时离开。什么都不会丢，回来后会自动继续。',
-  serverSlow: (speed) => `两边的网络之间没有直接的通路，所以由服务器转送加密的数据，最快 ${speed}。`,
+  serverSlow: (speed) =>
+    `两边的网络之间没有直接的通路，所以由服务器转送加密的数据${speed === undefined ? '' : `，最快 ${speed}`}。`,
   consentTitle: '要经过服务器传输吗？',
-  consentText: (size, speed, time) =>
-    `两边的网络之间没有直接的通路。可以让服务器转送这 ${size}（已加密），最快 ${speed}，需要${time}。`,
+  consentText: (size, rate) =>
+    `两边的网络之间没有直接的通路。可以让服务器转送这 ${size}（已加密），${rate === undefined ? '可能比较慢' : `最快 ${rate.speed}，需要${rate.time}`}。`,
   consentYes: '可以，经过服务器',
   consentNo: '不，等待直接的通路',
   consentRefused: '你选择了等待直接的通路。两台设备连到同一个 Wi-Fi，通常就能直接传输。',
   consentAgain: '还是经过服务器',
-  consentWaiting: '经过服务器传输比较慢，正在等待对方决定。',
 
   guestHeading: '给你的文件',
   from: (name) => `来自${name}`,
@@ -119,22 +118,29 @@ export const chinese: Words = {
   accept: (_count, text, size) => `接收 ${text} 个文件（${size}）`,
   acceptNone: '请至少选择一个文件',
   decline: '不接收',
-  oneTimeWarning: '这个链接只给一个人。你接收以后，别人就不能再用了。',
   programWarning: '程序可能损害你的设备。只有信任对方时才打开它。',
   saveHeading: '文件保存在哪里',
   ways: {
-    disk: { title: '先放在浏览器里，再保存', text: '刷新页面后也能继续。文件收完后，由你保存。' },
-    file: { title: '选择保存的位置', text: '边收边写。断网后会继续，但刷新页面后要重新开始。' },
-    folder: {
+    'own-storage': { title: '先放在浏览器里，再保存', text: '刷新页面后也能继续。文件收完后，由你保存。' },
+    'picked-file': { title: '选择保存的位置', text: '边收边写。断网后会继续，但刷新页面后要重新开始。' },
+    'picked-folder': {
       title: '选择一个文件夹',
       text: '边收边写，保留子文件夹。断网后会继续，但刷新页面后要重新开始。',
     },
-    download: { title: '作为下载', text: '边收边存。断网后会继续，但刷新页面后要重新开始。' },
-    zip: {
+    downloads: { title: '作为下载', text: '边收边存。断网后会继续，但刷新页面后要重新开始。' },
+    'zip-download': {
       title: '作为一个 zip 文件',
       text: '边收边存，保留文件夹。断网后会继续，但刷新页面后要重新开始。',
     },
+    'picked-zip': {
+      title: '作为一个 zip 文件，由你选择位置',
+      text: '边收边写，保留文件夹。断网后会继续，但刷新页面后要重新开始。',
+    },
     memory: { title: '先放在内存里，再保存', text: '保存之前，文件一直在内存里。刷新页面就会丢失。' },
+    'memory-zip': {
+      title: '先放在内存里，再保存为一个 zip 文件',
+      text: '保存之前，文件一直在内存里。刷新页面就会丢失。',
+    },
   },
   wayLimit: (size) => `最多 ${size}。`,
   tooBigForWay: (size) => `选中的文件超过了这种方式能放下的 ${size}。请少选一些，或换一种方式。`,
@@ -160,6 +166,10 @@ export const chinese: Words = {
   saveFile: '保存',
   saveFileNamed: (name) => `保存 ${name}`,
   saveAll: '全部保存',
+  archiveReady: '文件都在一个 zip 压缩包里。',
+  archiveFailed: '没能完成 zip 压缩包。',
+  archiveName: 'files.zip',
+  reply: '发送文字或文件',
   savedIn: (where) => `已保存到 ${where}`,
   fileStates: {
     offeredOut: '等待对方答复',
@@ -186,7 +196,6 @@ export const chinese: Words = {
   notYetDelivered: '发送中',
   textsLabel: '文字',
   filesLabel: '文件',
-  copyText: '复制文字',
 
   details: '详细信息',
   detailPath: '数据的路径',
@@ -212,9 +221,6 @@ export const chinese: Words = {
   passwordGo: '打开',
   passwordWrong: (tries) => `密码不对。密码总共错 ${tries} 次后，链接不再让新的人进入。`,
 
-  stillMoving: '文件还在传输。',
-  announceGuest: (name) => `${name}已连接`,
-  announceLeft: (name) => `${name}已断开`,
 }
 
 const COLOURS = ['红色', '橙色', '金色', '绿色', '青色', '蓝色', '紫色', '粉色']
