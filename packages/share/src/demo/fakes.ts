@@ -263,21 +263,6 @@ export function fakeWorld(demo: Demo): World {
       remove: (key) => void memory.delete(key),
     },
     connect: demo.connect ?? (() => Promise.resolve(fakeConnection(demo))),
-    readLink: () => demo.reading ?? 'ok',
-    sourceOf: (file, path) => ({
-      info: { path, size: file.size, type: file.type },
-      readBlock: () => Promise.reject(new Error('the demo reads nothing')),
-    }),
-    saving: () =>
-      Promise.resolve({
-        choices: (files) => {
-          const bytes = files.reduce((sum, { size }) => sum + size, 0)
-          return (demo.ways ?? ['own-storage', 'picked-folder', 'downloads']).map((kind) => fakeChoice(kind, bytes))
-        },
-        open: () => Promise.resolve({ store }),
-        durable: undefined,
-        release: () => {},
-      }),
     codes: () => (demo.isPartMissing ? missing() : Promise.resolve(fakeCodes)),
     qr: (text): Promise<QrCode> => (demo.isPartMissing ? missing() : Promise.resolve(makeQr(text))),
     go: () => {},
@@ -289,6 +274,20 @@ function fakeConnection(demo: Demo): Connection {
     name: 'f2h8-own',
     direct: demo.direct ?? 'possible',
     isServerWay: demo.isServerWay ?? true,
+    readLink: () => demo.reading ?? 'ok',
+    sourceOf: (file, path) => ({
+      info: { path, size: file.size, type: file.type },
+      readBlock: () => Promise.reject(new Error('the demo reads nothing')),
+    }),
+    saving: {
+      choices: (files) => {
+        const bytes = files.reduce((sum, { size }) => sum + size, 0)
+        return (demo.ways ?? ['own-storage', 'picked-folder', 'downloads']).map((kind) => fakeChoice(kind, bytes))
+      },
+      open: () => Promise.resolve({ store }),
+      durable: undefined,
+      release: () => {},
+    },
     onServer: (listener) => {
       if (demo.server) setTimeout(listener, 0, demo.server)
     },

@@ -27,7 +27,7 @@ export class Accepted {
   }
 
   /** Accepts again what was accepted before the reload, as soon as it is offered. */
-  resume(link: ShareLink, session: ShareSession, store: () => Promise<Store | undefined>): void {
+  resume(link: ShareLink, session: ShareSession, store: Store | undefined): void {
     const waiting = new Set(this.#read(link))
     const look = (): void => {
       const { items } = session.transfer.state
@@ -44,10 +44,7 @@ export class Accepted {
         .map(({ key }) => key)
       if (keys.length === 0) return
       for (const key of keys) waiting.delete(key)
-      store().then(
-        (found) => found && session.transfer.accept(keys, found),
-        (error: unknown) => console.warn(error),
-      )
+      if (store !== undefined) session.transfer.accept(keys, store)
     }
     session.transfer.onChange(look)
     look()

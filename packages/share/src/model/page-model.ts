@@ -1,10 +1,10 @@
-import type { ShareHost, ShareLink, ShareSession, TransferFile } from '@peerage/client/transfer'
+import type { ShareHost, ShareLink, ShareSession, Source, TransferFile } from '@peerage/client/transfer'
 import type { StoreChoice } from '../storage/storage.js'
 import { Accepted } from './accepted.js'
 import { Archives, blobOf } from './archives.js'
 import { HostTexts } from './host-texts.js'
 import type { Picked } from './picked.js'
-import type { Connection, OpenedStore, World } from './world.js'
+import type { Connection, OpenedStore, Saving, World } from './world.js'
 import { ConnectionFailure } from './world.js'
 
 /** What stops the page. */
@@ -79,6 +79,11 @@ export class PageModel {
     })
   }
 
+  /** Where received files can go. Undefined before the page is connected. */
+  get saving(): Saving | undefined {
+    return this.#connection?.saving
+  }
+
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
@@ -112,9 +117,13 @@ export class PageModel {
 
   /** Files of the person, for everyone who has the link. */
   addFiles(picked: readonly Picked[]): void {
-    const sources = picked.map(({ file, path }) => this.world.sourceOf(file, path))
-    if (this.#screen.name === 'guest') this.#screen.session.transfer.offer(sources)
-    else this.#host?.add(sources)
+    if (this.#screen.name === 'guest') this.offer(this.#screen.session, picked)
+    else this.#host?.add(this.#sources(picked))
+  }
+
+  /** Files of the person, for one other peer. */
+  offer(session: ShareSession, picked: readonly Picked[]): void {
+    session.transfer.offer(this.#sources(picked))
   }
 
   addText(text: string): void {
@@ -160,7 +169,7 @@ export class PageModel {
     this.#guest = session
     session.onChange(() => this.#guestChanged(session, to, key))
     if (typeof to !== 'string')
-      this.#accepted.resume(to, session, async () => (await this.world.saving()).durable)
+      this.#accepted.resume(to, session, this.#connection.saving.durable)
     this.#show({ name: 'guest', session, to })
   }
 
@@ -186,11 +195,7 @@ export class PageModel {
     const { screen } = this
     if (screen.name === 'guest' && typeof screen.to !== 'string') this.#accepted.remove(screen.to, keys)
     const contents = files.map(blobOf).filter((content) => content !== undefined)
-    if (contents.length === 0) return
-    this.world.saving().then(
-      (saving) => contents.forEach((content) => saving.release(content)),
-      (error: unknown) => console.warn(error),
-    )
+    for (const content of contents) this.saving?.release(content)
   }
 
   /** A part of the page could not be loaded, because the server has another version now. */
@@ -210,7 +215,7 @@ export class PageModel {
     if (name === '') return this.showHost('emptyName')
     if (name === connection.name) return this.showHost('ownLink')
     const link: ShareLink = { name, fragment: hash.slice(1) }
-    const reading = this.world.readLink(link)
+    const reading = connection.readLink(link)
     switch (reading) {
       case 'ok':
         return this.join(link)
@@ -225,6 +230,11 @@ export class PageModel {
       case 'other-version':
         return this.#fail('otherVersion')
     }
+  }
+
+  #sources(picked: readonly Picked[]): Source[] {
+    const connection = this.#connection
+    return connection === undefined ? [] : picked.map(({ file, path }) => connection.sourceOf(file, path))
   }
 
   #hostChanged(host: ShareHost): void {

@@ -59,7 +59,7 @@ export interface OpenedStore {
   endArchive?: (() => Promise<Received>) | undefined
 }
 
-/** A connection to the server, with the sharing over it. */
+/** A connection to the server, with the sharing over it, and with the storage for its files. */
 export interface Connection {
   readonly name: string
   /** Whether direct connections are possible, and if not, why. */
@@ -67,6 +67,9 @@ export interface Connection {
   /** Whether the server passes files on. */
   readonly isServerWay: boolean
   onServer(listener: (state: ServerState) => void): void
+  readonly saving: Saving
+  readLink(link: ShareLink): LinkReading | 'bad-name'
+  sourceOf(file: File, path: string): Source
   host(options: HostOptions): ShareHost
   /** `to`: a link or a code. */
   join(to: ShareLink | string, options: JoinOptions): ShareSession
@@ -99,9 +102,6 @@ export interface World {
   readonly memory: TabMemory
   readonly languages: readonly string[]
   connect(signal: AbortSignal): Promise<Connection>
-  readLink(link: ShareLink): LinkReading | 'bad-name'
-  sourceOf(file: File, path: string): Source
-  saving(): Promise<Saving>
   codes(): Promise<Codes>
   qr(text: string): Promise<QrCode>
   /** Opens an address in this tab. */

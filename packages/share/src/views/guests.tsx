@@ -48,9 +48,7 @@ function GuestCard({ session, onDismiss }: { session: ShareSession; onDismiss: (
       <SessionLine session={session} />
       <TransferView
         session={session}
-        onPick={(picked) => {
-          session.transfer.offer(picked.map(({ file, path }) => model.world.sourceOf(file, path)))
-        }}
+        onPick={(picked) => model.offer(session, picked)}
       />
       {!isOver && (
         <Details session={session}>

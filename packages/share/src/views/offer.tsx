@@ -3,15 +3,14 @@ import { useMemo, useState } from 'preact/hooks'
 import { kindOf } from '../model/kinds.js'
 import { treeOf } from '../model/tree.js'
 import type { StoreChoice } from '../storage/storage.js'
-import { useModel, usePart, useTexts } from './hooks.js'
+import { useModel, useTexts } from './hooks.js'
 import { OfferTree } from './offer-tree.js'
 
 /** Files that the other side offers: what they are, where they would go, and the buttons to take them or not. */
 export function Offer({ session, files }: { session: ShareSession; files: readonly TransferFile[] }) {
   const model = useModel()
-  const { world } = model
+  const { saving } = model
   const { words, count, size } = useTexts()
-  const saving = usePart(() => world.saving(), 'saving')
   // Only what was left out is kept, so that files that are offered later are chosen too.
   const [leftOut, setLeftOut] = useState<ReadonlySet<string>>(new Set())
   const [wanted, setWanted] = useState<StoreChoice['kind']>()
@@ -20,15 +19,15 @@ export function Offer({ session, files }: { session: ShareSession; files: readon
   const chosen = files.filter(({ key }) => !leftOut.has(key))
   const bytes = chosen.reduce((sum, file) => sum + file.size, 0)
   const allBytes = files.reduce((sum, file) => sum + file.size, 0)
-  const possible = saving.state === 'ready' ? saving.value.choices(chosen) : []
+  const possible = saving?.choices(chosen) ?? []
   const way =
     possible.find(({ kind }) => kind === wanted) ?? possible.find(({ fits }) => fits) ?? possible[0]
   const isTooBig = way !== undefined && !way.fits
 
   const accept = (): void => {
-    if (way === undefined || saving.state !== 'ready') return
+    if (way === undefined || saving === undefined) return
     // Before anything is awaited: a browser opens its dialog only in the click itself.
-    saving.value.open(way, chosen).then(
+    saving.open(way, chosen).then(
       (opened) => {
         setClosed(opened === undefined)
         if (opened !== undefined) model.accept(session, chosen, way, opened)
