@@ -77,10 +77,13 @@ export class HostDoor {
       links: [linkSecret],
       password: await this.#parts.password(),
       session: (id) => this.#keysOf(id, guest.value),
+      // Asked twice: at the first message, and before the proof is checked.
       refuse: (kind) => {
         if (kind === 'session') return undefined
-        const why = this.#parts.refusal() ?? (kind === 'link+password' ? tries.begin() : undefined)
-        isTrying = why === undefined && kind === 'link+password'
+        const refusal = this.#parts.refusal()
+        if (refusal !== undefined || kind !== 'link+password' || isTrying) return refusal
+        const why = tries.begin()
+        isTrying = why === undefined
         return why
       },
     }).finally(leave)
