@@ -258,6 +258,7 @@ export class Incoming {
 
   #kept({ record }: InFile, { bytesDone }: Arrival): void {
     this.speed.add(bytesDone - record.bytesDone)
+    this.#watch.kept()
     record.bytesDone = bytesDone
     this.#options.send({ type: 'kept', file: record.file.id, bytes: bytesDone })
   }

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../../lib/clock.js'
+import type { Timer } from '../../lib/clock.js'
 import { randomText } from '../../lib/base64.js'
 import type { SharedFile, TransferControls } from '../sharing.js'
 import type { Conduit, EndReason, Message, Source, Store, TransferState } from '../types.js'
@@ -12,27 +12,13 @@ import { Items } from './items.js'
 import { CONTROL_COST, CONTROL_RATE, MESSAGE_BYTES_MIN } from './limits.js'
 import { Link } from './link.js'
 import { Listeners } from './listeners.js'
+import type { TransferOptions } from './options.js'
 import { Outgoing } from './outgoing.js'
 import { progressOf } from './progress.js'
 import { FileRecord } from './record.js'
 import { inPages } from './side.js'
 import type { TextRecord } from './texts.js'
 import { Texts } from './texts.js'
-
-export interface TransferOptions {
-  /** Where files go that are accepted without naming a store. */
-  store: Store
-  /** Identifies the share, so that the store finds what it kept before. */
-  share: string
-  clock: Clock
-  /** Gets errors of the program, such as one that a listener threw. */
-  onError: (error: unknown) => void
-  /**
-   * The other side broke the protocol. All unfinished files have ended as `error-there`, and nothing more is taken from
-   * the conduit, so the session should end. `detail` is a sentence for people.
-   */
-  onBroken?: ((detail: string) => void) | undefined
-}
 
 const TICK_MS = 1_000
 

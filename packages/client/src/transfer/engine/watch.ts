@@ -1,5 +1,5 @@
 import type { EndReason } from '../types.js'
-import { FIRST_BYTE_SECONDS, SLOW_SECONDS } from './limits.js'
+import { FIRST_BYTE_SECONDS, QUIET_SECONDS, SLOW_SECONDS } from './limits.js'
 
 /** What the watch must know of a file that is being received. */
 export interface Watched {
@@ -15,11 +15,13 @@ export interface Watched {
  */
 export class Watch<F extends Watched> {
   #file: F | undefined
+  /** How long it could have sent and did not. */
   #seconds = 0
+  #quietSeconds = 0
 
-  /** Whether something moved within the last two ticks. */
+  /** Whether nothing moves. */
   get isQuiet(): boolean {
-    return this.#seconds > 1 || this.#file === undefined
+    return this.#quietSeconds > QUIET_SECONDS
   }
 
   /** The file that is watched. */
@@ -30,10 +32,17 @@ export class Watch<F extends Watched> {
   /** Something came. */
   heard(): void {
     this.#seconds = 0
+    this.#quietSeconds = 0
+  }
+
+  /** A block was kept. */
+  kept(): void {
+    this.#quietSeconds = 0
   }
 
   /** A second has passed. `file`: whose turn it is, if the sender could send. Returns why it must end. */
   tick(file: F | undefined): { reason: EndReason; detail: string } | undefined {
+    this.#quietSeconds++
     if (file !== this.#file) this.#seconds = 0
     this.#file = file
     if (file === undefined) return undefined
