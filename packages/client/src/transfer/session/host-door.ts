@@ -102,7 +102,8 @@ export class HostDoor {
     const now = this.#parts.clock.now()
     // Without a hello, keys are soon of no use.
     for (const [id, { session, at }] of this.#known)
-      if (session === undefined && (now - at > KEYS_MS || this.#known.size >= KEYS_MAX)) this.#known.delete(id)
+      if (session === undefined && (now - at > KEYS_MS || this.#known.size >= KEYS_MAX))
+        this.#known.delete(id)
     this.#known.set(keys.id, { guest, keys, at: now, session: undefined })
   }
 
@@ -138,7 +139,8 @@ export class HostDoor {
   /** A channel has opened over which a guest has proven this session. */
   opened(channel: Channel, keys: SessionKeys): void {
     const channels = this.#known.get(keys.id)?.session?.channels
-    if (channel.label === CHANNEL_LABEL) this.greet(new ChannelConduit(channel), keys).catch(this.#parts.onError)
+    if (channel.label === CHANNEL_LABEL)
+      this.greet(new ChannelConduit(channel), keys).catch(this.#parts.onError)
     else if (channels === undefined) void channel.close()
     else channels.add(channel)
   }

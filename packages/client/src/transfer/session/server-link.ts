@@ -85,7 +85,8 @@ export class ServerLink {
           return this.close('the other side sent too many handshake messages')
         return this.#proofs.push(payload)
       case 'data':
-        if (this.#data.waiting >= DATA_MAX) return this.close('the other side sent too much before its handshake')
+        if (this.#data.waiting >= DATA_MAX)
+          return this.close('the other side sent too much before its handshake')
         return this.#data.push(payload)
       case 'gone':
         return this.close('the other side has no such connection')

@@ -68,7 +68,11 @@ export class SharingHub implements Sharing {
       throw new Error('this sharing was started already: make one for each peer')
     const name = parseName(peer.name)
     if (!name.ok) throw new Error(name.problem)
-    const port = new ServerPort(peer, this.#clock, (from, open) => this.#host?.door.arrived(from, open) ?? false)
+    const port = new ServerPort(
+      peer,
+      this.#clock,
+      (from, open) => this.#host?.door.arrived(from, open) ?? false,
+    )
     this.#started = {
       peer,
       name: name.value,
