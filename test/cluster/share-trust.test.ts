@@ -47,7 +47,7 @@ test('[FT67] a node in the middle of both connections: neither side believes it'
   share.add([fileOf('file.bin', randomBytes(1000))])
   // Mallory has the host's name at the guest's node, and the guest's name at the host's node. It passes everything on.
   const lines: { toGuest?: VerifyLine; toHost?: VerifyLine } = {}
-  let wake: (() => void)[] = []
+  const wake: (() => void)[] = []
   const bothLines = async (): Promise<Required<typeof lines>> => {
     for (;;) {
       const { toGuest, toHost } = lines
