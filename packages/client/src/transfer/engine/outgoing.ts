@@ -152,7 +152,6 @@ export class Outgoing {
         some = true
         file.forgetAsked()
         file.record.phase = { name: 'accepted' }
-        this.#sender.accepted(file)
       }
     }
     return some
@@ -170,7 +169,7 @@ export class Outgoing {
     file.isAskedFor = true
     file.hasSentRoot = false
     if (file.asked.size > 0 && file.record.phase.name === 'checking') file.record.phase = { name: 'accepted' }
-    this.#sender.wake()
+    this.#sender.asked(file)
   }
 
   kept({ file: id, bytes }: Extract<Control, { type: 'kept' }>): void {
@@ -181,6 +180,7 @@ export class Outgoing {
     if (this.#files.get(id)?.isAskedFor === true && bytes > record.bytesDone)
       this.speed.add(bytes - record.bytesDone)
     record.bytesDone = bytes
+    this.#sender.kept()
   }
 
   done(ids: readonly number[]): void {
