@@ -115,6 +115,7 @@ class DownloadSink implements Sink {
     const pings = setInterval(() => this.#ping(), PING_MS)
     this.#stops.push(
       () => clearInterval(pings),
+      () => port1.close(),
       host.onLeave(() => this.#tell({ type: 'abort' })),
       host.request(`${this.#id}/${encodeURIComponent(name)}`),
     )
