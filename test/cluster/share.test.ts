@@ -1,26 +1,29 @@
-import { createHash, randomBytes } from 'node:crypto'
-import { connect } from '@peerage/client'
-import type { ConnectOptions, Peer } from '@peerage/client'
-import { createSharing } from '@peerage/client/transfer'
-import type {
-  HostOptions,
-  JoinOptions,
-  ShareHost,
-  ShareSession,
-  Sharing,
-  SharingOptions,
-  Source,
-  Store,
-  TransferFile,
-} from '@peerage/client/transfer'
+import { randomBytes } from 'node:crypto'
+import { RTCPeerConnection } from 'node-datachannel/polyfill'
+import type { Clock } from '@peerage/client'
+import { startHaproxy } from '@peerage/test-support/haproxy.js'
 import { startNodes, type Node } from '@peerage/test-support/node.js'
 import { startTopology, type Deployment } from '@peerage/test-support/redis-topologies.js'
+import {
+  acceptAll,
+  fileOf,
+  filesOf,
+  join,
+  KeepingStore,
+  received,
+  sha256,
+  startSide,
+  untilBytes,
+  untilState,
+  WAIT,
+  type Side,
+  type SideOptions,
+} from '@peerage/test-support/share.js'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 
-// Sharing between two peers on two nodes, over real channels and through real nodes.
+// Sharing between two peers on two nodes, over real channels and through real nodes: paths, losses and restarts.
 
 const MIB = 1024 * 1024
-const WAIT = { timeout: 60_000 }
 
 let redis: Deployment
 let nodes: Node[]
@@ -35,107 +38,8 @@ afterAll(async () => {
   await redis?.stop()
 })
 
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
-
-/** A file in memory. `slowMs`: how long each block takes to read. */
-function fileOf(path: string, bytes: Uint8Array, slowMs = 0): Source {
-  return {
-    info: { path, size: bytes.length, type: 'application/octet-stream', modifiedAt: 1_796_000_000_000 },
-    async readBlock(index) {
-      if (slowMs > 0) await new Promise((resolve) => setTimeout(resolve, slowMs))
-      const block = new Uint8Array(bytes.subarray(index * MIB, (index + 1) * MIB))
-      return { bytes: block, hash: new Uint8Array(createHash('sha256').update(block).digest()) }
-    },
-  }
-}
-
-/** Keeps blocks by share and file, so that it is as durable as this object. */
-class KeepingStore implements Store {
-  readonly isDurable = true
-  readonly bytesMax = Infinity
-  readonly files = new Map<string, Map<number, Uint8Array<ArrayBuffer>>>()
-  puts = 0
-
-  async open({ path, size }: TransferFile, share: string): ReturnType<Store['open']> {
-    const key = `${share} ${path} ${size}`
-    const blocks = this.files.get(key) ?? new Map<number, Uint8Array<ArrayBuffer>>()
-    this.files.set(key, blocks)
-    const kept = new Map([...blocks].map(([index, bytes]) => [index, hashOf(bytes)]))
-    return {
-      kept,
-      inOrder: false,
-      put: async (index, { bytes, hash }) => {
-        if (sha256(bytes) !== Buffer.from(hash).toString('hex')) return false
-        blocks.set(index, bytes.slice())
-        this.puts++
-        return true
-      },
-      finish: async () => ({
-        kind: 'blob',
-        blob: new Blob([...blocks].sort(([a], [b]) => a - b).map(([, bytes]) => bytes)),
-      }),
-      discard: async () => void this.files.delete(key),
-      close: async () => undefined,
-    }
-  }
-}
-
-const hashOf = (bytes: Uint8Array): Uint8Array<ArrayBuffer> =>
-  new Uint8Array(createHash('sha256').update(bytes).digest())
-
-interface Side {
-  sharing: Sharing
-  peer: Peer
-  store: KeepingStore
-}
-
-let names = 0
-const nameOf = (what: string): string => `${what}-${++names}`
-
-/** Connects a peer that shares. */
-async function sideOn(
-  node: number,
-  what: string,
-  { p2p, ...options }: ConnectOptions & { sharing?: Partial<SharingOptions> } = {},
-): Promise<Side> {
-  const store = new KeepingStore()
-  const url = nodes[node]?.url ?? ''
-  const connectAs = (name: string): Promise<Peer> => connect(url, { name, storage: null, p2p: false })
-  const sharing = createSharing({ store, connectAs, device: what, ...options.sharing })
-  const { sharing: _, ...rest } = options
-  const verified = p2p === false ? false : { ...p2p, verify: sharing.verify }
-  const peer = await connect(url, { name: nameOf(what), storage: null, ...rest, p2p: verified })
-  sharing.start(peer)
-  onTestFinished(async () => {
-    sharing.close()
-    await peer.leave()
-  })
-  return { sharing, peer, store }
-}
-
-/** Opens the link of the host. */
-function join(guest: Side, host: ShareHost, options?: JoinOptions): ShareSession {
-  const { searchParams, hash } = new URL(host.link('https://peers.example/'))
-  return guest.sharing.join({ name: searchParams.get('peer_id') ?? '', fragment: hash.slice(1) }, options)
-}
-
-const filesOf = (session: ShareSession): TransferFile[] =>
-  session.transfer.state.items.filter((item) => item.kind === 'file')
-
-/** Accepts all files as soon as they are offered, and resolves when they are complete. */
-async function receiveAll(session: ShareSession, count = 1): Promise<Uint8Array[]> {
-  await expect.poll(() => filesOf(session).length, WAIT).toBe(count)
-  session.transfer.accept(filesOf(session).map(({ key }) => key))
-  await expect.poll(() => filesOf(session).map(({ state }) => state.name), WAIT).toEqual(Array(count).fill('complete'))
-  return Promise.all(
-    filesOf(session).map(async ({ state }) => {
-      if (state.name !== 'complete' || state.received?.kind !== 'blob') throw new Error('not received')
-      return new Uint8Array(await state.received.blob.arrayBuffer())
-    }),
-  )
-}
-
-const stateOf = (session: ShareSession): unknown => session.state
+const sideOn = (node: number, what: string, options?: SideOptions): Promise<Side> =>
+  startSide(nodes[node]?.url ?? '', what, options)
 
 test('[FT50] a file arrives over a direct channel with the same SHA-256', async () => {
   const [host, guest] = [await sideOn(0, 'host'), await sideOn(1, 'guest')]
@@ -143,11 +47,36 @@ test('[FT50] a file arrives over a direct channel with the same SHA-256', async 
   const share = host.sharing.host()
   share.add([fileOf('folder/file.bin', file)])
   const session = join(guest, share)
-  const [received] = await receiveAll(session)
-  expect(sha256(received ?? new Uint8Array())).toBe(sha256(file))
-  expect(stateOf(session)).toMatchObject({ name: 'open', path: 'direct' })
+  await acceptAll(session)
+  expect(await received(session)).toEqual([sha256(file)])
+  expect(session.state).toMatchObject({ name: 'open', path: 'direct' })
   expect(session.peer).toEqual({ name: host.peer.name, device: 'host' })
   expect(share.sessions.map(({ peer }) => peer)).toEqual([{ name: guest.peer.name, device: 'guest' }])
+})
+
+test('[FT66] with four channels a file arrives with the same SHA-256, in both directions', async () => {
+  const sharing = { channels: 4 }
+  const [host, guest] = [await sideOn(0, 'host', { sharing }), await sideOn(1, 'guest', { sharing })]
+  const [there, back] = [randomBytes(12 * MIB + 1), randomBytes(12 * MIB + 2)]
+  const share = host.sharing.host()
+  share.add([fileOf('there.bin', there)])
+  const session = join(guest, share)
+  await untilState(session, { name: 'open' })
+  await expect.poll(() => guest.peer.p2p?.channels.length, WAIT).toBe(4)
+  const [hosted] = share.sessions
+  if (hosted === undefined) throw new Error('the host has no session')
+  session.transfer.offer([fileOf('back.bin', back)])
+  await expect.poll(() => filesOf(hosted).length, WAIT).toBe(2)
+  await expect.poll(() => filesOf(session).length, WAIT).toBe(2)
+  for (const side of [session, hosted])
+    side.transfer.accept(
+      filesOf(side)
+        .filter(({ direction }) => direction === 'in')
+        .map(({ key }) => key),
+    )
+  const complete = (side: typeof session): unknown => filesOf(side).map(({ state }) => state.name)
+  await expect.poll(() => complete(session), WAIT).toEqual(['complete', 'complete'])
+  await expect.poll(() => complete(hosted), WAIT).toEqual(['complete', 'complete'])
 })
 
 test('[FT56] without P2P a file arrives through the server with the same SHA-256', async () => {
@@ -156,7 +85,130 @@ test('[FT56] without P2P a file arrives through the server with the same SHA-256
   const share = host.sharing.host()
   share.add([fileOf('file.bin', file)])
   const session = join(guest, share)
-  const [received] = await receiveAll(session)
-  expect(sha256(received ?? new Uint8Array())).toBe(sha256(file))
-  expect(stateOf(session)).toMatchObject({ name: 'open', path: 'server' })
+  await acceptAll(session)
+  expect(await received(session)).toEqual([sha256(file)])
+  expect(session.state).toMatchObject({ name: 'open', path: 'server' })
+  expect(session.serverBytesPerSecond).toBe(768 * 1024)
+})
+
+test('[FT57] a channel that opens during a transfer replaces the server, and the file is whole', async () => {
+  let isPossible = false
+  class LateConnection extends RTCPeerConnection {
+    constructor(configuration?: RTCConfiguration) {
+      if (!isPossible) throw new Error('no connection can be made yet')
+      super(configuration)
+    }
+  }
+  // The waits before the next attempts are 15 s and more.
+  const clock: Clock = {
+    now: () => Date.now(),
+    after: (ms, task) => {
+      const timer = setTimeout(task, Math.min(ms, 1_000))
+      return { cancel: () => clearTimeout(timer) }
+    },
+  }
+  const host = await sideOn(0, 'host')
+  const guest = await sideOn(1, 'guest', { sharing: { clock }, p2p: { RTCPeerConnection: LateConnection } })
+  const file = randomBytes(24 * MIB + 17)
+  const share = host.sharing.host()
+  share.add([fileOf('file.bin', file)])
+  const session = join(guest, share)
+  await untilState(session, { name: 'open', path: 'server' })
+  await acceptAll(session)
+  await untilBytes(session, 1)
+  isPossible = true
+  await untilState(session, { name: 'open', path: 'direct' })
+  expect(filesOf(session)[0]?.state.name).toBe('accepted')
+  expect(await received(session)).toEqual([sha256(file)])
+  // No block was kept twice.
+  expect(guest.store.puts).toBe(25)
+})
+
+test('[FT59] a transfer through the server survives the death of a node', async () => {
+  const pair = await startNodes(2, { redisUrl: redis.url, args: ['--redis-prefix', 'share-death:'] })
+  const haproxy = await startHaproxy({ backends: pair })
+  onTestFinished(async () => {
+    await haproxy.stop()
+    await Promise.all(pair.map((node) => node.stop()))
+  })
+  await Promise.all(pair.map((_, index) => haproxy.until(index, 'UP')))
+  const host = await startSide(haproxy.url, 'host', { p2p: false })
+  const guest = await startSide(haproxy.url, 'guest', { p2p: false })
+  const file = randomBytes(6 * MIB + 17)
+  const share = host.sharing.host()
+  share.add([fileOf('file.bin', file)])
+  const session = join(guest, share)
+  await acceptAll(session)
+  await untilBytes(session, MIB)
+  if (guest.peer.state.state !== 'online') throw new Error('the guest is not online')
+  const { node } = guest.peer.state
+  await pair.find(({ id }) => id === node)?.kill()
+  expect(await received(session)).toEqual([sha256(file)])
+})
+
+test('[FT59] a transfer over a channel goes on while the node of a peer is dead', async () => {
+  const [own, ...others] = await startNodes(1, { redisUrl: redis.url })
+  if (own === undefined) throw new Error(`no node but ${others.length}`)
+  onTestFinished(() => own.stop())
+  const [host, guest] = [await sideOn(0, 'host'), await startSide(own.url, 'guest')]
+  const file = randomBytes(12 * MIB + 17)
+  const share = host.sharing.host()
+  share.add([fileOf('file.bin', file, 50)])
+  const session = join(guest, share)
+  await acceptAll(session)
+  await untilBytes(session, MIB)
+  await own.kill()
+  expect(await received(session)).toEqual([sha256(file)])
+})
+
+test('[FT53] a guest that is started anew goes on with what its store has, and replaces its old session', async () => {
+  const host = await sideOn(0, 'host')
+  const store = new KeepingStore()
+  const secret = 's'.repeat(30)
+  const name = 'guest-anew'
+  const before = await sideOn(1, 'guest', { store, secret, name })
+  const file = randomBytes(16 * MIB + 17)
+  const share = host.sharing.host()
+  share.add([fileOf('file.bin', file, 50)])
+  const first = join(before, share)
+  await acceptAll(first)
+  await untilBytes(first, 4 * MIB)
+  // The peer keeps its name, as after a reload.
+  before.peer.close()
+  await untilState(first, { name: 'ended', why: 'self-closed' })
+  const guest = await sideOn(0, 'guest', { store, secret, name })
+  const session = join(guest, share)
+  await acceptAll(session)
+  expect(await received(session)).toEqual([sha256(file)])
+  expect(store.puts).toBeLessThanOrEqual(17 + 1)
+  expect(share.sessions.filter(({ state }) => state.name === 'open')).toHaveLength(1)
+})
+
+test('[FT64] a host that is started anew with what it saved goes on, and the guest finds it by itself', async () => {
+  const secret = 'h'.repeat(30)
+  const name = 'host-anew'
+  const before = await sideOn(0, 'host', { secret, name })
+  const guest = await sideOn(1, 'guest')
+  const file = fileOf('file.bin', randomBytes(16 * MIB + 17), 50)
+  const share = before.sharing.host({ isOneTime: true })
+  share.add([file])
+  const session = join(guest, share)
+  await acceptAll(session)
+  await untilBytes(session, 4 * MIB)
+  const saved = share.save()
+  before.peer.close()
+  await untilState(session, { name: 'reconnecting' })
+  const host = await sideOn(1, 'host', { secret, name })
+  const again = host.sharing.host({ saved })
+  expect([again.state, again.isOneTime, again.files.map(({ source }) => source)]).toEqual([
+    { name: 'taken' },
+    true,
+    [undefined],
+  ])
+  await untilState(session, { name: 'open' })
+  await expect.poll(() => filesOf(session)[0]?.state.name, WAIT).toBe('paused')
+  again.add([file])
+  expect(again.files).toHaveLength(1)
+  await received(session)
+  expect(guest.store.puts).toBeLessThanOrEqual(17 + 1)
 })

@@ -1,7 +1,11 @@
 import { render } from 'preact'
-import { App } from './app.js'
-import './style.css'
+import { PageModel } from './model/page-model.js'
+import { realWorld } from './real-world.js'
+import { App } from './views/app.js'
+import './style/all.css'
 
 const page = document.getElementById('page')
 if (page === null) throw new Error('the page has no #page element')
-render(<App />, page)
+const model = new PageModel(realWorld())
+render(<App model={model} />, page)
+await model.start()

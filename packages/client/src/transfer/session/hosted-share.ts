@@ -210,6 +210,7 @@ export class HostedShare implements ShareHost {
     this.#expiry?.cancel()
     this.#hostCode?.close()
     this.#guests.end('self-closed', 'closed')
+    this.door.close()
   }
 
   #end(why: 'stopped' | 'expired'): void {
@@ -246,6 +247,7 @@ export class HostedShare implements ShareHost {
       welcome: (guest, hello) =>
         this.#stopped === undefined ? this.#guests.welcome(guest, hello) : { refused: this.#stopped },
       wrongPassword: () => this.#changed(),
+      onError: this.#parts.onError,
     })
   }
 

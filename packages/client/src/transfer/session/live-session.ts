@@ -4,6 +4,7 @@ import type { Consent, EndReason, SessionEnd, SessionState, ShareGuest, SharePat
 import { AwayTimer } from './away-timer.js'
 import { ChannelConduit } from './channel-conduit.js'
 import type { Bye, Control } from './control.js'
+import { MESSAGE_BYTES_MIN } from '../engine/limits.js'
 import type { Transfer } from '../engine/transfer.js'
 import { Listeners } from './listeners.js'
 import { endTexts } from './texts.js'
@@ -123,6 +124,8 @@ export class LiveSession implements ShareSession {
   /** Takes a conduit on which hello and welcome were said. It replaces the one before, and nothing is lost. */
   attach(conduit: SplitConduit, device: string): void {
     if (this.isEnded) return conduit.conduit.close('the session has ended', false)
+    if (conduit.messageBytesMax < MESSAGE_BYTES_MIN)
+      return conduit.conduit.close('it carries only small messages', false)
     const before = this.#conduit
     this.#conduit = conduit
     this.#away.stop()
