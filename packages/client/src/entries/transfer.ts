@@ -2,3 +2,5 @@
 export { BLOCK_BYTES, SourceError, StoreError } from '../transfer/types.js'
 export type * from '../transfer/types.js'
 export type * from '../transfer/sharing.js'
+export { numbered, pathKey, safePath, uniquePaths } from '../transfer/paths.js'
+export type { SafePath, Segments } from '../transfer/paths.js'
