@@ -1,0 +1,58 @@
+import { StoreError, type Store, type Target } from '@peerage/client/transfer'
+
+/** A store that says what became of its files. */
+export interface TrackedStore {
+  store: Store
+  /** Whether a file was refused because something has its name. */
+  hasExisting(): boolean
+  /** Whether parts are left that a later try goes on with. */
+  hasParts(): boolean
+  /** Closes what is still open, so that all that has arrived counts at the next try. */
+  close(): Promise<void>
+}
+
+export function trackStore(store: Store): TrackedStore {
+  const open = new Set<Target>()
+  let hasExisting = false
+  let hasParts = false
+  const noting = async <T>(act: () => Promise<T>): Promise<T> => {
+    try {
+      return await act()
+    } catch (error) {
+      hasExisting ||= error instanceof StoreError && error.reason === 'exists'
+      throw error
+    }
+  }
+  const track = (target: Target): Target => {
+    let hasBlocks = target.kept.size > 0
+    const ended = (): void => void open.delete(tracked)
+    const tracked: Target = {
+      kept: target.kept,
+      inOrder: target.inOrder,
+      async put(index, block) {
+        const isKept = await target.put(index, block)
+        hasBlocks ||= isKept
+        return isKept
+      },
+      finish: () => noting(() => target.finish()).finally(ended),
+      discard: () => target.discard().finally(ended),
+      async close() {
+        ended()
+        hasParts ||= store.isDurable && hasBlocks
+        await target.close()
+      },
+    }
+    open.add(tracked)
+    return tracked
+  }
+  return {
+    store: {
+      isDurable: store.isDurable,
+      bytesMax: store.bytesMax,
+      open: async (file, share) => track(await noting(() => store.open(file, share))),
+    },
+    hasExisting: () => hasExisting,
+    hasParts: () => hasParts,
+    close: async () => void (await Promise.all([...open].map((target) => target.close()))),
+  }
+}
