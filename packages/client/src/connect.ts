@@ -101,6 +101,7 @@ const CONNECT_MS = 30_000
 
 const p2pKinds: Kinds<P2POptions> = {
   accept: aFunction,
+  verify: aFunction,
   relayOnly: aFlag,
   holdCandidates: aFlag,
   RTCPeerConnection: aPeerConnectionClass,

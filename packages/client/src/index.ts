@@ -10,10 +10,18 @@ export type { EndReason, FailedAttempt, PeerState } from './tier/connector.js'
 export type { FailureStage } from './p2p/connect-error.js'
 export type { P2P, P2PEvents } from './p2p/p2p.js'
 export { ConnectError } from './p2p/connect-error.js'
-export type { ChannelOptions, Outcome, P2POptions, PeerConnectionClass } from './p2p/options.js'
-export type { ChannelPath, Endpoint } from './p2p/channel/streams.js'
+export type {
+  ChannelOptions,
+  ConnectionEnd,
+  Outcome,
+  P2POptions,
+  PeerConnectionClass,
+  Verify,
+  VerifyLine,
+} from './p2p/options.js'
+export type { ChannelPath, Endpoint } from './p2p/channel/path.js'
 export { Peer } from './peer.js'
-export type { SendOptions, Waiting } from './peer.js'
+export type { RelayPolicy, SendOptions, Waiting } from './peer.js'
 export type { ErrorStage, PeerEvents } from './tier/events.js'
 export type { Mesh, MeshEvents, Room, RoomEvents, RoomMember } from './rooms/rooms.js'
 export type { SendResult, Via } from './delivery/signaling.js'

@@ -64,7 +64,7 @@ export const peerShapes = {
   report: {
     handshake,
     path: oneOf('direct', 'relayed', 'failed'),
-    stage: optional(oneOf('not-found', 'no-answer', 'ice', 'dtls', 'timeout')),
+    stage: optional(oneOf('not-found', 'no-answer', 'ice', 'dtls', 'timeout', 'not-verified')),
     ms: upTo(limits.reportMs),
   },
   /**

@@ -114,7 +114,7 @@ it('says in plain words that nobody answered, and the SDK’s text goes to the c
   expect(all[0]?.standing).toMatchObject({ title: 'The other page is closed' })
 })
 
-it.each(['not-found', 'no-answer', 'ice', 'dtls', 'timeout'] as const)(
+it.each(['not-found', 'no-answer', 'ice', 'dtls', 'timeout', 'not-verified'] as const)(
   'the text for the stage %s has neither the name of the other page nor the SDK’s text',
   (stage) => {
     const { title, advice } = explain(new ConnectError('FntS8e', stage))

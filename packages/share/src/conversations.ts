@@ -152,6 +152,11 @@ function explainStage({ stage }: ConnectError): { title: string; advice: string 
       return { title: 'The connection could not be encrypted', advice: 'Try again.' }
     case 'timeout':
       return { title: 'Timed out', advice: 'The connection did not open in time. Try again.' }
+    case 'not-verified':
+      return {
+        title: 'The other page could not prove who it is',
+        advice: 'Ask for a new link. If that does not help, somebody may have tampered with the connection.',
+      }
   }
 }
 

@@ -10,6 +10,11 @@ export type FailureStage =
   | 'dtls'
   /** The path was found and secured, but no channel opened by the deadline. */
   | 'timeout'
+  /**
+   * The two peers have not verified each other: the `verify` of one side did not say yes by the deadline, or one side has
+   * no `verify`. The SDK does not try again.
+   */
+  | 'not-verified'
 
 /** The error text of each stage, for when nothing more is known: what happened, and what to do. */
 export const stageTexts: Record<FailureStage, string> = {
@@ -18,6 +23,8 @@ export const stageTexts: Record<FailureStage, string> = {
   ice: 'no network path to the other peer was found. A TURN server may help; `peer.p2p.diagnose()` tells more',
   dtls: 'a path was found, but not secured in time; try again',
   timeout: 'a path was found and secured, but no channel opened in time; try again',
+  'not-verified':
+    'the two peers have not verified each other in time. Both need the option `verify`, and the same secret or keys; if they have them, somebody between the two may have tampered with the connection',
 }
 
 /**

@@ -63,10 +63,66 @@ export interface P2POptions {
    */
   holdCandidates?: boolean | undefined
   /**
+   * Proves who is at the other end, before a channel is handed out (SPEC.md, PP43). Both sides need it. Without it a peer
+   * trusts the nodes to name the right peer and to change no signal. Manual mode does not use it.
+   */
+  verify?: Verify | undefined
+  /**
    * The WebRTC stack to use. Default: the browser's; in Node, node-datachannel if it is installed. docs/stacks.md lists
    * the stacks that were tried.
    */
   RTCPeerConnection?: AnyPeerConnectionClass | undefined
+}
+
+/**
+ * Proves who is at the other end of a new connection, before its channel is handed out: the option `verify` of
+ * `P2POptions`. The SDK calls it on both sides, once for each connection, and also when it reopens a lost channel. The two
+ * sides exchange messages over the line, such as a keyed hash over both fingerprints.
+ *
+ * True: this side has no doubt. The channel opens when both sides have said so. If one side returns false, throws, or does
+ * not return by the deadline, no message of the other application is delivered, and `connect` rejects on both sides with a
+ * `ConnectError` with the stage `not-verified`. An error, and a result that is not a boolean, are also an `error` event of
+ * this peer.
+ * @example
+ * // `tagOf` makes an HMAC with a secret that both peers have.
+ * const verify: Verify = async (local, remote, line) => {
+ *   line.send(await tagOf(local.name, remote.name, local.fingerprint, remote.fingerprint))
+ *   const theirs = await tagOf(remote.name, local.name, remote.fingerprint, local.fingerprint)
+ *   return isEqual(await line.receive(), theirs)
+ * }
+ * const peer = await connect('https://node.example.org', { name: 'alice', p2p: { verify } })
+ */
+export type Verify = (local: ConnectionEnd, remote: ConnectionEnd, line: VerifyLine) => Promise<boolean>
+
+/** One end of a connection, for `Verify`. */
+export interface ConnectionEnd {
+  /** The name of the peer at this end, as its node says. */
+  name: Name
+  /** The SHA-256 of the certificate with which this end encrypts (DTLS): 64 lower-case hex digits. */
+  fingerprint: string
+}
+
+/** What the two sides of a connection say to each other while they verify it, for `Verify`. */
+export interface VerifyLine {
+  /** The id of the handshake, the same on both sides. */
+  handshake: string
+  /** The label of the channel. */
+  label: string
+  /** Whether this side has called. The other side has the other value. */
+  isCaller: boolean
+  /** Aborts when the attempt ends before both sides have verified the connection. */
+  signal: AbortSignal
+  /**
+   * Sends bytes to the other side: at most 4 KiB in one message, and at most 16 messages.
+   * @throws RangeError above these bounds, TypeError if it is not a Uint8Array
+   * @throws Error when the attempt or the verification has ended
+   */
+  send(message: Uint8Array<ArrayBuffer>): void
+  /**
+   * Resolves with the next message of the other side, in the order of sending.
+   * @throws Error when the attempt or the verification has ended, or when the other side sends no more messages
+   */
+  receive(): Promise<Uint8Array<ArrayBuffer>>
 }
 
 /** The properties of a channel that both sides must agree on. */

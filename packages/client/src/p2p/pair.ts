@@ -7,8 +7,8 @@ import { Waiters } from '../lib/waiters.js'
 import { Channel } from './channel/channel.js'
 import { ConnectError, stageTexts } from './connect-error.js'
 import type { Connections } from './connections.js'
+import type { HandshakeEnd, HandshakeEvent, Opened } from './handshake/events.js'
 import { Handshake } from './handshake/handshake.js'
-import type { HandshakeEnd, HandshakeEvent, Opened } from './handshake/handshake.js'
 import { DEADLINE_MS, sendSignal } from './handshake/signals.js'
 import type { Call, EndReason, HandshakeSignal } from './handshake/signals.js'
 import type { P2PContext, P2POptions, Terms } from './options.js'
@@ -16,7 +16,7 @@ import type { P2PContext, P2POptions, Terms } from './options.js'
 /** What all pairs of one controller share. */
 export interface PairOptions {
   context: P2PContext
-  p2p: Pick<P2POptions, 'relayOnly' | 'holdCandidates'>
+  p2p: Pick<P2POptions, 'relayOnly' | 'holdCandidates' | 'verify'>
   connections: Pick<Connections, 'take'>
   /** Bounds the calls to each peer, because a peer ignores calls over its rate. */
   calls: Rates
@@ -125,7 +125,9 @@ export class Pair {
   /** Takes an offer of the other side: accepts it, or holds it if it collides with our offer and we are not polite. */
   offered(call: Call): void {
     const state = this.#state
-    if (state.name !== 'calling' || this.#isPolite) return this.#accept(call)
+    // During the verification the other side has answered, so it offers only if it has lost this handshake.
+    const isAnswered = state.name === 'calling' && state.handshake.stage === 'not-verified'
+    if (state.name !== 'calling' || this.#isPolite || isAnswered) return this.#accept(call)
     state.held = call
     this.#options.context.clock.after(HELD_MS, () => {
       if (this.#state === state && state.held && state.handshake.stage === 'no-answer')
@@ -169,6 +171,8 @@ export class Pair {
 
   #begin(id: string, attempt: Attempt): Handshake {
     const { p2p, context, connections } = this.#options
+    const { verify } = p2p
+    const onError = (error: unknown): void => context.onError(error)
     const handshake: Handshake = new Handshake({
       id,
       relayOnly: p2p.relayOnly ?? false,
@@ -181,6 +185,7 @@ export class Pair {
       clock: context.clock,
       texts: stageTexts,
       prepare: (terms) => connections.take(terms),
+      verifier: verify && { verify, local: context.self.name, remote: this.to, onError },
       send: (signal) => this.#send(handshake, signal),
       onEvent: (event) => this.#onEvent(handshake, event),
     })
@@ -189,7 +194,7 @@ export class Pair {
 
   async #send(handshake: Handshake, signal: HandshakeSignal): Promise<void> {
     const result = await sendSignal(this.#options.context, this.to, handshake.id, signal)
-    if (result === 'delivered' || handshake.isOpen) return
+    if (result === 'delivered' || handshake.hasPath) return
     const stage = result === 'unavailable' || result === 'incompatible' ? 'not-found' : handshake.stage
     // The text of `timeout` is about applications, which do not receive signals, so we use the text of the stage.
     handshake.end(result === 'timeout' ? undefined : textOf(result), stage)
@@ -278,7 +283,8 @@ export class Pair {
     const { attempt } = state
     const abandoned = forGood ? attempt.resuming : undefined
     abandoned?.abort.abort()
-    if (this.hasCallers && !this.#closed) {
+    // Another try would fail in the same way, and count as another guess of a secret.
+    if (this.hasCallers && !this.#closed && stage !== 'not-verified') {
       // The other application has closed the lost channel. A caller that waits here nevertheless wants a new channel.
       if (abandoned) return this.#call(Object.assign(attempt, { resuming: undefined }))
       const isCaller = state.name === 'calling'

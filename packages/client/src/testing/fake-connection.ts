@@ -5,8 +5,12 @@ export class FakeConnection extends EventTarget {
   iceConnectionState: RTCIceConnectionState = 'new'
   localDescription: RTCSessionDescriptionInit | null = null
   #configuration: RTCConfiguration
+  /** The lines that follow the first one in descriptions of this side. */
+  lines = ''
   restarts = 0
   readonly added: (string | undefined)[] = []
+  /** The descriptions of the other side. */
+  readonly remote: RTCSessionDescriptionInit[] = []
   readonly streams: FakeStream[] = []
 
   constructor(configuration: RTCConfiguration = {}) {
@@ -29,11 +33,11 @@ export class FakeConnection extends EventTarget {
   }
 
   createOffer(): Promise<RTCSessionDescriptionInit> {
-    return Promise.resolve({ type: 'offer', sdp: `offer ${this.restarts}` })
+    return Promise.resolve({ type: 'offer', sdp: `offer ${this.restarts}${this.lines}` })
   }
 
   createAnswer(): Promise<RTCSessionDescriptionInit> {
-    return Promise.resolve({ type: 'answer', sdp: `answer ${this.restarts}` })
+    return Promise.resolve({ type: 'answer', sdp: `answer ${this.restarts}${this.lines}` })
   }
 
   async setLocalDescription(description: RTCSessionDescriptionInit): Promise<void> {
@@ -42,8 +46,9 @@ export class FakeConnection extends EventTarget {
     this.find('candidate:1 1 udp 1 192.0.2.2 5000 typ host')
   }
 
-  async setRemoteDescription({ type }: RTCSessionDescriptionInit): Promise<void> {
-    this.signalingState = type === 'offer' ? 'have-remote-offer' : 'stable'
+  async setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+    this.remote.push(description)
+    this.signalingState = description.type === 'offer' ? 'have-remote-offer' : 'stable'
   }
 
   async addIceCandidate({ candidate }: RTCIceCandidateInit): Promise<void> {

@@ -6,10 +6,13 @@ import { aSignal, channelData, check, checkOptions } from '../../lib/check.js'
 import type { Timer } from '../../lib/clock.js'
 import { Emitter } from '../../lib/emitter.js'
 import { PeerageError } from '../../lib/error.js'
-import type { Handshake, Opened } from '../handshake/handshake.js'
+import type { Opened } from '../handshake/events.js'
+import type { Handshake } from '../handshake/handshake.js'
 import type { P2PContext, Terms } from '../options.js'
-import { Frames, readPath } from './streams.js'
-import type { ChannelPath, Stream, StreamData } from './streams.js'
+import { readPath } from './path.js'
+import type { ChannelPath } from './path.js'
+import { Frames, KEPT_BYTES_MAX, KEPT_MESSAGE_BYTES } from './streams.js'
+import type { Stream, StreamData } from './streams.js'
 
 /** The data that `send` of a channel accepts: text or bytes. */
 export type ChannelData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer>
@@ -43,10 +46,6 @@ const CHANNEL_EVENTS = { message: true, close: true } as const
 /** A message that waits for room. `done` without an error: the stream has accepted it. */
 type Waiting = { data: StreamData; done: (error?: unknown) => void }
 
-/** How much the channel keeps while nobody listens. With more it closes, because it must not lose messages (PP20). */
-const UNREAD_BYTES_MAX = 4 * 1024 * 1024
-/** Each unread message counts this much in addition to its content, so that empty messages are bounded, too. */
-const MESSAGE_BYTES = 128
 /** How long a closing channel waits for the next message to leave or to arrive (PP18). */
 const CLOSE_MS = 10_000
 /** The shortest wait for the other side's goodbye, however long ago the last message was (PP18). */
@@ -54,6 +53,7 @@ const ANSWER_MS = 2_000
 /** A UTF-16 code unit takes at most this many bytes in UTF-8. */
 const UNIT_BYTES_MAX = 3
 
+const NO_VERIFY = 'the other peer wants to verify this connection, and this peer has no `verify`'
 const ANOTHER = '`peer.p2p.connect` opens another'
 
 /** What a channel is made from. */
@@ -120,9 +120,12 @@ export class Channel {
     this.#events = new Emitter(CHANNEL_EVENTS, (error) => context.onError(error, 'listener'))
     this.#stream = opened.streams.data
     this.#messageBytesMax = opened.negotiation.messageBytesMax
-    this.#frames = new Frames(context, to, opened.streams.frames, (messages) => {
-      handshake.heardBye()
-      this.#closing(messages)
+    this.#frames = new Frames(context, to, opened.streams.frames, {
+      onBye: (messages) => {
+        handshake.heardBye()
+        this.#closing(messages)
+      },
+      onVerify: () => handshake.end(NO_VERIFY, 'not-verified'),
     })
     this.#stream.listen(
       (data) => this.#take(data),
@@ -143,6 +146,19 @@ export class Channel {
   /** True while `send` would wait, because more than 1 MiB has not left this machine yet. */
   get busy(): boolean {
     return this.#waiting.length > 0 || this.#stream.isFull
+  }
+
+  /** How many bytes of sent messages have not left this machine yet. Messages for which `send` still waits do not count. */
+  get bufferedAmount(): number {
+    return this.#stream.bufferedAmount
+  }
+
+  /**
+   * The largest message that `send` takes, in bytes of UTF-8 for text: 64 KiB to 256 KiB with most WebRTC stacks. It may
+   * be `Infinity` (SPEC.md, PP33).
+   */
+  get messageBytesMax(): number {
+    return this.#messageBytesMax
   }
 
   /**
@@ -310,9 +326,9 @@ export class Channel {
     this.#received++
     this.#lastMessageAt = this.#options.context.clock.now()
     this.#unread.push(data)
-    this.#unreadBytes += data.length + MESSAGE_BYTES
+    this.#unreadBytes += data.length + KEPT_MESSAGE_BYTES
     this.#drain()
-    if (this.#unreadBytes > UNREAD_BYTES_MAX)
+    if (this.#unreadBytes > KEPT_BYTES_MAX)
       this.#options.handshake.close('nobody listens for the messages of this channel')
     this.#endWhenComplete()
   }
@@ -321,7 +337,7 @@ export class Channel {
     while (this.#events.has('message')) {
       const data = this.#unread.shift()
       if (data === undefined) return
-      this.#unreadBytes -= data.length + MESSAGE_BYTES
+      this.#unreadBytes -= data.length + KEPT_MESSAGE_BYTES
       this.#events.emit('message', data)
     }
   }

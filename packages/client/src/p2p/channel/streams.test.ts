@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { Stream } from './streams.js'
-import type { StreamData } from './streams.js'
+import type { Early, StreamData } from './streams.js'
 import { watchStreams } from './streams.js'
 import { FakeClock, settled } from '@peerage/test-support/fake-clock.js'
 import { FakeStream, rtcStreamOf } from '../../testing/fake-connection.js'
@@ -11,13 +11,20 @@ const MIB = 1024 * 1024
 class Side {
   readonly clock = new FakeClock()
   readonly channel = new FakeStream()
-  readonly stream = new Stream(rtcStreamOf(this.channel), this.clock)
+  readonly stream: Stream
   readonly heard: StreamData[] = []
   rooms = 0
   stalls = 0
+  floods = 0
 
-  constructor() {
-    this.stream.watch({ onOpen: () => undefined, onClose: () => undefined, onStall: () => this.stalls++ })
+  constructor(early: Early = { bytes: 0 }) {
+    this.stream = new Stream(rtcStreamOf(this.channel), this.clock, early)
+    this.stream.watch({
+      onOpen: () => undefined,
+      onClose: () => undefined,
+      onStall: () => this.stalls++,
+      onFlood: () => this.floods++,
+    })
   }
 
   listen(): this {
@@ -31,12 +38,12 @@ class Side {
 
 describe('a stream', () => {
   const clocks: FakeClock[] = []
-  const make = (): Side => {
-    const side = new Side()
+  const make = (early?: Early): Side => {
+    const side = new Side(early)
     clocks.push(side.clock)
     return side
   }
-  afterEach(() => expect(clocks.splice(0).map(({ pending }) => pending)).toEqual([0]))
+  afterEach(() => expect(clocks.splice(0).filter(({ pending }) => pending > 0)).toEqual([]))
 
   it('[PP20] delivers messages that arrived before anyone listened, in order', async () => {
     const side = make()
@@ -47,6 +54,44 @@ describe('a stream', () => {
     await settled()
     side.channel.hear('last')
     expect(side.heard).toEqual(['early', 'later', 'last'])
+  })
+
+  it('[PP20] keeps messages after `hold` for whoever listens next, in order', async () => {
+    const side = make()
+    for (const text of ['one', 'two', 'three']) side.channel.hear(text)
+    const first: StreamData[] = []
+    side.stream.listen(
+      (data) => {
+        first.push(data)
+        side.stream.hold()
+      },
+      () => undefined,
+    )
+    await settled()
+    side.channel.hear('four')
+    expect(first).toEqual(['one'])
+    side.listen()
+    await settled()
+    side.channel.hear('five')
+    expect(side.heard).toEqual(['two', 'three', 'four', 'five'])
+  })
+
+  it('[PP20] [PP45] keeps at most 4 MiB with the other stream of its connection, also of empty messages', async () => {
+    const early = { bytes: 0 }
+    const [one, other] = [make(early), make(early)]
+    one.channel.hear(new Uint8Array(3 * MIB))
+    other.channel.hear(new Uint8Array(2 * MIB))
+    expect([one.floods, other.floods]).toEqual([0, 1])
+    one.listen()
+    await settled()
+    expect(early.bytes).toBe(0)
+    for (let i = 0; i < 4 * MIB; i += 128) other.channel.hear('')
+    expect(other.floods).toBe(1)
+    other.channel.hear('')
+    expect(other.floods).toBe(2)
+    other.listen()
+    await settled()
+    expect(other.heard).toHaveLength((4 * MIB) / 128)
   })
 
   it('[PP35] delivers the same data for each type in which stacks deliver it, in order', async () => {
@@ -110,7 +155,12 @@ it('[PP35] two streams report that both are open, although one opened before any
   let opened = 0
   watchStreams(
     { data, frames },
-    { onOpen: () => opened++, onClose: () => expect.unreachable(), onStall: () => expect.unreachable() },
+    {
+      onOpen: () => opened++,
+      onClose: () => expect.unreachable(),
+      onStall: () => expect.unreachable(),
+      onFlood: () => expect.unreachable(),
+    },
   )
   for (const channel of channels) channel.dispatchEvent(new Event('open'))
   expect(opened).toBe(1)

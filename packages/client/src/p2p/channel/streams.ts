@@ -3,7 +3,7 @@ import type { Carrier, Holder } from '../../delivery/signaling.js'
 import type { Clock, Timer } from '../../lib/clock.js'
 import type { P2PContext, Terms } from '../options.js'
 
-// The two streams of a connection, and the path that they take. WebRTC stacks differ in both; this file hides that.
+// The two streams of a connection. WebRTC stacks differ in them, and this file hides that.
 
 /** Text, or bytes in memory that nobody else uses. */
 export type StreamData = string | Uint8Array<ArrayBuffer>
@@ -22,9 +22,19 @@ const POLL_MS = 20
  */
 const STALL_MS = 60_000
 
+/** How much of one connection is kept while nobody listens. With more it closes, because it must not lose messages (PP20). */
+export const KEPT_BYTES_MAX = 4 * 1024 * 1024
+/** Each kept message counts this much in addition to its content, so that empty messages are bounded, too. */
+export const KEPT_MESSAGE_BYTES = 128
+
+/** What arrived on the streams of one connection before anyone listened, in bytes. */
+export type Early = { bytes: number }
+
 export interface StreamEvents {
   onOpen: () => void
   onClose: () => void
+  /** Too much arrived while nobody listened. The rest is lost, so the connection must end. */
+  onFlood: () => void
   /** A sender waits, and nothing has left the buffer for STALL_MS. */
   onStall: () => void
 }
@@ -35,9 +45,11 @@ export class Stream {
   readonly #clock: Clock
   #onRoom: () => void = () => undefined
   #onStall: () => void = () => undefined
-  /** Messages that arrived before `listen` was called. */
-  #early: StreamData[] = []
-  #onData: (data: StreamData) => void = (data) => this.#early.push(data)
+  #onFlood: () => void = () => undefined
+  /** Messages that arrived before `listen` was called, or after `hold`. */
+  readonly #kept: StreamData[] = []
+  readonly #early: Early
+  #onData: ((data: StreamData) => void) | undefined
   /** Set by the first Blob. Its bytes must be read first, and later messages wait for that. */
   #reading: Promise<void> | undefined
   /** Runs while a sender waits for room. */
@@ -45,9 +57,10 @@ export class Stream {
   #buffered = 0
   #stalledMs = 0
 
-  constructor(channel: RTCDataChannel, clock: Clock) {
+  constructor(channel: RTCDataChannel, clock: Clock, early: Early = { bytes: 0 }) {
     this.#channel = channel
     this.#clock = clock
+    this.#early = early
     channel.binaryType = 'arraybuffer'
     channel.bufferedAmountLowThreshold = ROOM_BYTES
     channel.addEventListener('bufferedamountlow', () => this.#poll(0))
@@ -69,8 +82,9 @@ export class Stream {
   }
 
   /** `onClose` may be called twice, or never, because stacks differ in how often they fire `close`. */
-  watch({ onOpen, onClose, onStall }: StreamEvents): void {
+  watch({ onOpen, onClose, onStall, onFlood }: StreamEvents): void {
     this.#onStall = onStall
+    this.#onFlood = onFlood
     this.#channel.addEventListener('open', onOpen)
     this.#channel.addEventListener('close', () => {
       this.stop()
@@ -88,8 +102,19 @@ export class Stream {
     this.#onRoom = onRoom
     queueMicrotask(() => {
       this.#onData = onData
-      for (const data of this.#early.splice(0)) onData(data)
+      // `onData` may call `hold`.
+      while (this.#onData === onData) {
+        const data = this.#kept.shift()
+        if (data === undefined) return
+        this.#early.bytes -= data.length + KEPT_MESSAGE_BYTES
+        onData(data)
+      }
     })
+  }
+
+  /** Keeps what arrives from now on for the next call of `listen`. */
+  hold(): void {
+    this.#onData = undefined
   }
 
   /** @throws if the stack throws: the stream is not open, or the message is too large */
@@ -130,10 +155,19 @@ export class Stream {
 
   #receive(data: unknown): void {
     const isBlob = typeof Blob !== 'undefined' && data instanceof Blob
-    if (!isBlob && !this.#reading) return this.#onData(dataOf(data))
+    if (!isBlob && !this.#reading) return this.#deliver(dataOf(data))
     this.#reading = Promise.resolve(this.#reading)
-      .then(async () => this.#onData(dataOf(isBlob ? await data.arrayBuffer() : data)))
+      .then(async () => this.#deliver(dataOf(isBlob ? await data.arrayBuffer() : data)))
       .catch(() => this.#channel.close())
+  }
+
+  #deliver(data: StreamData): void {
+    // Messages that were kept come first.
+    if (this.#onData && this.#kept.length === 0) return this.#onData(data)
+    const bytes = data.length + KEPT_MESSAGE_BYTES
+    if (this.#early.bytes + bytes > KEPT_BYTES_MAX) return this.#onFlood()
+    this.#early.bytes += bytes
+    this.#kept.push(data)
   }
 }
 
@@ -150,8 +184,9 @@ export type Streams = { data: Stream; frames: Stream }
 export function makeStreams(connection: RTCPeerConnection, terms: Terms, clock: Clock): Streams {
   const { label, ordered, maxRetransmits } = terms
   const lossy = maxRetransmits === undefined ? {} : { maxRetransmits }
+  const early: Early = { bytes: 0 }
   const make = (name: string, id: number, options: RTCDataChannelInit = {}): Stream =>
-    new Stream(connection.createDataChannel(name, { negotiated: true, id, ...options }), clock)
+    new Stream(connection.createDataChannel(name, { negotiated: true, id, ...options }), clock, early)
   return { frames: make('peerage', 0), data: make(label, 1, { ordered, ...lossy }) }
 }
 
@@ -166,6 +201,14 @@ export function watchStreams({ data, frames }: Streams, events: StreamEvents): v
   for (const stream of [data, frames]) stream.watch({ ...events, onOpen })
 }
 
+/** What the frames of a channel tell it. */
+export interface FrameEvents {
+  /** The other side says goodbye. It sent this many messages on the channel. */
+  onBye: (messages: number) => void
+  /** The other side wants to verify the connection, and this side has no `verify`. */
+  onVerify: () => void
+}
+
 /** The stream of delivery frames (SPEC.md, PP18). It also carries the goodbye of the channel. */
 export class Frames {
   readonly #stream: Stream
@@ -173,12 +216,11 @@ export class Frames {
   readonly #detach: () => void
   #isClosed = false
 
-  /** Calls `onBye` when the other side says goodbye, with the number of messages that it sent on the channel. */
   constructor(
     context: Pick<P2PContext, 'carriers' | 'onError'>,
     to: Holder,
     stream: Stream,
-    onBye: (messages: number) => void,
+    { onBye, onVerify }: FrameEvents,
   ) {
     this.#context = context
     this.#stream = stream
@@ -186,7 +228,9 @@ export class Frames {
     const carrier: Carrier = { send: (frame) => this.#send(frame) }
     const receive = (data: unknown): void => {
       const frame: unknown = JSON.parse(String(data))
-      if (isObject(frame) && frame['type'] === 'bye') onBye(Number(frame['messages']))
+      const fields: Record<string, unknown> = isObject(frame) ? frame : {}
+      if (fields['type'] === 'bye') onBye(Number(fields['messages']))
+      else if (fields['type'] === 'verify' || fields['type'] === 'verified') onVerify()
       else if (!this.#isClosed) carriers.receive(to, frame, carrier)
     }
     stream.listen(
@@ -233,78 +277,3 @@ export class Frames {
     }
   }
 }
-
-/** One end of the path that ICE selected (webrtc-stats, RTCIceCandidateStats). */
-export interface Endpoint {
-  /** The candidate type: `host`, `srflx` (reflexive), `prflx` (peer-reflexive) or `relay`. */
-  type: string
-  /** The IP address or mDNS name. Undefined if the browser hides it. */
-  address: string | undefined
-  /** The port. Undefined if the stack does not tell it. */
-  port: number | undefined
-  /** `udp` or `tcp`. Undefined if the stack does not tell it. */
-  protocol: string | undefined
-}
-
-/** The network path of a channel, as the statistics of its WebRTC stack describe it. */
-export interface ChannelPath {
-  /** `direct`, or `relayed` through a TURN server. */
-  path: 'direct' | 'relayed'
-  /** This peer's end of the path. Undefined if the stack does not tell it. */
-  local: Endpoint | undefined
-  /** The other peer's end of the path. Undefined if the stack does not tell it. */
-  remote: Endpoint | undefined
-  /** True if both ends use an address of their own network interface, so that no NAT lies between them. */
-  sameLan: boolean
-  /** The round-trip time in milliseconds. Undefined if the stack has not measured it. */
-  rttMs: number | undefined
-}
-
-const PRIVATE_PATTERN =
-  /^(10\.|127\.|169\.254\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|f[cd]|fe80:|::1$)|\.local$/i
-
-/** Reads the path from a statistics report. `hosts`: the addresses in the other side's host candidates. */
-export function readPath(report: RTCStatsReport, hosts: ReadonlySet<string>): ChannelPath {
-  const entries = new Map<string, Record<string, unknown>>()
-  report.forEach((entry: { id: string }) => entries.set(entry.id, { ...entry }))
-  const pair = selectedPair(entries)
-  const local = endpoint(entries.get(String(pair?.['localCandidateId'])))
-  const remote = endpoint(entries.get(String(pair?.['remoteCandidateId'])))
-  const rtt = pair?.['currentRoundTripTime']
-  // A remote end is peer-reflexive if its check arrived before its candidate. Its address still says where it is.
-  const address = remote?.address ?? ''
-  const isNear = remote?.type === 'host' || PRIVATE_PATTERN.test(address) || hosts.has(address)
-  return {
-    path: local?.type === 'relay' || remote?.type === 'relay' ? 'relayed' : 'direct',
-    local,
-    remote,
-    sameLan: isNear && isOwn(local) && isOwn(remote),
-    rttMs: typeof rtt === 'number' ? rtt * 1000 : undefined,
-  }
-}
-
-function selectedPair(entries: Map<string, Record<string, unknown>>): Record<string, unknown> | undefined {
-  for (const entry of entries.values()) {
-    if (entry['type'] === 'transport' && typeof entry['selectedCandidatePairId'] === 'string')
-      return entries.get(entry['selectedCandidatePairId'])
-  }
-  // Firefox has no entry of type `transport`. It marks the selected pair instead.
-  for (const entry of entries.values())
-    if (entry['type'] === 'candidate-pair' && entry['selected'] === true) return entry
-  return undefined
-}
-
-function endpoint(entry: Record<string, unknown> | undefined): Endpoint | undefined {
-  if (entry === undefined) return undefined
-  const text = (value: unknown): string | undefined =>
-    typeof value === 'string' && value !== '' ? value : undefined
-  return {
-    type: String(entry['candidateType']),
-    address: text(entry['address']) ?? text(entry['ip']),
-    port: typeof entry['port'] === 'number' ? entry['port'] : undefined,
-    protocol: text(entry['protocol']),
-  }
-}
-
-/** Whether the address belongs to the machine itself, and not to a NAT or a TURN server. */
-const isOwn = (end: Endpoint | undefined): boolean => end?.type === 'host' || end?.type === 'prflx'

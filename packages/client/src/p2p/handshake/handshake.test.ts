@@ -1,13 +1,18 @@
 import { stageTexts } from '../connect-error.js'
 import { describe, expect, it } from 'vitest'
+import type { HandshakeEnd } from './events.js'
 import { Handshake } from './handshake.js'
-import type { HandshakeEnd } from './handshake.js'
 import type { HandshakeSignal } from './signals.js'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
+import type { Verify } from '../options.js'
+import { nameFrom } from '../../testing/rendezvous.js'
 import { FakeConnection, rtcOf } from '../../testing/fake-connection.js'
 
 const TERMS = { label: '', ordered: true }
 const OFFER = { type: 'offer', sdp: 'theirs', restart: true, ...TERMS } as const
+const lineOf = (byte: string): string =>
+  `a=fingerprint:sha-256 ${Array.from({ length: 32 }, () => byte).join(':')}`
+const PROVEN = { ...OFFER, sdp: `theirs\r\n${lineOf('CD')}` }
 const THEIR_CANDIDATE = 'candidate:9 1 udp 1 192.0.2.9 5009 typ host'
 
 /** One side of a handshake, with a connection that can restart ICE. */
@@ -19,7 +24,9 @@ class Side {
   opened = 0
   readonly handshake: Handshake
 
-  constructor(polite: boolean) {
+  constructor(polite: boolean, verify?: Verify) {
+    this.connection.lines = `\r\n${lineOf('AB')}`
+    const ends = { local: nameFrom('alice'), remote: nameFrom('bob') }
     this.handshake = new Handshake({
       id: '1',
       polite,
@@ -28,6 +35,7 @@ class Side {
       relayOnly: false,
       holdCandidates: false,
       texts: stageTexts,
+      verifier: verify && { verify, ...ends, onError: () => undefined },
       prepare: () => Promise.resolve({ connection: rtcOf(this.connection) }),
       send: (signal) => Promise.resolve(void this.sent.push(signal)),
       onEvent: (event) => {
@@ -152,5 +160,91 @@ describe('a hostile peer', () => {
     expect(side.ends).toEqual([])
     side.handshake.receive({ type: 'candidates', candidates: [] })
     expect(side.ends).toMatchObject([{ detail: 'too many candidates' }])
+  })
+})
+
+describe('a later description', () => {
+  it.each([
+    ['another fingerprint', `theirs\r\n${lineOf('EF')}`],
+    ['no fingerprint', 'theirs'],
+    ['two fingerprints', `theirs\r\n${lineOf('CD')}\r\n${lineOf('EF')}`],
+  ])('[PP42] with %s ends the handshake, and the stack does not get it', async (_, sdp) => {
+    const side = new Side(true)
+    side.handshake.answer(PROVEN, Promise.resolve(undefined))
+    await side.settle()
+    side.connection.open()
+    await side.receive(PROVEN)
+    expect(side.ends).toEqual([])
+    const before = side.connection.remote.length
+    await side.receive({ ...PROVEN, sdp })
+    expect(side.ends).toMatchObject([{ detail: 'the other peer changed its certificate' }])
+    expect(side.connection.remote).toHaveLength(before)
+  })
+})
+
+describe('a verification', () => {
+  /** A side that has answered, and whose `verify` the test settles. */
+  async function verifying(): Promise<{ side: Side; answer: (value: boolean) => void }> {
+    let answer: (value: boolean) => void = () => undefined
+    const side = new Side(true, () => new Promise((resolve) => (answer = resolve)))
+    side.handshake.answer(PROVEN, Promise.resolve(undefined))
+    await side.settle()
+    side.connection.open()
+    await side.settle()
+    side.take()
+    return { side, answer: (value) => answer(value) }
+  }
+
+  it('[PP43] opens the channel when both sides have said yes', async () => {
+    const { side, answer } = await verifying()
+    expect([side.opened, side.handshake.stage, side.handshake.isOpen]).toEqual([0, 'not-verified', false])
+    answer(true)
+    await side.settle()
+    expect(side.opened).toBe(0)
+    side.connection.streams[0]?.hear('{"type":"verified"}')
+    await side.settle()
+    expect([side.opened, side.handshake.isOpen]).toEqual([1, true])
+  })
+
+  it('[PP44] tells the other side that it failed, and closes the connection afterwards', async () => {
+    const { side, answer } = await verifying()
+    answer(false)
+    await side.settle()
+    expect(side.sent).toEqual([{ type: 'end', reason: 'not-verified' }])
+    expect(side.ends).toMatchObject([{ stage: 'not-verified', lost: false, forGood: false }])
+    expect(side.connection.connectionState).toBe('closed')
+  })
+
+  it('[PP44] fails when the other side says that it failed, also before the streams are open', async () => {
+    const early = new Side(true, async () => true)
+    early.handshake.answer(PROVEN, Promise.resolve(undefined))
+    await early.settle()
+    for (const side of [early, (await verifying()).side]) {
+      await side.receive({ type: 'end', reason: 'not-verified' })
+      expect(side.ends).toMatchObject([{ stage: 'not-verified', lost: false, forGood: false }])
+    }
+  })
+
+  it('[PP44] of the other side ends an open channel for good', async () => {
+    const side = await Side.open(true)
+    await side.receive({ type: 'end', reason: 'not-verified' })
+    expect(side.ends).toMatchObject([{ stage: 'not-verified', lost: false, forGood: true }])
+  })
+
+  it.each(['failed', 'closed'] as const)('[PP44] ends as `ice` when its connection has %s', async (state) => {
+    const { side } = await verifying()
+    side.connection.connectionState = state
+    side.connection.dispatchEvent(new Event('connectionstatechange'))
+    await side.settle()
+    expect(side.ends).toMatchObject([{ stage: 'ice', lost: false, forGood: false }])
+  })
+
+  it('[PP43] is over at once when a new offer replaces its handshake', async () => {
+    const { side, answer } = await verifying()
+    side.handshake.close('replaced by a new one')
+    answer(true)
+    side.connection.streams[0]?.hear('{"type":"verified"}')
+    await side.settle()
+    expect([side.opened, side.sent, side.connection.connectionState]).toEqual([0, [], 'closed'])
   })
 })

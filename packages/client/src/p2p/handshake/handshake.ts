@@ -3,54 +3,24 @@ import { makeStreams, watchStreams } from '../channel/streams.js'
 import type { Streams } from '../channel/streams.js'
 import type { FailureStage } from '../connect-error.js'
 import type { FreshConnection } from '../connections.js'
-import type { Terms } from '../options.js'
+import type { HandshakeOptions } from './events.js'
 import { Negotiation, Goodbye } from './negotiation.js'
-import type { NegotiationOptions } from './negotiation.js'
 import { endTexts } from './signals.js'
 import type { EndReason, HandshakeSignal, Offer } from './signals.js'
-
-export interface HandshakeOptions extends NegotiationOptions {
-  /** A random id that every signal of this handshake carries, so that signals of older handshakes are recognized. */
-  id: string
-  /** Resolves to a connection without a description. Rejects if there is no WebRTC here. */
-  prepare: (terms: Terms) => Promise<FreshConnection>
-  /** What to say about a failure at each stage, when nothing more is known. */
-  texts: Readonly<Record<FailureStage, string>>
-  onEvent: (event: HandshakeEvent) => void
-}
-
-export type HandshakeEvent =
-  | Opened
-  | HandshakeEnd
-  /** An application has closed a channel that had already ended. */
-  | { type: 'closed-for-good' }
-
-/** The channel has opened. Happens at most once, before the end. */
-export interface Opened {
-  type: 'open'
-  negotiation: Negotiation
-  streams: Streams
-}
-
-/** The handshake has ended. Happens once, whether the channel was open or not. */
-export interface HandshakeEnd {
-  type: 'end'
-  stage: FailureStage
-  detail: string
-  /** The channel was open and its path was lost, and neither side had closed it. A new connection may reopen it. */
-  lost: boolean
-  /** Either side has closed the channel, or the lost channel that this handshake was to reopen. */
-  forGood: boolean
-}
+import { Verification } from './verification.js'
 
 type State =
   /** There is no connection yet. The handshake waits for its turn, for the application's answer, or for WebRTC. */
   | { name: 'waiting' }
   /** From the new connection to the open streams. `timer` runs once ICE has connected. */
   | { name: 'connecting'; negotiation: Negotiation; timer?: Timer }
+  | Verifying
   | Open
   /** `goodbye`: one side closed the open channel, and the connection stays open until both have said goodbye. */
   | { name: 'ended'; goodbye?: Goodbye }
+
+/** The streams are open, and the two sides verify each other. */
+type Verifying = { name: 'verifying'; negotiation: Negotiation; verification: Verification }
 
 /** `timer` runs while the path is silent, or while ICE looks for another. */
 type Open = { name: 'open'; negotiation: Negotiation; timer?: Timer; isByeHeard: boolean }
@@ -87,6 +57,11 @@ export class Handshake {
     return this.#state.name === 'open'
   }
 
+  /** Whether the connection works, so that it does not need the nodes. */
+  get hasPath(): boolean {
+    return this.isOpen || this.#state.name === 'verifying'
+  }
+
   /** True once either side has closed the channel on purpose. Then its end is not a loss. */
   get isClosedForGood(): boolean {
     return this.#isClosedForGood
@@ -105,6 +80,8 @@ export class Handshake {
         if (ice !== 'connected' && ice !== 'completed') return 'ice'
         return connectionState === 'connected' ? 'timeout' : 'dtls'
       }
+      case 'verifying':
+        return 'not-verified'
       case 'ended':
         return 'ice'
     }
@@ -139,8 +116,10 @@ export class Handshake {
   /** Takes a later signal of this handshake. */
   receive(signal: HandshakeSignal): void {
     if (signal.type === 'end') {
-      if (signal.reason === 'closed') this.#isClosedForGood = true
-      return this.#finish(this.stage, endTexts[signal.reason])
+      const isUnverified = signal.reason === 'not-verified'
+      // A channel that the other side does not verify would end in the same way each time that it is reopened.
+      if (signal.reason === 'closed' || (isUnverified && this.isOpen)) this.#isClosedForGood = true
+      return this.#finish(isUnverified ? 'not-verified' : this.stage, endTexts[signal.reason])
     }
     // We count a signal on arrival, because while the application decides about a call, signals could pile up.
     this.#received += signal.type === 'candidates' ? Math.max(1, signal.candidates.length) : 1
@@ -162,14 +141,15 @@ export class Handshake {
   }
 
   /** Ends the handshake from this side, and tells the other side. The default detail is the text of the stage. */
-  end(detail?: string, stage: FailureStage = this.stage, reason: EndReason = 'ended'): void {
+  end(detail?: string, stage: FailureStage = this.stage, reason: EndReason = reasonOf(stage)): void {
     const state = this.#state
     if (state.name === 'ended') return
     const told =
       stage === 'not-found'
         ? undefined
         : this.#options.send({ type: 'end', reason: this.#isClosedForGood ? 'closed' : reason })
-    const isOpen = state.name === 'open'
+    if (stage === 'not-verified' && state.name === 'open') this.#isClosedForGood = true
+    const isOpen = state.name === 'open' || state.name === 'verifying'
     // When a connection closes, its stack tells the other side if it still can. So we close it after the signal has
     // arrived: the other side must learn the reason from the signal, and look for a new path.
     if (isOpen) void told?.then(() => state.negotiation.connection.close())
@@ -212,7 +192,8 @@ export class Handshake {
     if (state.name === 'ended') return
     this.#state = { name: 'ended' }
     if (state.name !== 'waiting') {
-      state.timer?.cancel()
+      if (state.name === 'verifying') state.verification.end(detail)
+      else state.timer?.cancel()
       state.negotiation.close()
       if (!keepConnection) state.negotiation.connection.close()
     }
@@ -247,6 +228,7 @@ export class Handshake {
       onOpen: () => this.#onOpen(streams),
       onClose: () => this.#onClose(),
       onStall: () => this.end('the path stopped carrying data', 'ice'),
+      onFlood: () => this.end('the other peer sent too much before the channel was open'),
     })
   }
 
@@ -255,6 +237,23 @@ export class Handshake {
     if (this.#state.name !== 'connecting') return
     const { negotiation, timer } = this.#state
     timer?.cancel()
+    const { verifier, terms } = this.#options
+    if (verifier === undefined) return this.#open(negotiation, streams)
+    const verification = new Verification(verifier, {
+      handshake: this.id,
+      label: terms.label,
+      isCaller: this.#isCaller,
+      fingerprints: negotiation.fingerprints,
+      frames: streams.frames,
+      onDone: (problem) => {
+        if (problem === undefined) this.#open(negotiation, streams)
+        else this.end(problem, 'not-verified')
+      },
+    })
+    this.#state = { name: 'verifying', negotiation, verification }
+  }
+
+  #open(negotiation: Negotiation, streams: Streams): void {
     this.#state = { name: 'open', negotiation, isByeHeard: false }
     this.#options.onEvent({ type: 'open', negotiation, streams })
   }
@@ -263,12 +262,16 @@ export class Handshake {
   #onClose(): void {
     const state = this.#state
     if (state.name === 'ended') return state.goodbye?.close()
-    if (state.name === 'open' && !this.#isClosedForGood) return this.end('the path was lost', 'ice')
+    // A side that refuses the verification says so by a signal before it closes.
+    if (state.name === 'verifying' || (state.name === 'open' && !this.#isClosedForGood))
+      return this.end('the path was lost', 'ice')
     this.#finish(this.stage, 'closed by the other peer')
   }
 
   #onStateChange({ connectionState, iceConnectionState }: RTCPeerConnection): void {
     const state = this.#state
+    if (state.name === 'verifying' && (connectionState === 'failed' || connectionState === 'closed'))
+      this.end('the path was lost', 'ice')
     if (state.name === 'connecting') {
       if (connectionState === 'failed' || connectionState === 'closed')
         this.end(`the connection ${connectionState}: ${this.#options.texts[this.stage]}`)
@@ -289,5 +292,7 @@ export class Handshake {
     state.timer = this.#options.clock.after(ms, late)
   }
 }
+
+const reasonOf = (stage: FailureStage): EndReason => (stage === 'not-verified' ? stage : 'ended')
 
 const isConnected = ({ negotiation }: Open): boolean => negotiation.connection.connectionState === 'connected'

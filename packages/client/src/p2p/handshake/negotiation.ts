@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../../lib/clock.js'
 import type { Terms } from '../options.js'
+import { fingerprintOf } from './fingerprint.js'
 import type { HandshakeSignal, Offer } from './signals.js'
 import { CANDIDATES_MAX, answerTo, isCandidate, messageBytesMaxOf, ownDescription } from './signals.js'
 
@@ -37,6 +38,9 @@ export class Negotiation {
   /** True: the other side's last offer lost the glare, so the candidates that follow it are ignored. */
   #ignores = false
   #theirRestart = false
+  /** The fingerprints in the first description of each side. */
+  #ownFingerprint: string | undefined
+  #theirFingerprint: string | undefined
   #messageBytesMax: number | undefined
   #closed = false
 
@@ -58,6 +62,12 @@ export class Negotiation {
     return this.#theirRestart && canRestart(this.connection)
   }
 
+  /** The SHA-256 of both certificates, as 64 lower-case hex digits. Undefined: a stack has not named exactly one. */
+  get fingerprints(): { local: string; remote: string } | undefined {
+    const [local, remote] = [this.#ownFingerprint, this.#theirFingerprint]
+    return local === undefined || remote === undefined ? undefined : { local, remote }
+  }
+
   /** The largest message that both stacks carry, in bytes. Some stacks do not name their own limit. */
   get messageBytesMax(): number {
     const own = this.connection.sctp?.maxMessageSize
@@ -70,6 +80,7 @@ export class Negotiation {
     const { terms, resumes, send } = this.#options
     const set = this.connection.setLocalDescription(description)
     const own = ownDescription(description.sdp)
+    this.#ownFingerprint ??= fingerprintOf(own)
     const restart = canRestart(this.connection)
     if (description.type === 'offer') {
       this.#offer = own
@@ -122,6 +133,11 @@ export class Negotiation {
   }
 
   async #accept({ type, sdp, restart }: Extract<HandshakeSignal, { sdp: string }>): Promise<void> {
+    const fingerprint = fingerprintOf(sdp)
+    // Otherwise a description that comes after the verification could name another certificate [PP42].
+    if (this.isAnswered && fingerprint !== this.#theirFingerprint)
+      throw new Error('the other peer changed its certificate')
+    this.#theirFingerprint = fingerprint
     // Set before the wait below. If the connection fails during it, the call counts as answered and is tried again.
     this.#messageBytesMax = messageBytesMaxOf(sdp)
     this.#theirRestart = restart

@@ -8,6 +8,7 @@ import { FakeConnection } from '../../testing/fake-connection.js'
 import { Rendezvous } from '../../testing/rendezvous.js'
 
 const FINGERPRINT = Array.from({ length: 32 }, () => 'AB').join(':')
+const SHA_1 = `a=fingerprint:sha-1 ${FINGERPRINT.slice(0, 59)}`
 const LINES = [
   'v=0',
   'o=- 1 0 IN IP4 127.0.0.1',
@@ -45,7 +46,7 @@ describe('decodeSignal', () => {
 
   it('[PP36] keeps each known reason of an end, and reads every other reason as `ended`', () => {
     const read = (reason: unknown): unknown => decodeSignal(JSON.stringify({ type: 'end', reason }))
-    for (const reason of ['refused', 'ended', 'closed', 'no-webrtc', 'relay-only'])
+    for (const reason of ['refused', 'ended', 'closed', 'no-webrtc', 'relay-only', 'not-verified'])
       expect(read(reason)).toEqual({ type: 'end', reason })
     for (const reason of ['of-later', 'toString', '__proto__', 5, {}, ['refused'], undefined])
       expect(read(reason)).toEqual({ type: 'end', reason: 'ended' })
@@ -63,8 +64,26 @@ describe('decodeSignal', () => {
     ['21 candidates', sdpOf([...LINES, ...Array.from({ length: 21 }, () => `a=${CANDIDATE}`)])],
     ['a candidate with a DNS name', sdpOf([...LINES, `a=${CANDIDATE.replace('192.0.2.2', 'evil.example')}`])],
     ['a number as its text', 7],
-  ])('[PP1] refuses a description with %s', (_, sdp) => {
+    ['no fingerprint', sdpOf(LINES.slice(0, -1))],
+    ['a fingerprint by SHA-1 only', sdpOf([...LINES.slice(0, -1), SHA_1])],
+    ['two fingerprints by SHA-256', sdpOf([...LINES, `a=fingerprint:sha-256 ${FINGERPRINT}`])],
+    ['a fingerprint of 31 bytes', sdpOf(LINES).replace(`${FINGERPRINT}`, FINGERPRINT.slice(3))],
+  ])('[PP1] [PP41] refuses a description with %s', (_, sdp) => {
     expect(decodeSignal(offerOf(sdp))).toBeUndefined()
+  })
+
+  it('[PP41] removes the fingerprints by other hashes', () => {
+    const sdp = sdpOf(LINES)
+    for (const body of [
+      offerOf(sdpOf([...LINES, SHA_1, SHA_1.replace('sha-1', 'sha-512')])),
+      offerOf(sdp.replace('m=', `${SHA_1}\r\nm=`)),
+    ])
+      expect(decodeSignal(body)).toMatchObject({ type: 'offer', sdp })
+    expect(decodeSignal(JSON.stringify({ type: 'answer', sdp: sdpOf([...LINES, SHA_1]) }))).toEqual({
+      type: 'answer',
+      sdp,
+      restart: false,
+    })
   })
 
   it('[PP1] [PP2] accepts 20 candidates in a description, and in a list', () => {

@@ -3,6 +3,7 @@ import { isObject } from '@peerage/protocol'
 import type { SendResult, Holder } from '../../delivery/signaling.js'
 import { Rates } from '../../lib/rates.js'
 import type { P2PContext, Terms } from '../options.js'
+import { withOneFingerprint } from './fingerprint.js'
 
 // The signals of two P2P controllers (SPEC.md, Signals). Nodes do not read them. The other side may be hostile, so every
 // signal is checked here before WebRTC gets it.
@@ -33,6 +34,8 @@ export const endTexts = {
   /** The sender's application closed the channel. */
   closed: 'closed by the other peer',
   'no-webrtc': 'the other peer has no WebRTC, or could not make a connection with it',
+  /** The two sides have not verified each other (PP43). */
+  'not-verified': 'the two peers have not verified each other',
   'relay-only':
     'the other peer takes calls through TURN only (`relayOnly`), and that is not possible there: its log says why',
 }
@@ -58,18 +61,19 @@ export function isCandidate(input: unknown): input is string {
   return typeof input === 'string' && input.length <= 512 && CANDIDATE_PATTERN.test(input)
 }
 
-function isDescription(input: unknown): input is string {
-  if (typeof input !== 'string' || input.length > SDP_MAX_LENGTH || !SDP_PATTERN.test(input)) return false
-  const lines = input.split('\r\n')
-  const media = lines.filter((line) => line.startsWith('m='))
-  const candidates = lines.filter((line) => line.startsWith('a=candidate'))
+/** Checks a description, and returns the part of it that WebRTC may get. Undefined: malformed or hostile. */
+function readDescription(input: unknown): string | undefined {
+  if (typeof input !== 'string' || input.length > SDP_MAX_LENGTH || !SDP_PATTERN.test(input)) return undefined
+  const lines = withOneFingerprint(input.split('\r\n'))
+  const media = lines?.filter((line) => line.startsWith('m=')) ?? []
+  const candidates = lines?.filter((line) => line.startsWith('a=candidate')) ?? []
   // The only media section is the one of the data channels.
-  return (
+  const isRight =
     media.length === 1 &&
     String(media[0]).startsWith('m=application ') &&
     candidates.length <= CANDIDATES_MAX &&
     candidates.every(isCandidate)
-  )
+  return isRight ? lines?.join('\r\n') : undefined
 }
 
 /** Parses and checks the body of a signal. Undefined: malformed or hostile. */
@@ -81,17 +85,19 @@ export function decodeSignal(body: string): HandshakeSignal | undefined {
     return undefined
   }
   if (!isObject(input)) return undefined
-  const { type, sdp, candidates } = input
+  const { type, candidates } = input
   const restart = input['restart'] === true
   switch (type) {
     case 'offer': {
+      const sdp = readDescription(input['sdp'])
       const terms = readTerms(input)
-      return terms && isDescription(sdp)
-        ? { type, sdp, restart, ...terms, resumes: readId(input) }
-        : undefined
+      if (sdp === undefined || terms === undefined) return undefined
+      return { type, sdp, restart, ...terms, resumes: readId(input) }
     }
-    case 'answer':
-      return isDescription(sdp) ? { type, sdp, restart } : undefined
+    case 'answer': {
+      const sdp = readDescription(input['sdp'])
+      return sdp === undefined ? undefined : { type, sdp, restart }
+    }
     case 'candidates':
       return Array.isArray(candidates) && candidates.length <= CANDIDATES_MAX && candidates.every(isCandidate)
         ? { type, candidates }

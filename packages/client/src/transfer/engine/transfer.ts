@@ -1,0 +1,373 @@
+import type { Clock, Timer } from '../../lib/clock.js'
+import { randomText } from '../../lib/base64.js'
+import type { SharedFile, TransferControls } from '../sharing.js'
+import type { Conduit, EndReason, Message, Source, Store, TransferState } from '../types.js'
+import { Budget } from './budget.js'
+import { Changes } from './changes.js'
+import type { Control, OtherMessage } from './codec.js'
+import { decodeControl } from './codec.js'
+import { Incoming } from './incoming.js'
+import { CONTROL_COST, CONTROL_RATE, MESSAGE_BYTES_MIN } from './limits.js'
+import { Link } from './link.js'
+import { Outgoing } from './outgoing.js'
+import { decodeBinary } from './parts.js'
+import { progressOf } from './progress.js'
+import { FileRecord } from './record.js'
+import { inPages } from './side.js'
+import type { TextRecord } from './texts.js'
+import { Texts } from './texts.js'
+
+export interface TransferOptions {
+  /** Where files go that are accepted without naming a store. */
+  store: Store
+  /** Identifies the share, so that the store finds what it kept before. */
+  share: string
+  clock: Clock
+  /** Gets errors of the program, such as one that a listener threw. */
+  onError: (error: unknown) => void
+  /**
+   * The other side broke the protocol. All unfinished files have ended as `error-there`, and nothing more is taken from
+   * the conduit, so the session should end. `detail` is a sentence for people.
+   */
+  onBroken?: ((detail: string) => void) | undefined
+}
+
+const TICK_MS = 1_000
+
+/**
+ * Files and texts between this peer and one other peer, in both directions. It outlives conduits: each `attach` goes on
+ * with what is missing.
+ * @example
+ * const transfer = new Transfer({ store: memoryStore(100_000_000), share: 'a1b2', clock: systemClock, onError: console.error })
+ * transfer.attach(conduit)
+ * transfer.offer([blobSource(file)])
+ */
+export class Transfer implements TransferControls {
+  readonly #options: TransferOptions
+  readonly #changes: Changes
+  readonly #incoming: Incoming
+  readonly #outgoing: Outgoing
+  readonly #texts: Texts
+  readonly #items: (FileRecord | TextRecord)[] = []
+  readonly #byKey = new Map<string, FileRecord | TextRecord>()
+  /** Tells the other side, after an attach, whether this is the transfer that it knows. */
+  readonly #run = randomText(12)
+  #otherRun: string | undefined
+  #link: Link | undefined
+  /** What the control messages of the other side may cost. */
+  #budget: Budget
+  readonly #acceptedListeners = new Set<() => void>()
+  readonly #otherListeners = new Set<(message: OtherMessage) => void>()
+  #state: TransferState | undefined
+  #ticker: Timer | undefined
+  #isClosed = false
+
+  constructor(options: TransferOptions) {
+    this.#options = options
+    const { clock, share, onError } = options
+    this.#changes = new Changes(clock, onError)
+    this.#budget = new Budget(clock, CONTROL_RATE)
+    const send = (message: Control): void => this.#link?.send(message)
+    const side = {
+      clock,
+      send,
+      onError,
+      added: (file: FileRecord) => this.#added(file.key, file),
+      changed: (isProgress: boolean) => this.#changed(isProgress),
+      breach: (what: string) => this.#breach(what),
+    }
+    this.#incoming = new Incoming({ ...side, share })
+    this.#outgoing = new Outgoing(side)
+    this.#texts = new Texts({
+      clock,
+      send,
+      breach: side.breach,
+      changed: (text, isNew) => (isNew ? this.#added(text.view.key, text) : this.#changed(false)),
+    })
+  }
+
+  get state(): TransferState {
+    return (this.#state ??= {
+      items: this.#items.filter((item) => !item.isRemoved).map(({ view }) => view),
+      in: progressOf(this.#incoming.records(), this.#incoming.speed.perSecond),
+      out: progressOf(this.#outgoing.records(), this.#outgoing.speed.perSecond),
+    })
+  }
+
+  /** The most bytes that were held for the receiver, and that the blocks took that were put together. */
+  get mostInMemory(): { held: number; assembled: number } {
+    return this.#incoming.credit.most
+  }
+
+  onChange(listener: () => void): () => void {
+    return this.#changes.listen(listener)
+  }
+
+  /** Calls the listener each time the other side has accepted at least one file. */
+  onAccepted(listener: () => void): () => void {
+    this.#acceptedListeners.add(listener)
+    return () => this.#acceptedListeners.delete(listener)
+  }
+
+  /**
+   * Calls the listener for each control message whose type is not the engine's. Types of the engine: `begin`, `offer`,
+   * `accept`, `reject`, `done`, `need`, `kept`, `grant`, `root`, `hashing`, `end`, `pause`, `text`, `got`.
+   */
+  onOther(listener: (message: OtherMessage) => void): () => void {
+    this.#otherListeners.add(listener)
+    return () => this.#otherListeners.delete(listener)
+  }
+
+  /**
+   * Goes on over this conduit. The one before is never listened to again. Files that were shared before must have been
+   * offered with `offerShared` by now, because the other side may ask for them at once.
+   * @throws RangeError if the conduit carries too little
+   */
+  attach(conduit: Conduit): void {
+    if (conduit.messageBytesMax < MESSAGE_BYTES_MIN)
+      throw new RangeError(
+        `conduit.messageBytesMax: ${conduit.messageBytesMax}; must be at least ${MESSAGE_BYTES_MIN} bytes`,
+      )
+    if (this.#isClosed) return
+    this.detach()
+    const link = new Link(
+      conduit,
+      (message) => this.#take(message),
+      () => this.#lost(link),
+    )
+    this.#link = link
+    this.#budget = new Budget(this.#options.clock, CONTROL_RATE)
+    link.send({ type: 'begin', run: this.#run })
+    this.#outgoing.attach(link)
+    this.#incoming.attach()
+    this.#texts.attach()
+    this.#tickSoon()
+  }
+
+  /** The conduit is lost, or another one follows. */
+  detach(): void {
+    this.#link?.close()
+  }
+
+  /** Ends all unfinished files of both directions, and tells the other side if it can be reached. */
+  end(reason: EndReason, detail: string): void {
+    this.#outgoing.end(idsOf(this.#outgoing.records()), { reason, detail })
+    this.#incoming.end(idsOf(this.#incoming.records()), { reason, detail })
+  }
+
+  /** True: lets no more bytes come for now, but for the 8 MiB that may be under way. */
+  hold(isHeld: boolean): void {
+    this.#incoming.hold(isHeld)
+  }
+
+  /** Offers files that have numbers already. A file without a source stands as paused until `provide`. */
+  offerShared(files: readonly SharedFile[]): void {
+    this.#outgoing.add(files)
+  }
+
+  /** Gives the source of a file that `offerShared` offered without one. */
+  provide(id: number, source: Source): void {
+    if (this.#outgoing.provide(id, source)) this.#tellPause('mine', [id], false)
+  }
+
+  /** Ends shared files by their numbers, such as when the host stops sharing them. */
+  endShared(ids: readonly number[], reason: EndReason, detail: string): void {
+    this.#outgoing.end(ids, { reason, detail })
+  }
+
+  offer(sources: readonly Source[]): void {
+    this.#outgoing.offer(sources)
+  }
+
+  accept(keys: readonly string[], store?: Store): void {
+    this.#incoming.accept(idsOf(this.#records(keys, 'in')), store ?? this.#options.store)
+    this.#tickSoon()
+  }
+
+  reject(keys: readonly string[]): void {
+    const offered = this.#records(keys, 'in').filter(({ phase }) => phase.name === 'offered')
+    this.#incoming.end(idsOf(offered), { reason: 'rejected', detail: 'not wanted' })
+  }
+
+  cancel(keys: readonly string[]): void {
+    const ending = { reason: 'cancelled-here', detail: 'cancelled' } as const
+    this.#outgoing.end(idsOf(this.#records(keys, 'out')), ending)
+    this.#incoming.end(idsOf(this.#records(keys, 'in')), ending)
+  }
+
+  pause(keys?: readonly string[]): void {
+    this.#pause(keys, true)
+  }
+
+  resume(keys?: readonly string[]): void {
+    this.#pause(keys, false)
+  }
+
+  remove(keys: readonly string[]): void {
+    for (const key of keys) {
+      const item = this.#byKey.get(key)
+      if (item instanceof FileRecord) {
+        if (!item.isUnfinished) item.remove()
+      } else if (item !== undefined) this.#texts.remove(item)
+    }
+  }
+
+  sendText(text: string): void {
+    this.#texts.send(text)
+  }
+
+  /** Ends everything on this side. Blocks that a durable store has kept remain. */
+  close(): void {
+    if (this.#isClosed) return
+    this.end('self-offline', 'this side was closed')
+    this.#isClosed = true
+    this.detach()
+    this.#ticker?.cancel()
+    this.#changes.close()
+    this.#acceptedListeners.clear()
+    this.#otherListeners.clear()
+  }
+
+  #take(message: Message): void {
+    if (typeof message !== 'string') return this.#takeBinary(message)
+    if (!this.#budget.take(CONTROL_COST + message.length))
+      return this.#breach('it sent too many messages at once')
+    const decoded = decodeControl(message)
+    switch (decoded.kind) {
+      case 'malformed':
+        return this.#breach(`it sent ${decoded.what}`)
+      case 'other':
+        return this.#tell(this.#otherListeners, decoded.message)
+      case 'control':
+        return this.#takeControl(decoded.message)
+    }
+  }
+
+  #takeBinary(message: Uint8Array<ArrayBuffer>): void {
+    const decoded = decodeBinary(message)
+    switch (decoded.kind) {
+      case 'malformed':
+        return this.#breach(`it sent ${decoded.what}`)
+      case 'part':
+        return this.#incoming.part(decoded)
+      case 'block-end':
+        return this.#incoming.blockEnd(decoded)
+    }
+  }
+
+  #takeControl(message: Control): void {
+    switch (message.type) {
+      case 'begin':
+        return this.#begun(message.run)
+      case 'offer':
+        return this.#incoming.offer(message.files)
+      case 'accept':
+        if (this.#outgoing.accepted(message.files)) this.#tell(this.#acceptedListeners, undefined)
+        return
+      case 'reject':
+        return this.#outgoing.rejected(message.files)
+      case 'done':
+        return this.#outgoing.done(message.files)
+      case 'need':
+        return this.#outgoing.needed(message)
+      case 'kept':
+        return this.#outgoing.kept(message)
+      case 'grant':
+        return this.#outgoing.granted(message.bytes)
+      case 'root':
+        return this.#incoming.root(message)
+      case 'hashing':
+        return this.#incoming.hashing(message)
+      case 'end':
+        return message.of === 'mine' ? this.#incoming.ended(message) : this.#outgoing.ended(message)
+      case 'pause':
+        return (message.of === 'mine' ? this.#incoming : this.#outgoing).paused(message.files, message.on)
+      case 'text':
+        return this.#texts.piece(message)
+      case 'got':
+        return this.#texts.got(message)
+    }
+  }
+
+  /** The other side begins on this conduit. It tells all pauses again. */
+  #begun(run: string): void {
+    if (this.#otherRun !== undefined && this.#otherRun !== run) {
+      this.#outgoing.reset()
+      this.#texts.reset()
+    }
+    this.#otherRun = run
+    this.#incoming.paused(idsOf(this.#incoming.records()), false)
+    this.#outgoing.paused(idsOf(this.#outgoing.records()), false)
+  }
+
+  #breach(what: string): void {
+    const detail = `the other side broke the protocol: ${what}`
+    this.end('error-there', detail)
+    // Whatever else comes is not worth reading.
+    this.detach()
+    this.#options.onBroken?.(detail)
+  }
+
+  #lost(link: Link): void {
+    if (this.#link !== link) return
+    this.#link = undefined
+    this.#outgoing.detach()
+    this.#incoming.detach()
+  }
+
+  #pause(keys: readonly string[] | undefined, on: boolean): void {
+    const out = this.#outgoing.pause(idsOf(this.#records(keys, 'out')), on)
+    const into = this.#incoming.pause(idsOf(this.#records(keys, 'in')), on)
+    this.#tellPause('mine', out, on)
+    this.#tellPause('yours', into, on)
+  }
+
+  #tellPause(of: 'mine' | 'yours', ids: readonly number[], on: boolean): void {
+    for (const files of inPages(ids)) this.#link?.send({ type: 'pause', of, files, on })
+  }
+
+  /** The files of one direction with these keys, in the order of the keys. Default: all files. */
+  #records(keys: readonly string[] | undefined, direction: 'in' | 'out'): FileRecord[] {
+    if (keys === undefined) return [...(direction === 'in' ? this.#incoming : this.#outgoing).records()]
+    return keys
+      .map((key) => this.#byKey.get(key))
+      .filter((item) => item instanceof FileRecord)
+      .filter((record) => record.direction === direction)
+  }
+
+  #added(key: string, item: FileRecord | TextRecord): void {
+    this.#items.push(item)
+    this.#byKey.set(key, item)
+    this.#changed(false)
+  }
+
+  #changed(isProgress: boolean): void {
+    this.#state = undefined
+    this.#changes.changed(isProgress)
+    this.#tickSoon()
+  }
+
+  #tell<T>(listeners: Iterable<(value: T) => void>, value: T): void {
+    for (const listener of [...listeners])
+      try {
+        listener(value)
+      } catch (error) {
+        this.#options.onError(error)
+      }
+  }
+
+  /** Runs the clock of deadlines and speeds while there is something to watch. */
+  #tickSoon(): void {
+    if (this.#isClosed || this.#ticker !== undefined) return
+    const { in: into, out } = { in: this.#incoming, out: this.#outgoing }
+    if (!into.isBusy && !out.isBusy && into.speed.perSecond === 0 && out.speed.perSecond === 0) return
+    this.#ticker = this.#options.clock.after(TICK_MS, () => {
+      this.#ticker = undefined
+      into.tick()
+      out.tick()
+      this.#changed(true)
+    })
+  }
+}
+
+const idsOf = (records: Iterable<FileRecord>): number[] => Array.from(records, ({ file }) => file.id)
