@@ -15,6 +15,7 @@ import type { Tell } from './events.js'
 /** What the commands need of the SDK. */
 export interface Connection {
   host(options: HostOptions): ShareHost
+  /** `where`: a link, or the text of a code. */
   join(where: ShareLink | string, options: JoinOptions): ShareSession
   leave(): Promise<void>
 }
@@ -56,10 +57,11 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
       throw explained(error, server)
     },
   )
-  const started = sharing.start(peer)
+  sharing.start(peer)
   return {
-    host: (hosting) => started.host(hosting),
-    join: (where, joining) => started.join(where, joining),
+    host: (hosting) => sharing.host(hosting),
+    join: (where, joining) =>
+      typeof where === 'string' ? sharing.joinCode(where, joining) : sharing.join(where, joining),
     leave: () => peer.leave(),
   }
 }

@@ -7,7 +7,7 @@ import { askDestination, parseDestination, type Destination } from './destinatio
 import { passwordOf, serverOf, tokenOf, WrongUsage, type CommonFlags } from './options.js'
 import { createOutput, type Output } from './output.js'
 import { receiveFrom, type Ending } from './receiving.js'
-import { trackStore } from './tracked-store.js'
+import { trackStore, type TrackedStore } from './tracked-store.js'
 
 export interface ReceiveFlags extends CommonFlags {
   to: string
@@ -50,7 +50,7 @@ export async function receive(
     })
     let ending: Ending
     try {
-      ending = await tryPasswords(connection, destination, { flags, surroundings, asker, output })
+      ending = await tryPasswords(connection, destination, { flags, surroundings, asker, output, tracked })
     } finally {
       await tracked.close()
       await connection.leave()
@@ -87,6 +87,7 @@ interface Receiving {
   surroundings: Surroundings
   asker: Asker | undefined
   output: Output
+  tracked: TrackedStore
 }
 
 /** A person at a terminal may try another password. */
@@ -95,7 +96,7 @@ async function tryPasswords(
   { where, needsPassword }: Destination,
   receiving: Receiving,
 ): Promise<Ending> {
-  const { flags, surroundings, asker, output } = receiving
+  const { flags, surroundings, asker, output, tracked } = receiving
   let password = await passwordOf(flags, surroundings, asker)
   let isNeeded = needsPassword && password === undefined
   for (;;) {
@@ -114,6 +115,7 @@ async function tryPasswords(
       asker,
       output,
       terminated: surroundings.terminated,
+      keep: () => tracked.keep(),
     })
     isNeeded = ending.why === 'wrong-password'
     if (!isNeeded || asker === undefined || surroundings.terminated.aborted) return ending

@@ -31,6 +31,8 @@ interface Parts {
   asker: Asker | undefined
   output: Output
   terminated: AbortSignal
+  /** Called before an end by hand: what has arrived stays for a later try. */
+  keep: () => void
 }
 
 export function receiveFrom(session: ShareSession, parts: Parts): Promise<Ending> {
@@ -178,6 +180,7 @@ class Receiver {
   }
 
   #interrupted(): void {
+    this.#parts.keep()
     this.#end({ code: 3, why: 'closed-here', message: 'Ended before everything had arrived.' })
   }
 

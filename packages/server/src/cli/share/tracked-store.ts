@@ -7,6 +7,8 @@ export interface TrackedStore {
   hasExisting(): boolean
   /** Whether parts are left that a later try goes on with. */
   hasParts(): boolean
+  /** From now on, nothing that has arrived is removed, so that a later try can go on with it. */
+  keep(): void
   /** Closes what is still open, so that all that has arrived counts at the next try. */
   close(): Promise<void>
 }
@@ -15,6 +17,7 @@ export function trackStore(store: Store): TrackedStore {
   const open = new Set<Target>()
   let hasExisting = false
   let hasParts = false
+  let isKeeping = false
   const noting = async <T>(act: () => Promise<T>): Promise<T> => {
     try {
       return await act()
@@ -35,7 +38,7 @@ export function trackStore(store: Store): TrackedStore {
         return isKept
       },
       finish: () => noting(() => target.finish()).finally(ended),
-      discard: () => target.discard().finally(ended),
+      discard: () => (isKeeping ? tracked.close() : target.discard().finally(ended)),
       async close() {
         ended()
         hasParts ||= store.isDurable && hasBlocks
@@ -53,6 +56,7 @@ export function trackStore(store: Store): TrackedStore {
     },
     hasExisting: () => hasExisting,
     hasParts: () => hasParts,
+    keep: () => void (isKeeping = true),
     close: async () => void (await Promise.all([...open].map((target) => target.close()))),
   }
 }
