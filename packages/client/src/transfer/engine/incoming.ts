@@ -28,7 +28,7 @@ export interface InFile {
 export class Incoming {
   readonly credit = new IncomingCredit()
   readonly speed: Speed
-  readonly #options: SideOptions & { share: string }
+  readonly #options: SideOptions & { share: () => string }
   readonly #files = new Map<number, InFile>()
   /** Accepted, and their places are not open yet, in order. */
   readonly #waiting = new Set<InFile>()
@@ -41,7 +41,7 @@ export class Incoming {
   #awaited: InFile | undefined
   #idleSeconds = 0
 
-  constructor(options: SideOptions & { share: string }) {
+  constructor(options: SideOptions & { share: () => string }) {
     this.#options = options
     this.speed = new Speed(options.clock)
   }
@@ -256,7 +256,7 @@ export class Incoming {
     if (store === undefined || !isCurrent()) return
     const { id } = record.file
     try {
-      const target = await store.open(record.file, this.#options.share)
+      const target = await store.open(record.file, this.#options.share())
       if (isCurrent()) this.#begin(file, target)
       else await this.#leave(record, target)
     } catch (error) {

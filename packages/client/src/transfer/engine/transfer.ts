@@ -20,8 +20,8 @@ import { Texts } from './texts.js'
 export interface TransferOptions {
   /** Where files go that are accepted without naming a store. */
   store: Store
-  /** Identifies the share, so that the store finds what it kept before. */
-  share: string
+  /** Identifies the share, so that the store finds what it kept before. A function if it is known only later. */
+  share: string | (() => string)
   clock: Clock
   /** Gets errors of the program, such as one that a listener threw. */
   onError: (error: unknown) => void
@@ -76,7 +76,7 @@ export class Transfer implements TransferControls {
       changed: (isProgress: boolean) => this.#changed(isProgress),
       breach: (what: string) => this.#breach(what),
     }
-    this.#incoming = new Incoming({ ...side, share })
+    this.#incoming = new Incoming({ ...side, share: typeof share === 'string' ? () => share : share })
     this.#outgoing = new Outgoing(side)
     this.#texts = new Texts({
       clock,

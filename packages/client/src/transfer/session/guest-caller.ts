@@ -147,7 +147,13 @@ export class GuestCaller {
     const { session, device, instance, clock } = this.#parts
     const split = new SplitConduit(conduit)
     const ticket = session.guestTicket ?? this.#parts.ticket
-    split.say({ session: 'hello', version: VERSION, device, instance, ...(ticket !== undefined && { ticket }) })
+    split.say({
+      session: 'hello',
+      version: VERSION,
+      device,
+      instance,
+      ...(ticket !== undefined && { ticket }),
+    })
     const answer = await nextControl(split, clock)
     if (answer?.session === 'welcome' && answer.version === VERSION) {
       this.#failures = this.#waits = 0
@@ -166,7 +172,9 @@ export class GuestCaller {
     const { port, name, channels } = this.#parts
     for (let i = 2; i <= channels; i++)
       // Without it, the first channel carries all.
-      port.peer.p2p?.connect(name, { label: extraLabel(i), signal: this.#ending.signal }).catch(() => undefined)
+      port.peer.p2p
+        ?.connect(name, { label: extraLabel(i), signal: this.#ending.signal })
+        .catch(() => undefined)
   }
 
   #judge(verdict: Verdict | undefined): void {

@@ -1,5 +1,12 @@
 import { connectAsGuest } from '../keys/guest.js'
-import type { GuestSecret, GuestSuccess, HandshakeContext, HandshakeFailure, Line, SessionKeys } from '../keys/handshake.js'
+import type {
+  GuestSecret,
+  GuestSuccess,
+  HandshakeContext,
+  HandshakeFailure,
+  Line,
+  SessionKeys,
+} from '../keys/handshake.js'
 import type { LinkKey } from '../keys/link.js'
 import { passwordSecret } from '../keys/password.js'
 

@@ -28,7 +28,11 @@ export interface GuestParts {
   channels: number
   options: JoinOptions
   /** Makes the transfer and the session. The host, and the id of the share, may be known only later. */
-  open: (host: () => ShareGuest, share: () => string, hooks: { onLost(): void; onEnded(): void }) => LiveSession
+  open: (
+    host: () => ShareGuest,
+    share: () => string,
+    hooks: { onLost(): void; onEnded(): void },
+  ) => LiveSession
   /** The name of the host is known: only one guest at a time has a session with it. */
   named: (name: Name, guest: Guest) => void
   ended: (guest: Guest) => void
@@ -48,7 +52,7 @@ export class Guest {
   constructor(parts: GuestParts) {
     this.#parts = parts
     this.session = parts.open(
-      () => ({ name: this.#name ?? UNKNOWN, device: '' }),
+      () => ({ name: this.#name ?? unnamed(), device: '' }),
       () => this.#share,
       { onLost: () => this.#caller?.lost(), onEnded: () => this.#ended() },
     )
@@ -76,7 +80,8 @@ export class Guest {
   async prove(line: Line, context: HandshakeContext, label: string): Promise<boolean> {
     const prover = this.#prover
     // A further channel belongs to a session.
-    if (prover === undefined || this.session.isEnded || (label !== CHANNEL_LABEL && !prover.hasSession)) return false
+    if (prover === undefined || this.session.isEnded || (label !== CHANNEL_LABEL && !prover.hasSession))
+      return false
     const verdict = await prover.prove(line, context)
     if (label === CHANNEL_LABEL) prover.verdict = verdict
     return verdict.ok
@@ -134,6 +139,13 @@ export class Guest {
     this.#unwatch()
     this.#parts.ended(this)
   }
+}
+
+/** Stands for the host of a code, whose name only its guest learns. */
+function unnamed(): Name {
+  const parsed = parseName('?')
+  if (!parsed.ok) throw new Error(parsed.problem)
+  return parsed.value
 }
 
 const mistakeTexts: Record<FragmentMistake, string> = {

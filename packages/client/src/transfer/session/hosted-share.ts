@@ -117,7 +117,8 @@ export class HostedShare implements ShareHost {
 
   removeFiles(ids: readonly number[]): void {
     this.#files = this.#files.filter(({ id }) => !ids.includes(id))
-    for (const engine of this.#guests.engines) engine.endShared(ids, 'stopped', 'the file is not shared any more')
+    for (const engine of this.#guests.engines)
+      engine.endShared(ids, 'stopped', 'the file is not shared any more')
     this.#changed()
   }
 

@@ -44,7 +44,8 @@ export function decodeSaved(text: string, name: Name): SavedShare | undefined {
   const { version, nextId, wrongPasswords, isOneTime, takenBy, expiresAt } = fields
   if (version !== VERSION || fields['name'] !== name || secret === undefined || keyPair === undefined)
     return undefined
-  if (files === undefined || password === null || !isCount(nextId) || !isCount(wrongPasswords)) return undefined
+  if (files === undefined || password === null || !isCount(nextId) || !isCount(wrongPasswords))
+    return undefined
   return {
     name,
     secret,

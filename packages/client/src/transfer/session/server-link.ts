@@ -79,7 +79,8 @@ export class ServerLink {
     if (this.#closed !== undefined) return
     switch (kind) {
       case 'proof':
-        if (this.#proofs.waiting >= PROOFS_MAX) return this.close('the other side sent too many handshake messages')
+        if (this.#proofs.waiting >= PROOFS_MAX)
+          return this.close('the other side sent too many handshake messages')
         return this.#proofs.push(payload)
       case 'data':
         return this.#data.push(payload)
@@ -155,6 +156,7 @@ export class ServerLink {
   }
 
   #checkOpen(): void {
-    if (this.#closed !== undefined) throw new Error(`the connection through the server is closed: ${this.#closed}`)
+    if (this.#closed !== undefined)
+      throw new Error(`the connection through the server is closed: ${this.#closed}`)
   }
 }

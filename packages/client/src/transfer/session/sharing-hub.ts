@@ -9,11 +9,20 @@ import type { Peer } from '../../peer.js'
 import { Transfer } from '../engine/transfer.js'
 import type { SessionKeys } from '../keys/handshake.js'
 import { refuse } from '../keys/messages.js'
-import type { HostOptions, JoinOptions, ShareHost, ShareLink, ShareSession, Sharing, SharingOptions } from '../sharing.js'
+import type {
+  HostOptions,
+  JoinOptions,
+  ShareHost,
+  ShareLink,
+  ShareSession,
+  Sharing,
+  SharingOptions,
+} from '../sharing.js'
 import type { ShareGuest } from '../types.js'
 import { Entrance } from './entrance.js'
 import { Guest } from './guest.js'
 import type { Invitation } from './guest.js'
+import type { HostedHooks } from './hosted-guests.js'
 import { HostedShare } from './hosted-share.js'
 import { CHANNELS_MAX, isShareLabel } from './labels.js'
 import { LiveSession } from './live-session.js'
@@ -55,7 +64,8 @@ export class SharingHub implements Sharing {
   }
 
   start(peer: Peer): void {
-    if (this.#started !== undefined) throw new Error('this sharing was started already: make one for each peer')
+    if (this.#started !== undefined)
+      throw new Error('this sharing was started already: make one for each peer')
     const name = parseName(peer.name)
     if (!name.ok) throw new Error(name.problem)
     const port = new ServerPort(peer, this.#clock, (_from, open) => {
@@ -94,8 +104,7 @@ export class SharingHub implements Sharing {
         device,
         instance: this.#instance,
         connectAs,
-        open: (guest, share, hooks) =>
-          this.#session('host', { name: guest, device: '' }, share, { ...hooks, onLost: () => undefined }),
+        open: (guest, share, hooks) => this.#hosted(guest, share, hooks),
       },
       options,
     )
@@ -140,6 +149,25 @@ export class SharingHub implements Sharing {
     this.#joining.add(guest)
     void guest.begin(invitation)
     return guest.session
+  }
+
+  #hosted(guest: Name, share: string, hooks: HostedHooks): { engine: Transfer; session: LiveSession } {
+    let unwatch = (): void => {}
+    const made = this.#session(
+      'host',
+      () => ({ name: guest, device: '' }),
+      () => share,
+      {
+        ...hooks,
+        onLost: () => undefined,
+        onEnded: () => {
+          unwatch()
+          hooks.onEnded()
+        },
+      },
+    )
+    unwatch = this.#use().presences.watch(guest, () => made.session.presenceChanged())
+    return made
   }
 
   #session(
