@@ -31,7 +31,7 @@ export function addSend(command: Command, { surroundings, finish }: Execution): 
     .usage('[flags] <path>…')
     .argument('[path...]', 'files and folders; - is standard input')
     .option('--text <text>', 'a text to send, with or without files')
-    .option('--password [text]', 'guests also need this password; without a value you are asked for it')
+    .option('--password', 'guests also need a password, for which you are asked')
     .option('--once', 'for one receiver: end when it has everything')
     .option('--expires <time>', 'end after this time, such as 90s, 10m, 2h or 1d')
     .option('--no-code', 'make no code to say aloud')
@@ -58,7 +58,7 @@ export function addReceive(command: Command, { surroundings, finish }: Execution
     .option('--to <folder>', 'where the files go; - is standard output, for one file', '.')
     .option('--yes', 'accept all files, and do not ask')
     .option('--overwrite', 'replace files that exist')
-    .option('--password [text]', 'the password of the share; without a value you are asked for it')
+    .option('--password', 'the share has a password, for which you are asked')
   addCommon(command)
   addExamples(command, [
     [`${program} receive 17-crane-otter-tulip`, 'by a code'],

@@ -9,8 +9,8 @@ const SERVER_DEFAULT = 'http://127.0.0.1:9000'
 export interface CommonFlags {
   server?: string
   token?: string
-  /** True: the flag was given without a value. */
-  password?: string | true
+  /** Ask for the password. It is no value of the flag, because others may see the command line of a process. */
+  password?: boolean
   passwordFile?: string
   json?: boolean
 }
@@ -39,15 +39,12 @@ export async function passwordOf(
   asker: Asker | undefined,
 ): Promise<string | undefined> {
   const { password, passwordFile } = flags
-  if (password !== undefined && passwordFile !== undefined)
+  if (password === true && passwordFile !== undefined)
     throw new WrongUsage('--password and --password-file are both given')
   if (passwordFile !== undefined) return notEmpty(firstLine(passwordFile, readFile), '--password-file')
-  if (typeof password === 'string') return notEmpty(password, '--password')
-  if (password === undefined) return env['PEERAGE_PASSWORD'] || undefined
+  if (password !== true) return env['PEERAGE_PASSWORD'] || undefined
   if (asker === undefined)
-    throw new WrongUsage(
-      '--password without a value asks at a terminal, and there is none: use --password-file',
-    )
+    throw new WrongUsage('--password asks at a terminal, and there is none: use --password-file')
   return notEmpty(await asker.ask('Password: ', { isHidden: true }), 'the password')
 }
 

@@ -14,7 +14,11 @@ export interface Output {
   out: (line: string) => void
 }
 
-export function createOutput({ out, streams }: Surroundings, isJson: boolean): Output {
+export function createOutput(
+  { out, streams }: Pick<Surroundings, 'out' | 'streams'>,
+  isJson: boolean,
+  command: 'send' | 'receive',
+): Output {
   if (isJson)
     return { tell: (event) => out(JSON.stringify(event)), draw: () => {}, say: () => {}, out: () => {} }
   const screen = createScreen(streams.stderr)
@@ -23,6 +27,6 @@ export function createOutput({ out, streams }: Surroundings, isJson: boolean): O
     screen.live([])
     out(line)
   }
-  const { tell, draw } = createPrinter({ screen, out: print, now: () => performance.now() })
+  const { tell, draw } = createPrinter({ screen, command, out: print, now: () => performance.now() })
   return { tell, draw, say: (line) => screen.print(line), out: print }
 }

@@ -18,12 +18,13 @@ export interface Printer {
 
 interface PrinterParts {
   screen: Screen
+  command: 'send' | 'receive'
   out: (line: string) => void
   /** The time in milliseconds. */
   now: () => number
 }
 
-export function createPrinter({ screen, out, now }: PrinterParts): Printer {
+export function createPrinter({ screen, command, out, now }: PrinterParts): Printer {
   let toldAt = now()
   return {
     tell(event) {
@@ -32,6 +33,8 @@ export function createPrinter({ screen, out, now }: PrinterParts): Printer {
         toldAt = now()
       }
       if (event.event === 'text' && event.direction === 'in') return out(visibleLines(event.text))
+      // The only session of `receive` ends with the command, which says how.
+      if (event.event === 'closed' && command === 'receive') return
       for (const line of linesOf(event)) screen.print(line)
     },
     draw(sessions) {

@@ -5,9 +5,10 @@ import { createAsker, type Asker } from './ask.js'
 import { NoServer, openConnection, type Connection } from './connection.js'
 import { askDestination, parseDestination, type Destination } from './destination.js'
 import { passwordOf, serverOf, tokenOf, WrongUsage, type CommonFlags } from './options.js'
+import { ticketFile } from './ticket.js'
 import { createOutput, type Output } from './output.js'
 import { receiveFrom, type Ending } from './receiving.js'
-import { trackStore, type TrackedStore } from './tracked-store.js'
+import { trackStore } from './tracked-store.js'
 
 export interface ReceiveFlags extends CommonFlags {
   to: string
@@ -22,11 +23,10 @@ export async function receive(
   surroundings: Surroundings,
   open = openConnection,
 ): Promise<ExitCode> {
-  const isStream = flags.to === '-'
   const { streams, terminated } = surroundings
   // With `--to -`, standard output carries the file.
-  const out = isStream ? surroundings.err : surroundings.out
-  const output = createOutput({ ...surroundings, out, streams }, flags.json === true)
+  const out = isStream(flags) ? surroundings.err : surroundings.out
+  const output = createOutput({ out, streams }, flags.json === true, 'receive')
   const fail = (message: string, code: ExitCode): ExitCode => {
     output.tell({ event: 'error', message })
     return code
@@ -39,7 +39,7 @@ export async function receive(
     if (destination === undefined) return 3
     const page = flags.server === undefined ? destination.page : undefined
     const tracked = trackStore(
-      isStream ? streamStore(streams.stdout) : folderStore(flags.to, { overwrite: flags.overwrite }),
+      isStream(flags) ? streamStore(streams.stdout) : folderStore(flags.to, { overwrite: flags.overwrite }),
     )
     const connection = await open({
       server: page ?? serverOf(flags, surroundings),
@@ -50,10 +50,10 @@ export async function receive(
     })
     let ending: Ending
     try {
-      ending = await tryPasswords(connection, destination, { flags, surroundings, asker, output, tracked })
+      ending = await tryPasswords(connection, destination, { flags, surroundings, asker, output })
     } finally {
-      await tracked.close()
       await connection.leave()
+      await tracked.close()
     }
     const { code } = ending
     const hints = [
@@ -71,6 +71,8 @@ export async function receive(
   }
 }
 
+const isStream = ({ to }: ReceiveFlags): boolean => to === '-'
+
 async function findDestination(
   text: string | undefined,
   asker: Asker | undefined,
@@ -87,7 +89,6 @@ interface Receiving {
   surroundings: Surroundings
   asker: Asker | undefined
   output: Output
-  tracked: TrackedStore
 }
 
 /** A person at a terminal may try another password. */
@@ -96,9 +97,14 @@ async function tryPasswords(
   { where, needsPassword }: Destination,
   receiving: Receiving,
 ): Promise<Ending> {
-  const { flags, surroundings, asker, output, tracked } = receiving
+  const { flags, surroundings, asker, output } = receiving
+  const warn = (message: string): void => output.tell({ event: 'warning', message })
   let password = await passwordOf(flags, surroundings, asker)
   let isNeeded = needsPassword && password === undefined
+  const tickets =
+    isStream(flags) || typeof where === 'string' ? undefined : ticketFile(flags.to, where.fragment, warn)
+  const ticket = await tickets?.read()
+  let saving = Promise.resolve()
   for (;;) {
     if (isNeeded) {
       password = await asker?.ask('Password of the share: ', { isHidden: true })
@@ -109,22 +115,32 @@ async function tryPasswords(
           message: 'The share has a password: --password',
         }
     }
-    const ending = await receiveFrom(connection.join(where, { password }), {
+    const ending = await receiveFrom(connection.join(where, { password, ticket }), {
       isYes: flags.yes === true,
-      isStream: flags.to === '-',
+      isStream: isStream(flags),
       asker,
       output,
       terminated: surroundings.terminated,
-      keep: () => tracked.keep(),
+      onTicket: (ticket) => {
+        saving = saving.then(() => tickets?.write(ticket))
+      },
     })
+    await saving
+    if (ending.why !== 'interrupted') await tickets?.remove()
     isNeeded = ending.why === 'wrong-password'
     if (!isNeeded || asker === undefined || surroundings.terminated.aborted) return ending
     output.say('That is not the password.')
   }
 }
 
+/** A code serves once, so only a link can be used again. */
 function howToGoOn(text: string | undefined, { to }: ReceiveFlags, { startedAs }: Surroundings): string {
-  const where = text === undefined ? 'LINK' : `'${text.replaceAll("'", '')}'`
-  const folder = to === '.' ? '' : ` --to '${to.replaceAll("'", "'\\''")}'`
-  return `What has arrived is kept as NAME.part. While the sender still shares, this goes on with it:\n  ${startedAs.program} receive ${where}${folder}`
+  const quoted = (word: string): string => `'${word.replaceAll("'", String.raw`'\''`)}'`
+  const isLink = text?.includes('#') === true
+  const where = isLink ? quoted(text) : 'LINK-OR-NEW-CODE'
+  const folder = to === '.' ? '' : ` --to ${quoted(to)}`
+  return [
+    'What has arrived is kept as NAME.part. While the sender still shares, this goes on with it:',
+    `  ${startedAs.program} receive ${where}${folder}`,
+  ].join('\n')
 }

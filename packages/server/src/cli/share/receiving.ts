@@ -18,7 +18,8 @@ const LISTED_MAX = 20
 
 export interface Ending {
   code: ExitCode
-  why: SessionEnd | 'other'
+  /** `interrupted`: the session is still open. */
+  why: SessionEnd | 'interrupted' | 'other'
   message: string
 }
 
@@ -31,8 +32,8 @@ interface Parts {
   asker: Asker | undefined
   output: Output
   terminated: AbortSignal
-  /** Called before an end by hand: what has arrived stays for a later try. */
-  keep: () => void
+  /** Called with what a later try needs to come back to a share for one receiver. */
+  onTicket: (ticket: string) => void
 }
 
 export function receiveFrom(session: ShareSession, parts: Parts): Promise<Ending> {
@@ -80,6 +81,8 @@ class Receiver {
   #step(): void {
     if (this.#isOver) return
     const { state, consent } = this.#session
+    const { guestTicket, hasTaken } = this.#session
+    if (guestTicket !== undefined && hasTaken) this.#parts.onTicket(guestTicket)
     if (!this.#isAsking) this.#parts.output.draw([this.#session])
     if (state.name === 'ended') return this.#ended(state.why, state.detail)
     if (this.#isAsking) return
@@ -179,9 +182,9 @@ class Receiver {
     this.#end({ code, why: 'other', message: '' })
   }
 
+  /** The sender is not told, so that a later try finds the share as it is now. */
   #interrupted(): void {
-    this.#parts.keep()
-    this.#end({ code: 3, why: 'closed-here', message: 'Ended before everything had arrived.' })
+    this.#end({ code: 3, why: 'interrupted', message: 'Ended before everything had arrived.' })
   }
 
   #ended(why: SessionEnd, detail: string): void {
@@ -202,7 +205,7 @@ class Receiver {
     clearTimeout(this.#timer)
     for (const stop of this.#stops) stop()
     this.#parts.output.draw([])
-    this.#session.close()
+    if (ending.why !== 'interrupted') this.#session.close()
     this.#resolve(ending)
   }
 }

@@ -2,6 +2,7 @@ import {
   fileSources,
   folderStore,
   SourceError,
+  type EndReason,
   type ShareHost,
   type ShareSession,
   type Source,
@@ -11,7 +12,7 @@ import { reasonOf } from '../../lib/reason.js'
 import type { ExitCode, Surroundings } from '../surroundings.js'
 import { createAsker } from './ask.js'
 import { isLoopback, NoServer, openConnection, type Connection } from './connection.js'
-import { codeOfFiles, filesOf, isOver } from './ended.js'
+import { codeOfFiles, filesOf } from './ended.js'
 import { passwordOf, serverOf, tokenOf, WrongUsage, type CommonFlags } from './options.js'
 import { createOutput, type Output } from './output.js'
 import { spool, type Spool } from './spool.js'
@@ -44,7 +45,7 @@ export async function send(
   surroundings: Surroundings,
   open = openConnection,
 ): Promise<ExitCode> {
-  const output = createOutput(surroundings, flags.json === true)
+  const output = createOutput(surroundings, flags.json === true, 'send')
   const fail = (message: string, code: ExitCode): ExitCode => {
     output.tell({ event: 'error', message })
     return code
@@ -112,9 +113,9 @@ async function share(host: ShareHost, sending: Sending): Promise<ExitCode> {
     const end = (code: ExitCode, message: string): void => {
       stop()
       terminated.removeEventListener('abort', interrupted)
+      for (const unwatch of guests.values()) unwatch()
       output.draw([])
       host.stop()
-      for (const unwatch of guests.values()) unwatch()
       output.tell({ event: 'end', code, message })
       resolve(code)
     }
@@ -176,26 +177,44 @@ const delivered = (sessions: Iterable<ShareSession>): boolean =>
     ),
   )
 
-/** How a one-time share ended, or undefined if it goes on. */
-function outcome(sessions: Iterable<ShareSession>, fileCount: number): ExitCode | undefined {
-  for (const session of sessions) {
-    const files = filesOf(session, 'out')
-    const hasAnswered = files.some(
-      ({ state }) =>
-        state.name !== 'offered' && !(state.name === 'ended' && state.reason === 'taken-elsewhere'),
-    )
-    if (fileCount > 0 && !hasAnswered) continue
-    const texts = session.transfer.state.items.filter(
-      (item) => item.kind === 'text' && item.direction === 'out',
-    )
-    const areDone =
-      files.length >= fileCount &&
-      files.every(isOver) &&
-      texts.every((item) => item.kind === 'text' && item.isDelivered)
-    if (areDone && files.length + texts.length > 0) return codeOfFiles(files)
-  }
-  return undefined
+/**
+ * How a one-time share ended, or undefined if it goes on. A receiver that was killed may come back in another session, so
+ * a session that is lost decides nothing while another one goes on.
+ */
+function outcome(all: Iterable<ShareSession>, fileCount: number): ExitCode | undefined {
+  const sessions = [...all].filter((session) => hasAnswered(session, fileCount))
+  const done = sessions.find((session) => isDelivered(session, fileCount))
+  if (done !== undefined) return codeOfFiles(filesOf(done, 'out'))
+  const last = sessions.at(-1)
+  if (last === undefined || sessions.some(({ state }) => state.name !== 'ended')) return undefined
+  return codeOfFiles(filesOf(last, 'out'))
 }
+
+/** Whether the guest has accepted or rejected files. Of a text alone, any guest is the receiver. */
+const hasAnswered = (session: ShareSession, fileCount: number): boolean =>
+  fileCount === 0 ||
+  filesOf(session, 'out').some(
+    ({ state }) =>
+      state.name !== 'offered' && !(state.name === 'ended' && state.reason === 'taken-elsewhere'),
+  )
+
+/** Whether the guest has everything that it wants. */
+function isDelivered(session: ShareSession, fileCount: number): boolean {
+  const files = filesOf(session, 'out')
+  const texts = session.transfer.state.items.filter((item) => item.kind === 'text')
+  return (
+    files.length >= fileCount &&
+    files.every(
+      ({ state }) => state.name === 'complete' || (state.name === 'ended' && isFinal(state.reason)),
+    ) &&
+    texts.every((text) => text.isDelivered) &&
+    files.length + texts.length > 0
+  )
+}
+
+/** After other reasons the receiver may accept the file again. */
+const isFinal = (reason: EndReason): boolean =>
+  /^(?:rejected|cancelled-|file-changed|stopped|error-here)/.test(reason)
 
 function tellLink(
   link: string,

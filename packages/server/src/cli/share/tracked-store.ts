@@ -7,17 +7,16 @@ export interface TrackedStore {
   hasExisting(): boolean
   /** Whether parts are left that a later try goes on with. */
   hasParts(): boolean
-  /** From now on, nothing that has arrived is removed, so that a later try can go on with it. */
-  keep(): void
-  /** Closes what is still open, so that all that has arrived counts at the next try. */
+  /** Waits for what is being written or removed, and closes the rest, so that all that has arrived counts later. */
   close(): Promise<void>
 }
 
 export function trackStore(store: Store): TrackedStore {
   const open = new Set<Target>()
+  const ending = new Set<Promise<unknown>>()
   let hasExisting = false
   let hasParts = false
-  let isKeeping = false
+
   const noting = async <T>(act: () => Promise<T>): Promise<T> => {
     try {
       return await act()
@@ -28,7 +27,14 @@ export function trackStore(store: Store): TrackedStore {
   }
   const track = (target: Target): Target => {
     let hasBlocks = target.kept.size > 0
-    const ended = (): void => void open.delete(tracked)
+    const ended = <T>(act: () => Promise<T>): Promise<T> => {
+      open.delete(tracked)
+      const done = noting(act)
+      // The caller gets the error.
+      const settled: Promise<unknown> = done.catch(() => {}).then(() => ending.delete(settled))
+      ending.add(settled)
+      return done
+    }
     const tracked: Target = {
       kept: target.kept,
       inOrder: target.inOrder,
@@ -37,13 +43,13 @@ export function trackStore(store: Store): TrackedStore {
         hasBlocks ||= isKept
         return isKept
       },
-      finish: () => noting(() => target.finish()).finally(ended),
-      discard: () => (isKeeping ? tracked.close() : target.discard().finally(ended)),
-      async close() {
-        ended()
-        hasParts ||= store.isDurable && hasBlocks
-        await target.close()
-      },
+      finish: () => ended(() => target.finish()),
+      discard: () => ended(() => target.discard()),
+      close: () =>
+        ended(() => {
+          hasParts ||= store.isDurable && hasBlocks
+          return target.close()
+        }),
     }
     open.add(tracked)
     return tracked
@@ -56,7 +62,9 @@ export function trackStore(store: Store): TrackedStore {
     },
     hasExisting: () => hasExisting,
     hasParts: () => hasParts,
-    keep: () => void (isKeeping = true),
-    close: async () => void (await Promise.all([...open].map((target) => target.close()))),
+    async close() {
+      await Promise.all(ending)
+      await Promise.all([...open].map((target) => target.close()))
+    },
   }
 }
