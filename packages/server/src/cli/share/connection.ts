@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { platform } from 'node:os'
-import { connect, PeerageError } from '@peerage/client'
+import { connect, PeerageError, type Peer } from '@peerage/client'
 import {
   createSharing,
   type HostOptions,
@@ -62,8 +62,23 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
     host: (hosting) => sharing.host(hosting),
     join: (where, joining) =>
       typeof where === 'string' ? sharing.joinCode(where, joining) : sharing.join(where, joining),
-    leave: () => peer.leave(),
+    leave: async () => {
+      await lastMessages(peer)
+      await peer.leave()
+    },
   }
+}
+
+/** How long a slow path may take for the last messages. */
+const LAST_MESSAGES_MS = 3_000
+
+/** Waits until the other sides have all that was sent, such as a goodbye: `leave` drops what is on its way. */
+async function lastMessages({ p2p }: Peer): Promise<void> {
+  const closing = (p2p?.channels ?? []).filter(({ state }) => state === 'closing')
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, LAST_MESSAGES_MS)))
+  await Promise.race([Promise.all(closing.map((channel) => channel.close())), late])
+  clearTimeout(timer)
 }
 
 const systems: Partial<Record<NodeJS.Platform, string>> = {
