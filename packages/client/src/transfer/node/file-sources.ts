@@ -123,7 +123,12 @@ function kindOf(found: BigIntStats): string {
 /** `first`: what the file was like when it was found. */
 function fileSource(disk: string, path: string, first: BigIntStats, gate: Gate): Source {
   const size = Number(first.size)
-  const info: FileInfo = { path, size, type: mediaType(path), modifiedAt: Math.round(Number(first.mtimeNs) / 1e6) }
+  const info: FileInfo = {
+    path,
+    size,
+    type: mediaType(path),
+    modifiedAt: Math.round(Number(first.mtimeNs) / 1e6),
+  }
   const readBlock = (index: number): Promise<Block> =>
     gate.run(async () => {
       const length = Math.min(BLOCK_BYTES, size - index * BLOCK_BYTES)

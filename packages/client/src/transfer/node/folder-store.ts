@@ -1,5 +1,6 @@
 import { constants } from 'node:fs'
 import { lstat, open as openFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { numbered, pathKey, safePath, type Segments } from '../paths.js'
 import { StoreError, type OfferedFile, type Store } from '../types.js'
 import { encodeHeader } from './journal.js'
@@ -63,15 +64,16 @@ function unclaimed(segments: Segments, claims: ReadonlyMap<string, string>, owne
   }
 }
 
-/** How many numbers are looked at in any case: names that differ in capitals alone leave gaps between the numbers. */
-const NUMBERS_MIN = 4
+/** How many numbers are looked at in any case: of names that differ in capitals alone, the second has no first one. */
+const NUMBERS_MIN = 2
 
 /** The path at which the same file was begun before. Of several files of one name it may have a number. */
 async function findPart(folder: SafeFolder, file: OfferedFile, share: string, segments: Segments) {
   const header = encodeHeader(file, share)
+  const parent = dirname(await folder.place(segments, false))
   for (let number = 1; ; number++) {
     const candidate = numbered(segments, number)
-    const path = await folder.place(candidate, false)
+    const path = join(parent, candidate[candidate.length - 1] ?? '')
     const journal = await readStart(`${path}.part.journal`, header.length)
     if (journal?.equals(header)) return { segments: candidate }
     if (number < NUMBERS_MIN || journal !== undefined) continue
