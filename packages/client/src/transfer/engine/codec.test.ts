@@ -36,6 +36,7 @@ const messages: { [T in Control['type']]: fc.Arbitrary<Extract<Control, { type: 
   need: fc.record({
     type: is('need'),
     file: id,
+    size: whole,
     ranges: fc.array(fc.tuple(id, fc.integer({ min: 1, max: 2 ** 32 }))),
   }),
   kept: fc.record({ type: is('kept'), file: id, bytes: whole }),

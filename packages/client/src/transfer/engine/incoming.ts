@@ -224,9 +224,9 @@ export class Incoming {
 
   #begin(file: InFile, target: Target): void {
     const { record } = file
-    const { id } = record.file
+    const { id, size } = record.file
     const arrival = new Arrival(record.file, target, this.credit, {
-      need: (ranges) => this.#options.send({ type: 'need', file: id, ranges }),
+      need: (ranges) => this.#options.send({ type: 'need', file: id, size, ranges }),
       kept: () => this.#kept(file, arrival),
       checking: () => (record.phase = { name: 'checking' }),
       complete: (received) => {
@@ -249,11 +249,11 @@ export class Incoming {
   /** Tells the sender which blocks are missing. */
   #ask({ record, arrival }: InFile): void {
     if (arrival === undefined) return
-    const file = record.file.id
+    const { id: file, size } = record.file
     const { needed } = arrival
-    this.#options.send({ type: 'kept', file, bytes: arrival.bytesDone })
     for (let at = 0; at === 0 || at < needed.length; at += RANGES_MAX)
-      this.#options.send({ type: 'need', file, ranges: needed.slice(at, at + RANGES_MAX) })
+      this.#options.send({ type: 'need', file, size, ranges: needed.slice(at, at + RANGES_MAX) })
+    this.#options.send({ type: 'kept', file, bytes: arrival.bytesDone })
   }
 
   #kept({ record }: InFile, { bytesDone }: Arrival): void {

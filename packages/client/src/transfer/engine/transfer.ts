@@ -162,7 +162,7 @@ export class Transfer implements TransferControls {
 
   /** Gives the source of a file that `offerShared` offered without one. */
   provide(id: number, source: Source): void {
-    if (this.#outgoing.provide(id, source)) this.#tellPause('mine', [id], false)
+    this.#outgoing.provide(id, source)
   }
 
   /** Ends shared files by their numbers, such as when the host stops sharing them. */
