@@ -138,6 +138,20 @@ test(
   SLOW_MS,
 )
 
+test(
+  'docs/sdk.md: verified.mjs opens a channel to a peer with the same secret, and to no other',
+  async () => {
+    const ann = await start('docs/sdk.md', 'verified.mjs', ['ann', 'one'])
+    await untilOnline('ann')
+    const eve = await start('docs/sdk.md', 'verified.mjs', ['eve', 'two', 'ann'])
+    await said(eve, 'stage not-verified')
+    const ben = await start('docs/sdk.md', 'verified.mjs', ['ben', 'one', 'ann'])
+    await said(ben, 'verified ann')
+    expect(await said(ann, 'verified')).toBe('verified ben')
+  },
+  SLOW_MS,
+)
+
 /** Two ports side by side: the P2P server takes the second one. */
 async function startServer(document: string, file: string): Promise<{ child: Child; url: string }> {
   const port = await freePort()

@@ -150,7 +150,8 @@ describe('frames', () => {
   ])('[WR9] a report with %j is bad-field', (broken) => {
     const report = { handshake: '9'.repeat(20), path: 'failed', stage: 'ice', ms: 600_000 }
     const decode = (fields: unknown) => decodeFrame(`42${JSON.stringify(['report', fields])}`)
-    expect(decode(report)).toEqual({ ok: true, value: { type: 'report', ...report } })
+    for (const stage of ['not-found', 'no-answer', 'ice', 'dtls', 'timeout', 'not-verified'])
+      expect(decode({ ...report, stage })).toEqual({ ok: true, value: { type: 'report', ...report, stage } })
     expect(decode({ ...report, ...broken })).toMatchObject({ ok: false, error: { code: 'bad-field' } })
   })
 

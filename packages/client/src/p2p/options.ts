@@ -84,13 +84,19 @@ export interface P2POptions {
  * `ConnectError` with the stage `not-verified`. An error, and a result that is not a boolean, are also an `error` event of
  * this peer.
  * @example
- * // `tagOf` makes an HMAC with a secret that both peers have.
- * const verify: Verify = async (local, remote, line) => {
- *   line.send(await tagOf(local.name, remote.name, local.fingerprint, remote.fingerprint))
- *   const theirs = await tagOf(remote.name, local.name, remote.fingerprint, local.fingerprint)
- *   return isEqual(await line.receive(), theirs)
- * }
- * const peer = await connect('https://node.example.org', { name: 'alice', p2p: { verify } })
+ * import { createHmac } from 'node:crypto'
+ *
+ * const tagOf = (from, to) =>
+ *   createHmac('sha256', 'a random secret').update(JSON.stringify([from, to])).digest('hex')
+ * const peer = await connect('https://node.example.org', {
+ *   name: 'alice',
+ *   p2p: {
+ *     verify: async (local, remote, line) => {
+ *       line.send(new TextEncoder().encode(tagOf(local, remote)))
+ *       return new TextDecoder().decode(await line.receive()) === tagOf(remote, local)
+ *     },
+ *   },
+ * })
  */
 export type Verify = (local: ConnectionEnd, remote: ConnectionEnd, line: VerifyLine) => Promise<boolean>
 

@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto'
-import type { Block, FileInfo, OfferedFile, Received, Source, Store, Target } from '../transfer/types.js'
-import { BLOCK_BYTES, SourceError, StoreError } from '../transfer/types.js'
+import type {
+  Block,
+  FileInfo,
+  OfferedFile,
+  Received,
+  Source,
+  Store,
+  StoreError,
+  Target,
+} from '../transfer/types.js'
+import { BLOCK_BYTES, SourceError } from '../transfer/types.js'
 import { seededRandom } from './random.js'
 
 /** Sources and stores that hash at once, so that a test needs no more than microtasks. */
@@ -21,8 +30,9 @@ export class FakeSource implements Source {
   bytes: Uint8Array<ArrayBuffer>
   /** Set: reading fails with it. */
   error: Error | undefined
+  /** The blocks that were read, in order. */
   reads: number[] = []
-  /** How many blocks are being read or were read and not taken by the conduit. */
+
   constructor(path: string, bytes: Uint8Array<ArrayBuffer>) {
     this.info = { path, size: bytes.length, type: 'application/octet-stream', modifiedAt: 1_700_000_000_000 }
     this.bytes = bytes
@@ -55,6 +65,7 @@ export class FakeStore implements Store {
   beforePut: (file: OfferedFile, index: number) => Promise<boolean | void> = async () => undefined
   openError: StoreError | undefined
   finishError: StoreError | undefined
+  beforeFinish: () => Promise<void> = async () => undefined
 
   async open(file: OfferedFile, share: string): Promise<Target> {
     await Promise.resolve()
@@ -107,7 +118,7 @@ export class FakeTarget implements Target {
 
   async finish(): Promise<Received> {
     if (this.state !== 'open') throw new Error(`finish of a place that is ${this.state}`)
-    await Promise.resolve()
+    await this.#store.beforeFinish()
     if (this.#store.finishError !== undefined) throw this.#store.finishError
     this.state = 'finished'
     const bytes = new Uint8Array(this.#file.size)

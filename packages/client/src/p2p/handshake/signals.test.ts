@@ -67,7 +67,7 @@ describe('decodeSignal', () => {
     ['no fingerprint', sdpOf(LINES.slice(0, -1))],
     ['a fingerprint by SHA-1 only', sdpOf([...LINES.slice(0, -1), SHA_1])],
     ['two fingerprints by SHA-256', sdpOf([...LINES, `a=fingerprint:sha-256 ${FINGERPRINT}`])],
-    ['a fingerprint of 31 bytes', sdpOf(LINES).replace(`${FINGERPRINT}`, FINGERPRINT.slice(3))],
+    ['a fingerprint of 31 bytes', sdpOf(LINES).replace(FINGERPRINT, FINGERPRINT.slice(3))],
   ])('[PP1] [PP41] refuses a description with %s', (_, sdp) => {
     expect(decodeSignal(offerOf(sdp))).toBeUndefined()
   })

@@ -145,7 +145,7 @@ export class Arrival {
   async stop(how: 'close' | 'discard'): Promise<void> {
     this.#isStopped = true
     this.dropParts()
-    for (const block of [...this.#ready.keys()]) this.#dropReady(block)
+    for (const block of this.#ready.keys()) this.#dropReady(block)
     this.#events.released()
     await this.#work
     try {
@@ -245,7 +245,7 @@ export class Arrival {
     needed.add(index)
     // A stream waits for this block, and the blocks after it would take the credit that it needs to come.
     if (this.#target.inOrder)
-      for (const block of [...this.#ready.keys()]) {
+      for (const block of this.#ready.keys()) {
         this.#dropReady(block)
         needed.add(block)
       }

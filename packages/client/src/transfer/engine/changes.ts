@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../../lib/clock.js'
+import { Listeners } from './listeners.js'
 
 /** Changes are told at most this often when many come, and when they are merely progress. */
 const PERIOD_MS = 100
@@ -8,21 +9,22 @@ const AT_ONCE = 50
 /** Tells listeners that something has changed: soon, but not too often. */
 export class Changes {
   readonly #clock: Clock
-  readonly #onError: (error: unknown) => void
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners: Listeners<undefined>
   #timer: Timer | undefined
+  /** A change is told in the next microtask. */
   #isSoon = false
+  /** A change waits for the end of the period. */
+  #isDue = false
   #toldInPeriod = 0
   #isClosed = false
 
   constructor(clock: Clock, onError: (error: unknown) => void) {
     this.#clock = clock
-    this.#onError = onError
+    this.#listeners = new Listeners(onError)
   }
 
   listen(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   /** `isProgress`: the change can wait for a moment. */
@@ -47,9 +49,6 @@ export class Changes {
     this.#listeners.clear()
   }
 
-  /** A change waits for the end of the period. */
-  #isDue = false
-
   #startPeriod(): void {
     this.#timer ??= this.#clock.after(PERIOD_MS, () => {
       this.#timer = undefined
@@ -61,11 +60,6 @@ export class Changes {
   #tell(): void {
     this.#isDue = false
     if (this.#isClosed) return
-    for (const listener of [...this.#listeners])
-      try {
-        listener()
-      } catch (error) {
-        this.#onError(error)
-      }
+    this.#listeners.tell(undefined)
   }
 }

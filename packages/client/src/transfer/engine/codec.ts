@@ -38,7 +38,7 @@ export type Control =
   | { type: 'offer'; files: readonly OfferedFile[] }
   | { type: 'accept' | 'reject' | 'done'; files: readonly number[] }
   /** Blocks to send, in addition to those that were asked for before. */
-  | { type: 'need'; file: number; ranges: readonly BlockRange[] }
+  | { type: 'need'; file: number; size: number; ranges: readonly BlockRange[] }
   /** How many bytes of a file the receiver has kept. */
   | { type: 'kept'; file: number; bytes: number }
   /** How many payload bytes may be sent on this conduit, in all. */
@@ -111,7 +111,8 @@ const readers: { [T in Control['type']]: (fields: Fields) => Control | undefined
   accept: ({ files }) => (isIds(files) ? { type: 'accept', files } : undefined),
   reject: ({ files }) => (isIds(files) ? { type: 'reject', files } : undefined),
   done: ({ files }) => (isIds(files) ? { type: 'done', files } : undefined),
-  need: ({ file, ranges }) => (isId(file) && isRanges(ranges) ? { type: 'need', file, ranges } : undefined),
+  need: ({ file, size, ranges }) =>
+    isId(file) && isWhole(size) && isRanges(ranges) ? { type: 'need', file, size, ranges } : undefined,
   kept: ({ file, bytes }) => (isId(file) && isWhole(bytes) ? { type: 'kept', file, bytes } : undefined),
   grant: ({ bytes }) => (isWhole(bytes) ? { type: 'grant', bytes } : undefined),
   root: ({ file, hash }) =>

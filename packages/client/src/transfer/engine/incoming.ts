@@ -2,27 +2,16 @@ import type { OfferedFile, Store, Target } from '../types.js'
 import { StoreError } from '../types.js'
 import { Arrival } from './arrival.js'
 import { IncomingCredit } from './credit.js'
-import { FILES_MAX, FIRST_BYTE_SECONDS, OPEN_MAX, RANGES_MAX, SLOW_SECONDS } from './limits.js'
+import { FILES_MAX, OPEN_MAX, RANGES_MAX } from './limits.js'
 import type { BlockEnd, Part } from './parts.js'
 import { Speed } from './progress.js'
 import { canAcceptAgain, heardReason, keepsBlocks, toldReason } from './reasons.js'
-import { FileRecord } from './record.js'
+import { InFile } from './in-file.js'
+import type { FileRecord } from './record.js'
 import type { Ending, SideOptions } from './side.js'
 import { inPages, tellEnd, tellStates } from './side.js'
 import type { Control } from './codec.js'
-
-/** A file that the other side offers. */
-export interface InFile {
-  record: FileRecord
-  store: Store | undefined
-  /** While it is being received. */
-  arrival: Arrival | undefined
-  /** New for each time that the file is accepted. */
-  attempt: object
-  /** The opening and closing of its place, one after the other. */
-  work: Promise<void>
-  hasBytes: boolean
-}
+import { Watch } from './watch.js'
 
 /** The files that the other side offers, and their receiving. */
 export class Incoming {
@@ -37,9 +26,7 @@ export class Incoming {
   #isAttached = false
   #isHeld = false
   #moving: InFile | undefined
-  /** The file whose turn it is, and for how many seconds nothing came although it could. */
-  #awaited: InFile | undefined
-  #idleSeconds = 0
+  readonly #watch = new Watch<InFile>()
 
   constructor(options: SideOptions & { share: () => string }) {
     this.#options = options
@@ -83,10 +70,14 @@ export class Incoming {
   offer(files: readonly OfferedFile[]): void {
     for (const file of files) {
       const known = this.#files.get(file.id)
-      if (known !== undefined) this.#offeredAgain(known, file)
-      else if (this.#files.size >= FILES_MAX)
+      if (known?.offeredAgain(file) === false)
+        this.end([file.id], { reason: 'file-changed', detail: 'the sender offers another file in its place' })
+      if (known !== undefined) continue
+      if (this.#files.size >= FILES_MAX)
         return this.#options.breach(`it offered more than ${FILES_MAX} files`)
-      else this.#add(file)
+      const added = new InFile(file, this.#options.changed)
+      this.#files.set(file.id, added)
+      this.#options.added(added.record)
     }
   }
 
@@ -96,10 +87,7 @@ export class Incoming {
     for (const file of this.#named(ids)) {
       const { phase, file: info } = file.record
       if (phase.name !== 'offered' && !(phase.name === 'ended' && canAcceptAgain(phase.reason))) continue
-      file.store = store
-      file.attempt = {}
-      file.hasBytes = false
-      file.record.phase = { name: 'accepted' }
+      file.accept(store)
       if (info.size > store.bytesMax) {
         const detail = `the file is too large: at most ${store.bytesMax} bytes can be stored here`
         this.end([info.id], { reason: 'error-here', detail })
@@ -134,7 +122,7 @@ export class Incoming {
       ended.push(record.file.id)
       if (arrival === undefined) continue
       const stopped = arrival.stop(keepsBlocks(reason) ? 'close' : 'discard')
-      file.work = file.work.then(() => stopped)
+      file.after(() => stopped)
     }
     tellEnd({ tell, detail }, ended, 'yours', this.#options.send)
     this.openNext()
@@ -148,7 +136,7 @@ export class Incoming {
       this.#waiting.delete(file)
       this.#open.add(file)
       const { attempt } = file
-      file.work = file.work.then(() => this.#openPlace(file, attempt))
+      file.after(() => this.#openPlace(file, attempt))
     }
   }
 
@@ -159,7 +147,7 @@ export class Incoming {
       this.credit.release(bytes.length)
       return this.#grant()
     }
-    this.#idleSeconds = 0
+    this.#watch.heard()
     file.hasBytes = true
     this.#setMoving(file)
     this.#judge(file, file.arrival.part(block, offset, bytes))
@@ -178,7 +166,7 @@ export class Incoming {
   }
 
   hashing({ file }: Extract<Control, { type: 'hashing' }>): void {
-    if (this.#awaited !== undefined && this.#files.get(file) === this.#awaited) this.#idleSeconds = 0
+    if (this.#watch.file?.id === file) this.#watch.heard()
   }
 
   ended({ files, reason, detail }: Extract<Control, { type: 'end' }>): void {
@@ -192,22 +180,10 @@ export class Incoming {
 
   /** Counts a second in which nothing came, and ends the file whose turn it is after too many [FT16]. */
   tick(): void {
-    const file = this.#turn()
-    if (file !== this.#awaited) this.#idleSeconds = 0
-    this.#awaited = file
-    if (file === undefined) return this.#setMoving(undefined)
-    if (++this.#idleSeconds > 1) this.#setMoving(undefined)
-    if (!file.hasBytes && file.arrival?.hasAllBlocks === false) {
-      if (this.#idleSeconds >= FIRST_BYTE_SECONDS)
-        this.end([file.record.file.id], {
-          reason: 'first-byte-timeout',
-          detail: `no byte came within ${FIRST_BYTE_SECONDS} seconds`,
-        })
-    } else if (this.#idleSeconds >= SLOW_SECONDS)
-      this.end([file.record.file.id], {
-        reason: 'too-slow',
-        detail: `nothing came for ${SLOW_SECONDS} seconds`,
-      })
+    const ending = this.#watch.tick(this.#turn())
+    const { file, isQuiet } = this.#watch
+    if (isQuiet) this.#setMoving(undefined)
+    if (ending !== undefined && file !== undefined) this.end([file.id], ending)
   }
 
   /** The file that the sender should be sending now, if it may send. */
@@ -230,26 +206,6 @@ export class Incoming {
     return files
   }
 
-  #add(info: OfferedFile): void {
-    const record = new FileRecord('in', info, this.#options.changed)
-    const file = { record, store: undefined, arrival: undefined, attempt: {}, hasBytes: false }
-    this.#files.set(info.id, { ...file, work: Promise.resolve() })
-    this.#options.added(record)
-  }
-
-  /** The sender offers a file anew, after an attach or a reload. */
-  #offeredAgain({ record }: InFile, info: OfferedFile): void {
-    const { id, path, size, modifiedAt } = record.file
-    if (path === info.path && size === info.size && modifiedAt === info.modifiedAt) return
-    if (record.isActive) {
-      this.end([id], { reason: 'file-changed', detail: 'the sender offers another file in its place' })
-      return
-    }
-    if (record.phase.name === 'complete') return
-    record.file = info
-    record.phase = { name: 'offered' }
-  }
-
   async #openPlace(file: InFile, attempt: object): Promise<void> {
     const isCurrent = (): boolean => file.attempt === attempt && this.#open.has(file)
     const { record, store } = file
@@ -258,7 +214,7 @@ export class Incoming {
     try {
       const target = await store.open(record.file, this.#options.share())
       if (isCurrent()) this.#begin(file, target)
-      else await this.#leave(record, target)
+      else await file.leave(target)
     } catch (error) {
       if (!(error instanceof StoreError)) this.#options.onError(error)
       const detail = error instanceof StoreError ? error.message : 'the file could not be stored'
@@ -266,17 +222,11 @@ export class Incoming {
     }
   }
 
-  /** The file ended while its place was being opened. */
-  async #leave({ phase }: FileRecord, target: Target): Promise<void> {
-    if (phase.name !== 'ended' || keepsBlocks(phase.reason)) await target.close()
-    else await target.discard()
-  }
-
   #begin(file: InFile, target: Target): void {
     const { record } = file
-    const { id } = record.file
+    const { id, size } = record.file
     const arrival = new Arrival(record.file, target, this.credit, {
-      need: (ranges) => this.#options.send({ type: 'need', file: id, ranges }),
+      need: (ranges) => this.#options.send({ type: 'need', file: id, size, ranges }),
       kept: () => this.#kept(file, arrival),
       checking: () => (record.phase = { name: 'checking' }),
       complete: (received) => {
@@ -299,15 +249,16 @@ export class Incoming {
   /** Tells the sender which blocks are missing. */
   #ask({ record, arrival }: InFile): void {
     if (arrival === undefined) return
-    const file = record.file.id
+    const { id: file, size } = record.file
     const { needed } = arrival
-    this.#options.send({ type: 'kept', file, bytes: arrival.bytesDone })
     for (let at = 0; at === 0 || at < needed.length; at += RANGES_MAX)
-      this.#options.send({ type: 'need', file, ranges: needed.slice(at, at + RANGES_MAX) })
+      this.#options.send({ type: 'need', file, size, ranges: needed.slice(at, at + RANGES_MAX) })
+    this.#options.send({ type: 'kept', file, bytes: arrival.bytesDone })
   }
 
   #kept({ record }: InFile, { bytesDone }: Arrival): void {
     this.speed.add(bytesDone - record.bytesDone)
+    this.#watch.kept()
     record.bytesDone = bytesDone
     this.#options.send({ type: 'kept', file: record.file.id, bytes: bytesDone })
   }

@@ -55,6 +55,8 @@ export const BAD_BLOCKS_MAX = 32
 /** Seconds without a byte [FT16]. */
 export const FIRST_BYTE_SECONDS = 30
 export const SLOW_SECONDS = 120
+/** A file does not move any more if no byte moved in so many seconds. */
+export const QUIET_SECONDS = 2
 /** How often the sender says that it still hashes [FT16]. */
 export const HASHING_MS = 10_000
 

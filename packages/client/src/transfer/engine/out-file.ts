@@ -24,6 +24,8 @@ export class OutFile {
   jobs = 0
   /** Whether the receiver said on this conduit what it needs. */
   isAskedFor = false
+  /** Whether the receiver said on this conduit what it had. */
+  isKeptKnown = false
   hasSentRoot = false
   /** False: the file cannot even be offered. */
   canOffer = true
@@ -95,6 +97,7 @@ export class OutFile {
     this.asked = new BlockSet()
     this.jobs = 0
     this.isAskedFor = false
+    this.isKeptKnown = false
     this.hasSentRoot = false
   }
 

@@ -96,13 +96,13 @@ export class Outgoing {
       )
   }
 
-  /** The person has chosen the file again. Returns false if no file without a source has this number. */
-  provide(id: number, source: Source): boolean {
+  /** The person has chosen a file again that had no source. */
+  provide(id: number, source: Source): void {
     const file = this.#files.get(id)
-    if (file === undefined || file.source !== undefined) return false
+    if (file === undefined || file.source !== undefined) return
     file.source = source
     this.pause([id], false)
-    return true
+    this.#options.send({ type: 'pause', of: 'mine', files: [id], on: false })
   }
 
   /** Pauses or resumes files on this side. A file without a source remains paused. */
@@ -152,15 +152,19 @@ export class Outgoing {
         some = true
         file.forgetAsked()
         file.record.phase = { name: 'accepted' }
-        this.#sender.accepted(file)
       }
     }
     return some
   }
 
-  needed({ file: id, ranges }: Extract<Control, { type: 'need' }>): void {
+  needed({ file: id, size, ranges }: Extract<Control, { type: 'need' }>): void {
     const file = this.#files.get(id)
     if (file?.record.isActive !== true) return
+    if (size !== file.record.file.size)
+      return this.end([id], {
+        reason: 'file-changed',
+        detail: 'the receiver knows this file with another size',
+      })
     const blocks = blocksOf(file.record.file.size)
     for (const [first, count] of ranges) {
       if (first + count > blocks) return this.#broken(id, 'it asked for bytes beyond the end of the file')
@@ -170,17 +174,19 @@ export class Outgoing {
     file.isAskedFor = true
     file.hasSentRoot = false
     if (file.asked.size > 0 && file.record.phase.name === 'checking') file.record.phase = { name: 'accepted' }
-    this.#sender.wake()
+    this.#sender.asked(file)
   }
 
   kept({ file: id, bytes }: Extract<Control, { type: 'kept' }>): void {
-    const record = this.#files.get(id)?.record
-    if (record?.isActive !== true) return
+    const file = this.#files.get(id)
+    if (file?.record.isActive !== true || !file.isAskedFor) return
+    const { record } = file
     if (bytes > record.file.size) return this.#broken(id, 'it says that it has more than the whole file')
-    // What it had before is no speed.
-    if (this.#files.get(id)?.isAskedFor === true && bytes > record.bytesDone)
-      this.speed.add(bytes - record.bytesDone)
+    // What the receiver had before is no speed.
+    if (file.isKeptKnown && bytes > record.bytesDone) this.speed.add(bytes - record.bytesDone)
+    file.isKeptKnown = true
     record.bytesDone = bytes
+    this.#sender.kept()
   }
 
   done(ids: readonly number[]): void {

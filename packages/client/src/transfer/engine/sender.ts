@@ -1,7 +1,7 @@
 import type { Block } from '../types.js'
 import { SourceError } from '../types.js'
 import { OutgoingCredit } from './credit.js'
-import { AHEAD_BLOCKS, HASHING_MS, PART_BYTES_MAX } from './limits.js'
+import { AHEAD_BLOCKS, HASHING_MS, PART_BYTES_MAX, QUIET_SECONDS } from './limits.js'
 import type { Link } from './link.js'
 import { Bell } from './link.js'
 import type { OutFile } from './out-file.js'
@@ -21,7 +21,7 @@ interface Job {
 export class Sender {
   readonly #options: SideOptions
   readonly #end: (file: OutFile, ending: Ending) => void
-  /** In the order in which they were accepted. */
+  /** The files that the receiver asks for, in the order in which it began. */
   readonly #turns = new Set<OutFile>()
   readonly #credit = new OutgoingCredit()
   #bell = new Bell()
@@ -43,6 +43,7 @@ export class Sender {
 
   attach(link: Link): void {
     this.#link = link
+    this.#turns.clear()
     this.#credit.begin()
     this.#bell = new Bell()
     this.#room = new Bell()
@@ -56,9 +57,15 @@ export class Sender {
     this.#setMoving(undefined)
   }
 
-  accepted(file: OutFile): void {
-    this.#turns.delete(file)
+  /** The receiver has asked for blocks of a file, or for its root. */
+  asked(file: OutFile): void {
     this.#turns.add(file)
+    this.wake()
+  }
+
+  /** The receiver has kept a block. */
+  kept(): void {
+    this.#idleSeconds = 0
   }
 
   /** Something to send may be there, or something not to send any more. */
@@ -76,7 +83,7 @@ export class Sender {
   }
 
   tick(): void {
-    if (++this.#idleSeconds > 1) this.#setMoving(undefined)
+    if (++this.#idleSeconds > QUIET_SECONDS) this.#setMoving(undefined)
   }
 
   #run(work: Promise<void>): void {
@@ -171,6 +178,8 @@ export class Sender {
     try {
       return await file.read(block)
     } catch (error) {
+      // Another block of the same file may have failed before.
+      if (!file.record.isActive) return undefined
       if (error instanceof SourceError)
         this.#end(file, {
           reason: error.reason === 'changed' ? 'file-changed' : 'error-here',

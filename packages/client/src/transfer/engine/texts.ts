@@ -51,16 +51,18 @@ export class Texts {
     this.#transmit(record)
   }
 
-  /** Sends again what the other side may not have. */
-  attach(): void {
+  /**
+   * The other side begins on a new conduit: sends again what it may not have. `isNew`: it has forgotten everything, so
+   * both sides count from 1 again.
+   */
+  begun(isNew: boolean): void {
     this.#begun = undefined
+    if (isNew) {
+      this.#received = 0
+      this.#sent = 0
+      for (const record of this.#unacked) record.id = ++this.#sent
+    }
     for (const record of this.#unacked) this.#transmit(record)
-  }
-
-  /** The other side has forgotten everything, so it counts its texts from 1 again. */
-  reset(): void {
-    this.#received = 0
-    this.#begun = undefined
   }
 
   piece({ id, text, more }: Extract<Control, { type: 'text' }>): void {

@@ -1,36 +1,24 @@
-import type { Clock, Timer } from '../../lib/clock.js'
+import type { Timer } from '../../lib/clock.js'
 import { randomText } from '../../lib/base64.js'
 import type { SharedFile, TransferControls } from '../sharing.js'
 import type { Conduit, EndReason, Message, Source, Store, TransferState } from '../types.js'
 import { Budget } from './budget.js'
 import { Changes } from './changes.js'
 import type { Control, OtherMessage } from './codec.js'
-import { decodeControl } from './codec.js'
+import type { Takers } from './dispatch.js'
+import { dispatch } from './dispatch.js'
 import { Incoming } from './incoming.js'
+import { Items } from './items.js'
 import { CONTROL_COST, CONTROL_RATE, MESSAGE_BYTES_MIN } from './limits.js'
 import { Link } from './link.js'
+import { Listeners } from './listeners.js'
+import type { TransferOptions } from './options.js'
 import { Outgoing } from './outgoing.js'
-import { decodeBinary } from './parts.js'
 import { progressOf } from './progress.js'
 import { FileRecord } from './record.js'
 import { inPages } from './side.js'
 import type { TextRecord } from './texts.js'
 import { Texts } from './texts.js'
-
-export interface TransferOptions {
-  /** Where files go that are accepted without naming a store. */
-  store: Store
-  /** Identifies the share, so that the store finds what it kept before. A function if it is known only later. */
-  share: string | (() => string)
-  clock: Clock
-  /** Gets errors of the program, such as one that a listener threw. */
-  onError: (error: unknown) => void
-  /**
-   * The other side broke the protocol. All unfinished files have ended as `error-there`, and nothing more is taken from
-   * the conduit, so the session should end. `detail` is a sentence for people.
-   */
-  onBroken?: ((detail: string) => void) | undefined
-}
 
 const TICK_MS = 1_000
 
@@ -48,16 +36,16 @@ export class Transfer implements TransferControls {
   readonly #incoming: Incoming
   readonly #outgoing: Outgoing
   readonly #texts: Texts
-  readonly #items: (FileRecord | TextRecord)[] = []
-  readonly #byKey = new Map<string, FileRecord | TextRecord>()
+  readonly #items = new Items()
+  readonly #takers: Takers
   /** Tells the other side, after an attach, whether this is the transfer that it knows. */
   readonly #run = randomText(12)
   #otherRun: string | undefined
   #link: Link | undefined
   /** What the control messages of the other side may cost. */
   #budget: Budget
-  readonly #acceptedListeners = new Set<() => void>()
-  readonly #otherListeners = new Set<(message: OtherMessage) => void>()
+  readonly #accepted: Listeners<undefined>
+  readonly #others: Listeners<OtherMessage>
   #state: TransferState | undefined
   #ticker: Timer | undefined
   #isClosed = false
@@ -66,6 +54,8 @@ export class Transfer implements TransferControls {
     this.#options = options
     const { clock, share, onError } = options
     this.#changes = new Changes(clock, onError)
+    this.#accepted = new Listeners(onError)
+    this.#others = new Listeners(onError)
     this.#budget = new Budget(clock, CONTROL_RATE)
     const send = (message: Control): void => this.#link?.send(message)
     const side = {
@@ -84,11 +74,19 @@ export class Transfer implements TransferControls {
       breach: side.breach,
       changed: (text, isNew) => (isNew ? this.#added(text.view.key, text) : this.#changed(false)),
     })
+    this.#takers = {
+      incoming: this.#incoming,
+      outgoing: this.#outgoing,
+      texts: this.#texts,
+      begun: (run) => this.#begun(run),
+      accepted: () => this.#accepted.tell(undefined),
+      other: (message) => this.#others.tell(message),
+    }
   }
 
   get state(): TransferState {
     return (this.#state ??= {
-      items: this.#items.filter((item) => !item.isRemoved).map(({ view }) => view),
+      items: this.#items.views,
       in: progressOf(this.#incoming.records(), this.#incoming.speed.perSecond),
       out: progressOf(this.#outgoing.records(), this.#outgoing.speed.perSecond),
     })
@@ -105,8 +103,7 @@ export class Transfer implements TransferControls {
 
   /** Calls the listener each time the other side has accepted at least one file. */
   onAccepted(listener: () => void): () => void {
-    this.#acceptedListeners.add(listener)
-    return () => this.#acceptedListeners.delete(listener)
+    return this.#accepted.add(listener)
   }
 
   /**
@@ -114,8 +111,7 @@ export class Transfer implements TransferControls {
    * `accept`, `reject`, `done`, `need`, `kept`, `grant`, `root`, `hashing`, `end`, `pause`, `text`, `got`.
    */
   onOther(listener: (message: OtherMessage) => void): () => void {
-    this.#otherListeners.add(listener)
-    return () => this.#otherListeners.delete(listener)
+    return this.#others.add(listener)
   }
 
   /**
@@ -140,7 +136,6 @@ export class Transfer implements TransferControls {
     link.send({ type: 'begin', run: this.#run })
     this.#outgoing.attach(link)
     this.#incoming.attach()
-    this.#texts.attach()
     this.#tickSoon()
   }
 
@@ -167,7 +162,7 @@ export class Transfer implements TransferControls {
 
   /** Gives the source of a file that `offerShared` offered without one. */
   provide(id: number, source: Source): void {
-    if (this.#outgoing.provide(id, source)) this.#tellPause('mine', [id], false)
+    this.#outgoing.provide(id, source)
   }
 
   /** Ends shared files by their numbers, such as when the host stops sharing them. */
@@ -205,11 +200,12 @@ export class Transfer implements TransferControls {
 
   remove(keys: readonly string[]): void {
     for (const key of keys) {
-      const item = this.#byKey.get(key)
+      const item = this.#items.get(key)
       if (item instanceof FileRecord) {
         if (!item.isUnfinished) item.remove()
       } else if (item !== undefined) this.#texts.remove(item)
     }
+    this.#items.forgetRemoved()
   }
 
   sendText(text: string): void {
@@ -224,78 +220,23 @@ export class Transfer implements TransferControls {
     this.detach()
     this.#ticker?.cancel()
     this.#changes.close()
-    this.#acceptedListeners.clear()
-    this.#otherListeners.clear()
+    this.#accepted.clear()
+    this.#others.clear()
   }
 
   #take(message: Message): void {
-    if (typeof message !== 'string') return this.#takeBinary(message)
-    if (!this.#budget.take(CONTROL_COST + message.length))
+    if (typeof message === 'string' && !this.#budget.take(CONTROL_COST + message.length))
       return this.#breach('it sent too many messages at once')
-    const decoded = decodeControl(message)
-    switch (decoded.kind) {
-      case 'malformed':
-        return this.#breach(`it sent ${decoded.what}`)
-      case 'other':
-        return this.#tell(this.#otherListeners, decoded.message)
-      case 'control':
-        return this.#takeControl(decoded.message)
-    }
-  }
-
-  #takeBinary(message: Uint8Array<ArrayBuffer>): void {
-    const decoded = decodeBinary(message)
-    switch (decoded.kind) {
-      case 'malformed':
-        return this.#breach(`it sent ${decoded.what}`)
-      case 'part':
-        return this.#incoming.part(decoded)
-      case 'block-end':
-        return this.#incoming.blockEnd(decoded)
-    }
-  }
-
-  #takeControl(message: Control): void {
-    switch (message.type) {
-      case 'begin':
-        return this.#begun(message.run)
-      case 'offer':
-        return this.#incoming.offer(message.files)
-      case 'accept':
-        if (this.#outgoing.accepted(message.files)) this.#tell(this.#acceptedListeners, undefined)
-        return
-      case 'reject':
-        return this.#outgoing.rejected(message.files)
-      case 'done':
-        return this.#outgoing.done(message.files)
-      case 'need':
-        return this.#outgoing.needed(message)
-      case 'kept':
-        return this.#outgoing.kept(message)
-      case 'grant':
-        return this.#outgoing.granted(message.bytes)
-      case 'root':
-        return this.#incoming.root(message)
-      case 'hashing':
-        return this.#incoming.hashing(message)
-      case 'end':
-        return message.of === 'mine' ? this.#incoming.ended(message) : this.#outgoing.ended(message)
-      case 'pause':
-        return (message.of === 'mine' ? this.#incoming : this.#outgoing).paused(message.files, message.on)
-      case 'text':
-        return this.#texts.piece(message)
-      case 'got':
-        return this.#texts.got(message)
-    }
+    const wrong = dispatch(message, this.#takers)
+    if (wrong !== undefined) this.#breach(`it sent ${wrong}`)
   }
 
   /** The other side begins on this conduit. It tells all pauses again. */
   #begun(run: string): void {
-    if (this.#otherRun !== undefined && this.#otherRun !== run) {
-      this.#outgoing.reset()
-      this.#texts.reset()
-    }
+    const isNew = this.#otherRun !== undefined && this.#otherRun !== run
+    if (isNew) this.#outgoing.reset()
     this.#otherRun = run
+    this.#texts.begun(isNew)
     this.#incoming.paused(idsOf(this.#incoming.records()), false)
     this.#outgoing.paused(idsOf(this.#outgoing.records()), false)
   }
@@ -326,18 +267,14 @@ export class Transfer implements TransferControls {
     for (const files of inPages(ids)) this.#link?.send({ type: 'pause', of, files, on })
   }
 
-  /** The files of one direction with these keys, in the order of the keys. Default: all files. */
+  /** The files of one direction with these keys. Default: all. */
   #records(keys: readonly string[] | undefined, direction: 'in' | 'out'): FileRecord[] {
-    if (keys === undefined) return [...(direction === 'in' ? this.#incoming : this.#outgoing).records()]
-    return keys
-      .map((key) => this.#byKey.get(key))
-      .filter((item) => item instanceof FileRecord)
-      .filter((record) => record.direction === direction)
+    if (keys !== undefined) return this.#items.files(keys, direction)
+    return [...(direction === 'in' ? this.#incoming : this.#outgoing).records()]
   }
 
   #added(key: string, item: FileRecord | TextRecord): void {
-    this.#items.push(item)
-    this.#byKey.set(key, item)
+    this.#items.add(key, item)
     this.#changed(false)
   }
 
@@ -345,15 +282,6 @@ export class Transfer implements TransferControls {
     this.#state = undefined
     this.#changes.changed(isProgress)
     this.#tickSoon()
-  }
-
-  #tell<T>(listeners: Iterable<(value: T) => void>, value: T): void {
-    for (const listener of [...listeners])
-      try {
-        listener(value)
-      } catch (error) {
-        this.#options.onError(error)
-      }
   }
 
   /** Runs the clock of deadlines and speeds while there is something to watch. */

@@ -6,6 +6,8 @@ import type { Random } from './bytes.js'
 
 const WORDS_IN_CODE = 3
 export const CODE_NUMBER_MAX = 9_999
+/** No code is longer, however it is typed. It bounds what the reader spends on a text that somebody pastes. */
+const TEXT_CHARACTERS_MAX = 256
 
 /** A code, as its parts. */
 export interface Code {
@@ -22,7 +24,7 @@ export type ParsedCode =
   | { ok: false; why: 'no-number' }
   /** It has fewer than three words. */
   | { ok: false; why: 'too-short' }
-  /** It has more than three words. */
+  /** It has more than three words, or other text around it. */
   | { ok: false; why: 'too-long' }
   /** The list has no such word, so nobody made this code. */
   | { ok: false; why: 'unknown-word'; word: string }
@@ -61,6 +63,7 @@ export function makeCode(number: number, words: readonly string[], random: Rando
  * @param words the list of `words.ts`. A word that is not in it is a typing error, which must not cost the code.
  */
 export function parseCode(text: string, words: readonly string[]): ParsedCode {
+  if (text.length > TEXT_CHARACTERS_MAX) return { ok: false, why: 'too-long' }
   const parts = partsOf(text)
   const [number, ...said] = parts
   if (number === undefined) return { ok: false, why: 'empty' }
@@ -90,7 +93,7 @@ export function completeCode(text: string, words: readonly string[]): string[] {
 
 /** NFKC turns the wide digits and letters of East Asian keyboards into plain ones. */
 function partsOf(text: string): string[] {
-  const plain = text.normalize('NFKC').toLowerCase()
+  const plain = text.slice(0, TEXT_CHARACTERS_MAX).normalize('NFKC').toLowerCase()
   // `yo-yo` is said like `yoyo`.
   return (plain.match(/[\p{L}\p{N}]+/gu) ?? [])
     .join(' ')

@@ -9,6 +9,8 @@ export const LINK_SECRET_BYTES = 16
 /** 33 bytes as base64url, which needs no padding. */
 const FRAGMENT_CHARACTERS = 44
 const VERSION = 1
+/** No link is longer. It bounds what the reader spends on a text that somebody pastes. */
+const TEXT_CHARACTERS_MAX = 4_096
 const NEEDS_PASSWORD = 1
 
 /** What the fragment of a link holds. Browsers send no fragment to a server. */
@@ -65,6 +67,7 @@ export function fragmentOf({ needsPassword, secret, keyHash }: LinkKey): string 
 
 /** Reads a fragment, with or without `#`. */
 export function parseFragment(text: string): ParsedFragment {
+  if (text.length > TEXT_CHARACTERS_MAX) return { ok: false, why: 'too-long' }
   // People copy a link with the end of the sentence.
   const fragment = text
     .trim()
@@ -101,6 +104,7 @@ export function linkOf(base: string, name: Name, fragment: string): string {
 
 /** Reads a link: a whole URL, or its end from `?peer_id=` on. Text around it is not allowed, white space is. */
 export function parseLink(text: string): ParsedLink {
+  if (text.length > TEXT_CHARACTERS_MAX) return { ok: false, why: 'not-a-link' }
   const [, before = '', query = '', fragment = ''] = /^([^?#]*)\??([^#]*)(.*)$/s.exec(text.trim()) ?? []
   // Without `?`, the text may begin with `peer_id=`.
   const id = new URLSearchParams(query === '' ? before : query).get('peer_id')

@@ -20,7 +20,7 @@ const kindCodes: Record<HandshakeKind, number> = { link: 1, 'link+password': 2, 
 
 /** No refusal says what the other side sees by itself. */
 type RefusalReason = Exclude<HandshakeFailure, 'broken-off' | 'wrong-key'>
-const refusalCodes: Record<RefusalReason, number> = {
+export const refusalCodes: Record<RefusalReason, number> = {
   malformed: 1,
   incompatible: 2,
   'not-verified': 3,

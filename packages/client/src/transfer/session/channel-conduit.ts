@@ -55,8 +55,9 @@ export class ChannelConduit implements OpenConduit {
   #over(reason: string): void {
     if (this.#closed !== undefined) return
     this.#closed = reason
-    // Never rejects: it resolves when the other side has everything, or after some seconds.
-    for (const channel of this.#channels) void channel.close()
+    // `close` never rejects: it resolves when the other side has everything, or after some seconds. A channel whose path
+    // was lost is left alone, because the SDK opens it again.
+    for (const channel of this.#channels) if (channel.state === 'open') void channel.close()
     for (const listener of this.#onClosed.splice(0)) listener(reason)
   }
 

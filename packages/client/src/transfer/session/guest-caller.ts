@@ -225,7 +225,9 @@ export class GuestCaller {
 
   #failed(): void {
     const { session, presence } = this.#parts
-    if (session.state.name !== 'connecting' || presence() !== 'online' || this.#isAtOnce) return
+    if (session.state.name !== 'connecting' || this.#isAtOnce) return
+    if (presence() === 'offline') return this.#notFound()
+    if (presence() !== 'online') return
     if (++this.#failures >= FAILURES_MAX) session.end('failed', this.#detail)
   }
 

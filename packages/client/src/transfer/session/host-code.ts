@@ -1,5 +1,4 @@
 import type { Name } from '@peerage/protocol'
-import { parseName } from '@peerage/protocol'
 import type { Clock } from '../../lib/clock.js'
 import { PeerageError } from '../../lib/error.js'
 import type { Peer } from '../../peer.js'
@@ -7,7 +6,6 @@ import { codeName, drawNumber, makeCode } from '../keys/code.js'
 import type { SessionKeys } from '../keys/handshake.js'
 import { answerAsHost } from '../keys/host.js'
 import type { KeyPair } from '../keys/key-pair.js'
-import { refuse } from '../keys/messages.js'
 import { codeSecret } from '../keys/password.js'
 import type { CodeState } from '../sharing.js'
 import { encodeDestination } from './destination.js'
@@ -40,6 +38,8 @@ export class HostCode {
   #secret: bigint | undefined
   #isBusy = false
   #broken = 0
+  /** Links whose last message is still on its way. */
+  readonly #closing = new Set<Promise<void>>()
   #isOver = false
 
   constructor(parts: CodeParts) {
@@ -56,17 +56,13 @@ export class HostCode {
       this.#peer = peer
       this.#secret = await codeSecret(code.text)
       if (this.#isOver) return this.#leave()
-      this.#port = new ServerPort(peer, this.#parts.clock, (_from, open) => {
-        if (this.#isBusy || this.#isOver) return false
-        void this.#arrived(open())
-        return true
-      })
+      this.#port = new ServerPort(peer, this.#parts.clock, (from, open) => this.#arrived(from, open))
       peer.on('state', ({ state }) => {
         if (state === 'closed') this.#end({ name: 'failed', detail: 'the connection of the code was closed' })
       })
       this.#parts.onState({ name: 'ready', code: code.text })
     } catch (error) {
-      this.#end({ name: 'failed', detail: error instanceof Error ? error.message : String(error) })
+      this.#end({ name: 'failed', detail: messageOf(error) })
     }
   }
 
@@ -88,28 +84,33 @@ export class HostCode {
     }
   }
 
-  async #arrived(link: ServerLink): Promise<void> {
-    const { clock, keyPair, destination, onGuest } = this.#parts
-    const guest = parseName(link.to)
-    const leave = this.#entrance.enter(link.to)
-    const line = new ServerLine(link, clock)
-    if (this.#secret === undefined || !guest.ok || leave === undefined) {
-      await refuse(line, 'busy')
-      return this.#closeLater(link)
-    }
+  /** One guest at a time. The others wait, and cost nothing. */
+  #arrived(from: Name, open: () => ServerLink): boolean {
+    const leave = this.#isBusy || this.#isOver ? undefined : this.#entrance.enter(from)
+    if (leave === undefined) return false
     this.#isBusy = true
-    const own = this.#peer?.name ?? ''
-    const result = await answerAsHost(line, contextOfServer(own, link), {
+    void this.#serve(open(), from)
+      .catch((error: unknown) => this.#end({ name: 'failed', detail: messageOf(error) }))
+      .finally(() => {
+        leave()
+        this.#isBusy = false
+      })
+    return true
+  }
+
+  async #serve(link: ServerLink, guest: Name): Promise<void> {
+    const { clock, keyPair, destination, onGuest } = this.#parts
+    const line = new ServerLine(link, clock)
+    const result = await answerAsHost(line, contextOfServer(this.#peer?.name ?? '', link), {
       keyPair,
       code: this.#secret,
       payload: () => encodeDestination(destination()),
-    }).finally(leave)
-    this.#isBusy = false
+    })
     line.close()
     this.#closeLater(link)
     if (this.#isOver) return
     if (result.ok) {
-      onGuest(guest.value, result.keys)
+      onGuest(guest, result.keys)
       return this.#end({ name: 'used' })
     }
     if (result.isGuess || ++this.#broken >= BROKEN_MAX) this.#end({ name: 'burnt' })
@@ -119,16 +120,13 @@ export class HostCode {
     if (this.#isOver) return
     this.#isOver = true
     this.#parts.onState(state)
-    // The last message is still on its way.
-    void (this.#links.size === 0 ? Promise.resolve() : Promise.all(this.#links)).then(() => this.#leave())
+    void Promise.all(this.#closing).then(() => this.#leave())
   }
-
-  readonly #links = new Set<Promise<void>>()
 
   #closeLater(link: ServerLink): void {
     const closed = link.flushed().then(() => link.close('the handshake is over'))
-    this.#links.add(closed)
-    void closed.then(() => this.#links.delete(closed))
+    this.#closing.add(closed)
+    void closed.then(() => this.#closing.delete(closed))
   }
 
   #leave(): void {
@@ -138,3 +136,5 @@ export class HostCode {
     this.#peer = undefined
   }
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -1,5 +1,4 @@
 import type { Name } from '@peerage/protocol'
-import { parseName } from '@peerage/protocol'
 import type { Clock } from '../../lib/clock.js'
 import type { Channel } from '../../p2p/channel/channel.js'
 import type { HandshakeContext, HostRefusal, Line, SessionKeys } from '../keys/handshake.js'
@@ -40,6 +39,7 @@ export interface DoorParts {
   welcome: (guest: Name, hello: Hello) => { session: LiveSession; welcome: Welcome } | { refused: Refusal }
   /** The password was wrong. */
   wrongPassword: () => void
+  onError: (error: unknown) => void
 }
 
 /** How long the keys of a guest are kept that has proven itself and has no session yet. */
@@ -49,6 +49,8 @@ const KEYS_MAX = 256
 interface Known {
   guest: Name
   keys: SessionKeys
+  /** When the guest has proven itself, in the clock's milliseconds. */
+  at: number
   session: LiveSession | undefined
 }
 
@@ -63,43 +65,51 @@ export class HostDoor {
   }
 
   /** Answers a guest's handshake. Returns the id of the session, or undefined if the guest has not proven itself. */
-  async answer(line: Line, context: HandshakeContext): Promise<SessionKeys | undefined> {
-    const { entrance, tries, keyPair, linkSecret } = this.#parts
-    const guest = parseName(context.remote.name)
-    const leave = guest.ok ? entrance.enter(guest.value) : undefined
-    if (!guest.ok || leave === undefined) {
-      await refuse(line, 'busy')
-      return undefined
-    }
+  async answer(line: Line, context: HandshakeContext, from: Name): Promise<SessionKeys | undefined> {
+    const leave = this.#parts.entrance.enter(from)
+    if (leave !== undefined) return this.#answer(line, context, from).finally(leave)
+    await refuse(line, 'busy')
+    return undefined
+  }
+
+  async #answer(line: Line, context: HandshakeContext, guest: Name): Promise<SessionKeys | undefined> {
+    const { tries, keyPair, linkSecret } = this.#parts
     let isTrying = false
     const result = await answerAsHost(line, context, {
       keyPair,
       links: [linkSecret],
       password: await this.#parts.password(),
-      session: (id) => this.#keysOf(id, guest.value),
+      session: (id) => this.#keysOf(id, guest),
+      // Asked twice: at the first message, and before the proof is checked.
       refuse: (kind) => {
         if (kind === 'session') return undefined
-        const why = this.#parts.refusal() ?? (kind === 'link+password' ? tries.begin() : undefined)
-        isTrying = why === undefined && kind === 'link+password'
+        const refusal = this.#parts.refusal()
+        if (refusal !== undefined || kind !== 'link+password' || isTrying) return refusal
+        const why = tries.begin()
+        isTrying = why === undefined
         return why
       },
-    }).finally(leave)
+    })
     if (isTrying) tries.end(!result.ok && result.isGuess)
     if (!result.ok && result.isGuess) this.#parts.wrongPassword()
     if (!result.ok) return undefined
-    if (result.kind !== 'session') this.know(guest.value, result.keys)
+    if (result.kind !== 'session') this.know(guest, result.keys)
     return result.keys
   }
 
   /** A guest has proven itself, here or at the name of a code. */
   know(guest: Name, keys: SessionKeys): void {
-    this.#known.set(keys.id, { guest, keys, session: undefined })
-    // Without a hello, they are of no use.
-    this.#parts.clock.after(KEYS_MS, () => {
-      if (this.#known.get(keys.id)?.session === undefined) this.#known.delete(keys.id)
-    })
-    for (const [id, { session }] of this.#known)
-      if (this.#known.size > KEYS_MAX && session === undefined) this.#known.delete(id)
+    const now = this.#parts.clock.now()
+    // Without a hello, keys are soon of no use.
+    for (const [id, { session, at }] of this.#known)
+      if (session === undefined && (now - at > KEYS_MS || this.#known.size >= KEYS_MAX))
+        this.#known.delete(id)
+    this.#known.set(keys.id, { guest, keys, at: now, session: undefined })
+  }
+
+  /** Nobody gets in any more. */
+  close(): void {
+    this.#known.clear()
   }
 
   /** A session has ended, so its keys are void. */
@@ -107,11 +117,19 @@ export class HostDoor {
     for (const [id, known] of this.#known) if (known.session === session) this.#known.delete(id)
   }
 
-  /** A guest begins a handshake through the server. */
-  async arrived(link: ServerLink): Promise<void> {
+  /** A guest begins a handshake through the server. False: it must wait, and costs nothing. */
+  arrived(from: Name, open: () => ServerLink): boolean {
+    const { entrance, onError } = this.#parts
+    const leave = entrance.enter(from)
+    if (leave === undefined) return false
+    this.#serve(open(), from).catch(onError).finally(leave)
+    return true
+  }
+
+  async #serve(link: ServerLink, from: Name): Promise<void> {
     const { port, clock } = this.#parts
     const line = new ServerLine(link, clock)
-    const keys = await this.answer(line, contextOfServer(port.peer.name, link))
+    const keys = await this.#answer(line, contextOfServer(port.peer.name, link), from)
     line.close()
     const most = port.payloadBytesMax
     if (keys === undefined || most === undefined) return this.#closeLater(link)
@@ -121,7 +139,8 @@ export class HostDoor {
   /** A channel has opened over which a guest has proven this session. */
   opened(channel: Channel, keys: SessionKeys): void {
     const channels = this.#known.get(keys.id)?.session?.channels
-    if (channel.label === CHANNEL_LABEL) void this.greet(new ChannelConduit(channel), keys)
+    if (channel.label === CHANNEL_LABEL)
+      this.greet(new ChannelConduit(channel), keys).catch(this.#parts.onError)
     else if (channels === undefined) void channel.close()
     else channels.add(channel)
   }

@@ -12,6 +12,7 @@ import { HostCode } from './host-code.js'
 import { HostDoor } from './host-door.js'
 import { HostedGuests } from './hosted-guests.js'
 import type { HostedHooks } from './hosted-guests.js'
+import { Listeners } from './listeners.js'
 import type { LiveSession } from './live-session.js'
 import { PasswordTries } from './password-tries.js'
 import { decodeSaved, encodeSaved } from './saved-share.js'
@@ -23,6 +24,8 @@ export interface HostParts {
   name: Name
   port: ServerPort
   clock: Clock
+  /** Gets what a listener of the application threw. */
+  onError: (error: unknown) => void
   entrance: Entrance
   device: string
   instance: string
@@ -38,7 +41,7 @@ export class HostedShare implements ShareHost {
   readonly #saved: SavedShare
   readonly #tries: PasswordTries
   readonly #guests: HostedGuests
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners: Listeners
   #files: SharedFile[]
   #password: Promise<bigint | undefined>
   #hasPassword: boolean
@@ -49,6 +52,7 @@ export class HostedShare implements ShareHost {
 
   constructor(parts: HostParts, { saved, password, isOneTime, expiresAt }: HostOptions) {
     this.#parts = parts
+    this.#listeners = new Listeners(parts.onError)
     const found = saved === undefined ? undefined : decodeSaved(saved, parts.name)
     this.#saved = found ?? newShare(parts.name)
     this.#saved.isOneTime = isOneTime ?? this.#saved.isOneTime
@@ -187,20 +191,26 @@ export class HostedShare implements ShareHost {
   }
 
   save(): string {
-    const files = this.#files.map(({ source: _, ...file }) => file)
+    const files = this.#files.map(({ id, path, size, type, modifiedAt }) => ({
+      id,
+      path,
+      size,
+      type,
+      modifiedAt,
+    }))
     return encodeSaved({ ...this.#saved, files, wrongPasswords: this.#tries.wrong })
   }
 
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   /** This peer is closed, so nothing of the share goes on. */
   close(): void {
     this.#expiry?.cancel()
     this.#hostCode?.close()
-    this.#guests.end('self-closed')
+    this.#guests.end('self-closed', 'closed')
+    this.door.close()
   }
 
   #end(why: 'stopped' | 'expired'): void {
@@ -237,6 +247,7 @@ export class HostedShare implements ShareHost {
       welcome: (guest, hello) =>
         this.#stopped === undefined ? this.#guests.welcome(guest, hello) : { refused: this.#stopped },
       wrongPassword: () => this.#changed(),
+      onError: this.#parts.onError,
     })
   }
 
@@ -274,7 +285,7 @@ export class HostedShare implements ShareHost {
   }
 
   #changed(): void {
-    for (const listener of [...this.#listeners]) listener()
+    this.#listeners.tell()
   }
 }
 

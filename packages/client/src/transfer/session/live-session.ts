@@ -4,7 +4,9 @@ import type { Consent, EndReason, SessionEnd, SessionState, ShareGuest, SharePat
 import { AwayTimer } from './away-timer.js'
 import { ChannelConduit } from './channel-conduit.js'
 import type { Bye, Control } from './control.js'
+import { MESSAGE_BYTES_MIN } from '../engine/limits.js'
 import type { Transfer } from '../engine/transfer.js'
+import { Listeners } from './listeners.js'
 import { endTexts } from './texts.js'
 import type { SplitConduit } from './split-conduit.js'
 
@@ -18,6 +20,8 @@ export interface SessionParts {
   peer: () => ShareGuest
   engine: Transfer
   clock: Clock
+  /** Gets what a listener of the application threw. */
+  onError: (error: unknown) => void
   /** The rate of the relay policy as bytes of files; undefined: the server carries nothing. */
   serverBytesPerSecond: () => number | undefined
   isSelfOnline: () => boolean
@@ -35,7 +39,7 @@ export interface SessionParts {
 export class LiveSession implements ShareSession {
   readonly #parts: SessionParts
   readonly #away: AwayTimer
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners: Listeners
   readonly #stopEngine: () => void
   #device = ''
   #state: SessionState = { name: 'connecting' }
@@ -46,6 +50,7 @@ export class LiveSession implements ShareSession {
 
   constructor(parts: SessionParts) {
     this.#parts = parts
+    this.#listeners = new Listeners(parts.onError)
     this.#away = new AwayTimer(parts.clock, parts.isSelfOnline, () =>
       this.end('peer-left', 'the other side has been away for ten minutes'),
     )
@@ -101,8 +106,7 @@ export class LiveSession implements ShareSession {
   }
 
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   answerConsent(isGiven: boolean): void {
@@ -120,6 +124,8 @@ export class LiveSession implements ShareSession {
   /** Takes a conduit on which hello and welcome were said. It replaces the one before, and nothing is lost. */
   attach(conduit: SplitConduit, device: string): void {
     if (this.isEnded) return conduit.conduit.close('the session has ended', false)
+    if (conduit.messageBytesMax < MESSAGE_BYTES_MIN)
+      return conduit.conduit.close('it carries only small messages', false)
     const before = this.#conduit
     this.#conduit = conduit
     this.#away.stop()
@@ -174,7 +180,6 @@ export class LiveSession implements ShareSession {
         return this.end(byeEnds[control.why])
       case 'taken':
         return this.#parts.role === 'guest' ? this.taken(undefined, true) : undefined
-      case 'moved':
       case 'hello':
       case 'welcome':
       case 'refused':
@@ -217,7 +222,7 @@ export class LiveSession implements ShareSession {
   }
 
   #changed(): void {
-    for (const listener of [...this.#listeners]) listener()
+    this.#listeners.tell()
   }
 }
 
@@ -256,5 +261,4 @@ const byeEnds: Record<Bye, SessionEnd> = {
   stopped: 'stopped',
   expired: 'expired',
   'taken-elsewhere': 'taken-elsewhere',
-  replaced: 'closed-there',
 }

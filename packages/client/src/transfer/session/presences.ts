@@ -81,6 +81,6 @@ export class Presences {
   #heard(watched: Watched, state: PresenceState): void {
     if (watched.state === state) return
     watched.state = state
-    for (const listener of [...watched.listeners]) listener()
+    for (const listener of watched.listeners) listener()
   }
 }

@@ -21,6 +21,8 @@ const SEND_MS = 60_000
 const IN_FLIGHT_BYTES = 384 * 1024
 /** A handshake has two messages of each side. */
 const PROOFS_MAX = 4
+/** Sealed messages that arrive before the keys are made. */
+const DATA_MAX = 16
 /** Base64 has 4 characters for 3 bytes. */
 const CHARS = 4
 const BYTES = 3
@@ -83,6 +85,8 @@ export class ServerLink {
           return this.close('the other side sent too many handshake messages')
         return this.#proofs.push(payload)
       case 'data':
+        if (this.#data.waiting >= DATA_MAX)
+          return this.close('the other side sent too much before its handshake')
         return this.#data.push(payload)
       case 'gone':
         return this.close('the other side has no such connection')

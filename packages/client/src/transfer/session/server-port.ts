@@ -10,6 +10,7 @@ import { ServerLink, payloadBytesMax } from './server-link.js'
 /** How often we tell one peer, and all peers, that we know no such connection. */
 const GONE_OF_ONE = { burst: 4, perSecond: 1 }
 const GONE_OF_ALL = { burst: 16, perSecond: 8 }
+const FLUSH_MS = 2_000
 const EMPTY = new Uint8Array(0)
 /** The share of bytes that base64 leaves. */
 const BASE64_SHARE = 3 / 4
@@ -17,6 +18,7 @@ const BASE64_SHARE = 3 / 4
 /** All connections of one peer through the server: those that it makes, and those that guests make to it. */
 export class ServerPort {
   readonly peer: Peer
+  readonly #clock: Clock
   readonly #pacer: Pacer
   readonly #links = new Map<string, ServerLink>()
   readonly #gone: Rates
@@ -26,6 +28,7 @@ export class ServerPort {
   /** `arrived`: a peer begins a handshake. It returns false, and opens no link, if the peer is not wanted. */
   constructor(peer: Peer, clock: Clock, arrived: (from: Name, open: () => ServerLink) => boolean) {
     this.peer = peer
+    this.#clock = clock
     this.#arrived = arrived
     this.#pacer = new Pacer(clock, () => peer.relay?.bytesPerSecond ?? 0)
     this.#gone = new Rates(clock, GONE_OF_ONE, GONE_OF_ALL)
@@ -49,9 +52,14 @@ export class ServerPort {
     return this.#open(to, newLinkId())
   }
 
+  /** Takes nothing more. What was sent has two seconds to arrive. */
   close(reason: string): void {
     this.#stop()
-    for (const link of this.#links.values()) link.close(reason)
+    for (const link of this.#links.values()) {
+      const timer = this.#clock.after(FLUSH_MS, () => link.close(reason))
+      link.onClosed(() => timer.cancel())
+      void link.flushed().then(() => link.close(reason))
+    }
   }
 
   #open(to: Name, rawId: Uint8Array): ServerLink {

@@ -68,11 +68,11 @@ export class SharingHub implements Sharing {
       throw new Error('this sharing was started already: make one for each peer')
     const name = parseName(peer.name)
     if (!name.ok) throw new Error(name.problem)
-    const port = new ServerPort(peer, this.#clock, (_from, open) => {
-      const host = this.#host
-      if (host !== undefined) this.#quietly(host.door.arrived(open()))
-      return host !== undefined
-    })
+    const port = new ServerPort(
+      peer,
+      this.#clock,
+      (from, open) => this.#host?.door.arrived(from, open) ?? false,
+    )
     this.#started = {
       peer,
       name: name.value,
@@ -100,6 +100,7 @@ export class SharingHub implements Sharing {
         name,
         port,
         clock: this.#clock,
+        onError: (error) => this.#onError(error),
         entrance: this.#entrance,
         device,
         instance: this.#instance,
@@ -190,6 +191,7 @@ export class SharingHub implements Sharing {
       peer,
       engine,
       clock: this.#clock,
+      onError: (error) => this.#onError(error),
       serverBytesPerSecond: () => port.bytesPerSecond,
       isSelfOnline: () => own.state.state === 'online',
       isPeerAway: () => {
@@ -226,7 +228,7 @@ export class SharingHub implements Sharing {
       await refuse(line, 'busy')
       return undefined
     }
-    const keys = await host.door.answer(line, context)
+    const keys = await host.door.answer(line, context, remote.name)
     return keys && { role: 'host', host, keys }
   }
 
@@ -251,17 +253,14 @@ export class SharingHub implements Sharing {
   }
 
   #end(): void {
-    for (const guest of [...this.#joining]) guest.session.end('self-closed', undefined, 'closed')
+    for (const guest of this.#joining) guest.session.end('self-closed', undefined, 'closed')
     this.#host?.close()
     this.#host = undefined
     const { port, presences, stops } = this.#started ?? {}
+    this.#started = undefined
     for (const stop of stops ?? []) stop()
     presences?.close()
     port?.close('this side was closed')
-  }
-
-  #quietly(work: Promise<void>): void {
-    work.catch((error: unknown) => this.#onError(error))
   }
 
   #onError(error: unknown): void {

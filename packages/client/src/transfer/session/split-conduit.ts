@@ -4,6 +4,9 @@ import { decodeControl, encodeControl, isControl } from './control.js'
 import type { Control } from './control.js'
 import { Unheard } from './unheard.js'
 
+/** Messages that come before the session listens. An honest side waits for the welcome. */
+const WAITING_MAX = 64
+
 /** One conduit for two: the session's own messages go to `onControl`, all others to the transfer. */
 export class SplitConduit implements Conduit {
   readonly conduit: OpenConduit
@@ -13,10 +16,14 @@ export class SplitConduit implements Conduit {
   constructor(conduit: OpenConduit) {
     this.conduit = conduit
     conduit.onMessage((message) => {
-      if (typeof message !== 'string' || !isControl(message)) return this.#transfer.push(message)
-      const control = decodeControl(message)
-      if (control === undefined) conduit.close('the other side broke the protocol of sharing', false)
-      else this.#controls.push(control)
+      if (typeof message !== 'string' || !isControl(message)) this.#transfer.push(message)
+      else {
+        const control = decodeControl(message)
+        if (control === undefined) return conduit.close('the other side broke the protocol of sharing', false)
+        this.#controls.push(control)
+      }
+      if (this.#transfer.waiting + this.#controls.waiting > WAITING_MAX)
+        conduit.close('the other side said too much before it was welcomed', false)
     })
   }
 
