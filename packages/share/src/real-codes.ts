@@ -1,9 +1,9 @@
-import { completeCode, loadCodeWords, parseCode } from '@peerage/client/transfer'
+import { completeCode, codeWords, parseCode } from '@peerage/client/transfer'
 import type { Codes } from './model/world.js'
 
 /** What the form for codes needs. It is loaded when it is needed. */
 export async function codes(): Promise<Codes> {
-  const words = await loadCodeWords()
+  const words = await codeWords()
   return {
     complete: (text) => completeCode(text, words),
     normal: (text) => {

@@ -2,15 +2,12 @@
 export { BLOCK_BYTES, SourceError, StoreError } from '../transfer/types.js'
 export type * from '../transfer/types.js'
 export type * from '../transfer/sharing.js'
-export { createSharing } from '../transfer/session/create-sharing.js'
-export { memoryStore } from '../transfer/engine/memory-store.js'
-export { parseFragment } from '../transfer/keys/link.js'
-export type { FragmentMistake, LinkKey, ParsedFragment } from '../transfer/keys/link.js'
-export { completeCode, parseCode } from '../transfer/keys/code.js'
-export type { Code, ParsedCode } from '../transfer/keys/code.js'
 export { numbered, pathKey, safePath, uniquePaths } from '../transfer/paths.js'
 export type { SafePath, Segments } from '../transfer/paths.js'
-
-/** Loads the words of codes, which `parseCode` and `completeCode` need. They are apart because they take 4 KB. */
-export const loadCodeWords = async (): Promise<readonly string[]> =>
-  (await import('../transfer/keys/words.js')).words
+export { createSharing } from '../transfer/session/create-sharing.js'
+export { memoryStore } from '../transfer/engine/memory-store.js'
+export { parseFragment, parseLink } from '../transfer/keys/link.js'
+export type { FragmentMistake, Link, LinkKey, ParsedFragment, ParsedLink } from '../transfer/keys/link.js'
+export { completeCode, parseCode } from '../transfer/keys/code.js'
+export type { Code, ParsedCode } from '../transfer/keys/code.js'
+export { codeWords } from '../transfer/keys/code-words.js'

@@ -1,4 +1,4 @@
-import type { Conduit, Message } from '../types.js'
+import type { Conduit } from '../types.js'
 
 /** A conduit to a peer that has proven who it is. The session makes another one when it closes. */
 export interface OpenConduit extends Conduit {
@@ -8,7 +8,3 @@ export interface OpenConduit extends Conduit {
   /** `flush`: what was sent still arrives, if that is possible within some seconds. */
   close(reason: string, flush: boolean): void
 }
-
-/** The size in bytes for bounds. A UTF-16 unit has at most three bytes of UTF-8; two are a fair guess. */
-export const sizeOf = (message: Message): number =>
-  typeof message === 'string' ? message.length * 2 : message.length

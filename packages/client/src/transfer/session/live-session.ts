@@ -180,7 +180,6 @@ export class LiveSession implements ShareSession {
         return this.end(byeEnds[control.why])
       case 'taken':
         return this.#parts.role === 'guest' ? this.taken(undefined, true) : undefined
-      case 'moved':
       case 'hello':
       case 'welcome':
       case 'refused':
@@ -262,5 +261,4 @@ const byeEnds: Record<Bye, SessionEnd> = {
   stopped: 'stopped',
   expired: 'expired',
   'taken-elsewhere': 'taken-elsewhere',
-  replaced: 'closed-there',
 }
