@@ -27,7 +27,7 @@ const offered = fc.record(
   { requiredKeys: ['id', 'path', 'size', 'type'] },
 )
 
-const messages: { [T in Control['type']]: fc.Arbitrary<Extract<Control, { type: T }>> } = {
+const messages: Record<Control['type'], fc.Arbitrary<Control>> = {
   begin: fc.record({ type: is('begin'), run: fc.string({ minLength: 1, maxLength: 64 }) }),
   offer: fc.record({ type: is('offer'), files: fc.array(offered, { minLength: 1, maxLength: 5 }) }),
   accept: fc.record({ type: is('accept'), files: ids }),

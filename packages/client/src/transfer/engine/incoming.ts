@@ -132,12 +132,19 @@ export class Incoming {
   openNext(): void {
     for (const file of this.#waiting) {
       if (this.#open.size >= OPEN_MAX) return
-      if (file.record.isPaused) continue
+      if (file.record.isPaused || this.#isFull(file.store)) continue
       this.#waiting.delete(file)
       this.#open.add(file)
       const { attempt } = file
       file.after(() => this.#openPlace(file, attempt))
     }
+  }
+
+  /** Whether a store has as many open places as it can have. */
+  #isFull(store: Store | undefined): boolean {
+    if (store?.openMax === undefined) return false
+    const open = [...this.#open].filter((file) => file.store === store)
+    return open.length >= store.openMax
   }
 
   part({ file: id, block, offset, bytes }: Part): void {
