@@ -198,6 +198,7 @@ test('[FT1, FT5, FT6, FT13, FT17] whatever the conduits do, a file is complete o
         for (const next of steps) await world.step(next)
         await world.end()
         expect(world.errors).toEqual([])
+        const isReloaded = steps.some(({ do: what }) => what === 'reload')
         for (const [from, to] of [
           ['a', 'b'],
           ['b', 'a'],
@@ -207,7 +208,9 @@ test('[FT1, FT5, FT6, FT13, FT17] whatever the conduits do, a file is complete o
             const other = there.get(file.id)
             const states = `${JSON.stringify(file.state)} ${JSON.stringify(other?.state)}`
             expect(['complete', 'ended'], states).toContain(file.state.name)
-            expect(other?.state.name, states).toBe(file.state.name)
+            // A receiver that has reloaded does not hear of files that the sender had ended.
+            if (other !== undefined || file.state.name !== 'ended' || !isReloaded)
+              expect(other?.state.name, states).toBe(file.state.name)
             if (file.state.name !== 'complete') continue
             const source = world.files[from].find(({ id }) => id === file.id)?.source
             const got = world.stores[to].finished.get(file.path)
@@ -218,7 +221,6 @@ test('[FT1, FT5, FT6, FT13, FT17] whatever the conduits do, a file is complete o
             expect(isEqual, 'equal bytes').toBe(true)
           }
         }
-        const isReloaded = steps.some(({ do: what }) => what === 'reload')
         for (const [from, to] of [
           ['a', 'b'],
           ['b', 'a'],
