@@ -67,7 +67,7 @@ test('[FT24] a full disk ends one file on both sides with the same sentence, and
   expect(pair.errors).toEqual([])
 })
 
-test('[FT15, FT24] after an error the file can be accepted again, and goes on where it was', async () => {
+test('[FT15] [FT24] after an error the file can be accepted again, and goes on where it was', async () => {
   const pair = new FakePair()
   let isFull = true
   pair.b.store.beforePut = async (_, index) => {

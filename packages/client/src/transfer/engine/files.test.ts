@@ -4,7 +4,7 @@ import { FakePair, MIB } from '../../testing/fake-transfers.js'
 import { FakeSource, isEqual } from '../../testing/fake-files.js'
 import { seededRandom } from '../../testing/random.js'
 
-test('[FT1, FT4, FT5] files of all sizes arrive, and are complete on both sides', async () => {
+test('[FT1] [FT4] [FT5] files of all sizes arrive, and are complete on both sides', async () => {
   const pair = new FakePair()
   await pair.attach()
   const sizes = [0, 1, MIB - 1, MIB, MIB + 1, 20.5 * MIB]

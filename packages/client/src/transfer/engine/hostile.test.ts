@@ -54,7 +54,7 @@ test.each([
   expect(puppet.peer.states()).toEqual(['ended: error-there', 'complete'])
 })
 
-test('[FT5, FT14] a sender that lies about the root ends the file as changed, and nothing of it is kept', async () => {
+test('[FT5] [FT14] a sender that lies about the root ends the file as changed, and nothing of it is kept', async () => {
   const puppet = await lyingSender(100)
   const bytes = someBytes(100, 1)
   await puppet.say(encodePart(1, 0, 0, bytes), encodeBlockEnd(1, 0, hashOf(bytes)))

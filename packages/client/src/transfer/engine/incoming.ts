@@ -100,9 +100,9 @@ export class Incoming {
     this.openNext()
   }
 
-  /** Pauses or resumes files on this side. Returns those that this changed. */
+  /** Pauses or resumes accepted files on this side. Returns those that this changed. */
   pause(ids: Iterable<number>, on: boolean): number[] {
-    const files = this.#named(ids).filter(({ record }) => record.isUnfinished && record.paused.here !== on)
+    const files = this.#named(ids).filter(({ record }) => record.isActive && record.paused.here !== on)
     for (const { record } of files) record.pause('here', on)
     this.openNext()
     return files.map(({ record }) => record.file.id)

@@ -52,7 +52,7 @@ test('a blob source reads the blocks of a file, and says what it is', async () =
   }
 })
 
-test('[FT14, FT24] a blob source tells a file that shrank from one that cannot be read', async () => {
+test('[FT14] [FT24] a blob source tells a file that shrank from one that cannot be read', async () => {
   const failing = new File(['abc'], 'a')
   failing.slice = () => {
     throw new DOMException('gone', 'NotFoundError')

@@ -182,7 +182,7 @@ const filesOf = (transfer: Transfer, direction: 'in' | 'out'): TransferFile[] =>
 const textsOf = (transfer: Transfer, direction: 'in' | 'out'): TransferText[] =>
   transfer.state.items.flatMap((item) => (item.kind === 'text' && item.direction === direction ? [item] : []))
 
-test('[FT1, FT5, FT6, FT13, FT17] whatever the conduits do, a file is complete on both sides with equal bytes or ended on both with a reason, and texts arrive once', async () => {
+test('[FT1] [FT5] [FT6] [FT13] [FT17] whatever the conduits do, a file is complete on both sides with equal bytes or ended on both with a reason, and texts arrive once', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.record({
