@@ -49,7 +49,11 @@ export async function registerDownloads(base: string): Promise<Downloads | undef
     })
   } catch (error) {
     // Refused by the browser or the person's settings, or not there: the node may be of another version.
-    if (['SecurityError', 'TypeError', 'NotSupportedError', 'InvalidStateError', 'AbortError'].includes(nameOf(error)))
+    if (
+      ['SecurityError', 'TypeError', 'NotSupportedError', 'InvalidStateError', 'AbortError'].includes(
+        nameOf(error),
+      )
+    )
       return undefined
     throw error
   }
@@ -110,14 +114,14 @@ class DownloadSink implements Sink {
     this.#name = name
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
-    port1.onmessage = ({ data }: MessageEvent<FromDownload>) => this.#take(data)
+    port1.addEventListener('message', ({ data }: MessageEvent<FromDownload>) => this.#take(data))
+    port1.start()
     host.post({ type: 'open', id: this.#id, name, size }, port2)
     const pings = setInterval(() => this.#ping(), PING_MS)
     this.#stops.push(
       () => clearInterval(pings),
       () => port1.close(),
       host.onLeave(() => this.#tell({ type: 'abort' })),
-      host.request(`${this.#id}/${encodeURIComponent(name)}`),
     )
   }
 
@@ -149,6 +153,10 @@ class DownloadSink implements Sink {
 
   #take(message: FromDownload): void {
     switch (message.type) {
+      case 'ready':
+        if (this.#state.name === 'starting')
+          this.#stops.push(this.#host.request(`${this.#id}/${encodeURIComponent(this.#name)}`))
+        return
       case 'started':
         return this.#become({ name: 'open', isPulled: false })
       case 'pull':
@@ -179,11 +187,12 @@ class DownloadSink implements Sink {
       if (this.#state.name !== 'ending') this.#fail(IS_LOST)
     }
     const timer = setTimeout(lose, PONG_DEADLINE_MS)
-    port1.onmessage = ({ data }: MessageEvent<Pong>) => {
+    port1.addEventListener('message', ({ data }: MessageEvent<Pong>) => {
       clearTimeout(timer)
       port1.close()
       if (!data.isKnown) lose()
-    }
+    })
+    port1.start()
     this.#host.post({ type: 'ping', id: this.#id }, port2)
   }
 
