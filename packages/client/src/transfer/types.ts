@@ -70,7 +70,8 @@ export interface Target {
   /** True: blocks must be put in order, because the place is a stream. */
   readonly inOrder: boolean
   /**
-   * Checks a block against its hash and keeps it. Resolves when the block counts: for a durable store, when it is on disk.
+   * Checks a block against its hash and keeps it. The target takes the bytes over: nobody else uses them from then on.
+   * Resolves when the block counts: for a durable store, when it is on disk.
    * False: the bytes do not match the hash, and nothing was kept.
    * @throws StoreError if the block cannot be stored, such as on a full disk
    */

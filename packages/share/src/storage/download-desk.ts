@@ -6,11 +6,6 @@ import type { DownloadOrder, FromDownload, Pong, ToDownload } from './download-p
 export interface DownloadScope {
   readonly registration: { readonly scope: string }
   readonly clients: { get(id: string): Promise<unknown> }
-  skipWaiting(): Promise<void>
-  addEventListener(
-    type: 'install',
-    listener: (event: { waitUntil(work: Promise<unknown>): void }) => void,
-  ): void
   addEventListener(type: 'message', listener: (event: OrderEvent) => void): void
   addEventListener(type: 'fetch', listener: (event: FetchEventLike) => void): void
 }
@@ -39,9 +34,9 @@ interface Download {
 /** How often we look whether the page is still there. */
 const LOOK_MS = 10_000
 
+/** A newer version takes over when the browser finds the time, and never ends the downloads of this one. */
 export function serveDownloads(scope: DownloadScope): void {
   const downloads = new Map<string, Download>()
-  scope.addEventListener('install', (event) => event.waitUntil(scope.skipWaiting()))
   scope.addEventListener('message', ({ data, ports: [port], source }) => {
     if (port === undefined) return
     switch (data.type) {

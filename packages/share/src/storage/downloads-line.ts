@@ -12,13 +12,18 @@ export interface Downloads {
 
 /** What downloads need of the page. */
 export interface DownloadHost {
-  /** Sends a message to the service worker, which wakes it up. */
-  post(order: DownloadOrder, port: MessagePort): void
+  /**
+   * Finds the service worker. What is sent to it wakes it up. A download stays with its service worker, also when a newer
+   * version of it takes over.
+   */
+  connect(): Post
   /** Asks the browser for an address below the scope, as `ID/name`. Returns how to take the request away. */
   request(address: string): () => void
   /** Calls the listener when the page is left. */
   onLeave(listener: () => void): () => void
 }
+
+type Post = (order: DownloadOrder, port: MessagePort) => void
 
 const START_DEADLINE_MS = 30_000
 /** Firefox ends a service worker 30 s after its last message, also in the middle of a download. */
@@ -40,7 +45,10 @@ export async function registerDownloads(base: string): Promise<Downloads | undef
     const worker = await activeWorker(registration)
     if (worker === undefined) return undefined
     return downloads({
-      post: (order, port) => (registration.active ?? worker).postMessage(order, [port]),
+      connect: () => {
+        const current = registration.active ?? worker
+        return (order, port) => current.postMessage(order, [port])
+      },
       request: (address) => requestInFrame(new URL(address, scope)),
       onLeave: (listener) => {
         addEventListener('pagehide', listener)
@@ -103,6 +111,7 @@ type DownloadState =
 class DownloadSink implements Sink {
   readonly #host: DownloadHost
   readonly #name: string
+  readonly #post: Post
   readonly #id = crypto.randomUUID()
   readonly #port: MessagePort
   readonly #stops: (() => void)[] = []
@@ -112,11 +121,12 @@ class DownloadSink implements Sink {
   constructor(host: DownloadHost, name: string, size: number | undefined) {
     this.#host = host
     this.#name = name
+    this.#post = host.connect()
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
     port1.addEventListener('message', ({ data }: MessageEvent<FromDownload>) => this.#take(data))
     port1.start()
-    host.post({ type: 'open', id: this.#id, name, size }, port2)
+    this.#post({ type: 'open', id: this.#id, name, size }, port2)
     const pings = setInterval(() => this.#ping(), PING_MS)
     this.#stops.push(
       () => clearInterval(pings),
@@ -193,7 +203,11 @@ class DownloadSink implements Sink {
       if (!data.isKnown) lose()
     })
     port1.start()
-    this.#host.post({ type: 'ping', id: this.#id }, port2)
+    try {
+      this.#post({ type: 'ping', id: this.#id }, port2)
+    } catch {
+      lose() // the browser has removed the service worker
+    }
   }
 
   #tell(message: ToDownload, buffers: ArrayBuffer[] = []): void {

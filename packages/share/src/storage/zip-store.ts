@@ -16,6 +16,8 @@ import { nothingWhole, ZipWriter, type ZipFile } from './zip-writer.js'
 
 /** Many files as one zip archive, which is written while they arrive. */
 export interface ZipStore extends Store {
+  /** One file after the other. */
+  readonly openMax: 1
   /**
    * Ends the archive. It happens by itself when all `count` files have ended. Files that are not whole are not in it.
    * @throws StoreError
@@ -58,6 +60,7 @@ export function zipStore(desk: StorageDesk, options: ZipOptions): ZipStore {
   return {
     isDurable: false,
     bytesMax: Infinity,
+    openMax: 1,
     end,
     open: async (file) => {
       const entry = { ...fileOf(file), id: Symbol(file.path) }

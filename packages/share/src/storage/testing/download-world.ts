@@ -33,7 +33,7 @@ export function downloadWorld({ isBlocked = false } = {}): DownloadWorld {
       return removed
     },
     host: {
-      post: (order, port) => worker.message(order, port),
+      connect: () => (order, port) => worker.message(order, port),
       request: (address) => {
         requested++
         if (!isBlocked) {
@@ -67,7 +67,6 @@ function startWorker(): FakeServiceWorker {
   serveDownloads({
     registration: { scope: SCOPE },
     clients: { get: () => Promise.resolve({}) },
-    skipWaiting: () => Promise.resolve(),
     addEventListener: (type: string, listener: (event: never) => void) => {
       if (type === 'message') onMessage = listener as typeof onMessage
       if (type === 'fetch') onFetch = listener as typeof onFetch
