@@ -161,6 +161,29 @@ test('[FT59] a transfer over a channel goes on while the node of a peer is dead'
   expect(await received(session)).toEqual([sha256(file)])
 })
 
+test('[FT59] a transfer goes on over a new channel after its path was lost', async () => {
+  const connections: RTCPeerConnection[] = []
+  class Captured extends RTCPeerConnection {
+    constructor(configuration?: RTCConfiguration) {
+      super(configuration)
+      connections.push(this)
+    }
+  }
+  const host = await sideOn(0, 'host')
+  const guest = await sideOn(1, 'guest', { p2p: { RTCPeerConnection: Captured }, sharing: { channels: 2 } })
+  const file = randomBytes(16 * MIB + 17)
+  const share = host.sharing.host()
+  share.add([fileOf('file.bin', file, 50)])
+  const session = join(guest, share)
+  await acceptAll(session)
+  await untilBytes(session, 2 * MIB)
+  // Without a goodbye, this counts as a lost path.
+  for (const connection of connections.splice(0)) connection.close()
+  await untilState(session, { name: 'reconnecting' })
+  expect(await received(session)).toEqual([sha256(file)])
+  expect(session.state).toMatchObject({ name: 'open', path: 'direct' })
+})
+
 test('[FT53] a guest that is started anew goes on with what its store has, and replaces its old session', async () => {
   const host = await sideOn(0, 'host')
   const store = new KeepingStore()

@@ -1,9 +1,6 @@
 // What host and guest tell each other about the session itself, over a verified conduit: texts that begin with a mark
 // which no message of a transfer has.
 
-import { parseName } from '@peerage/protocol'
-import type { Name } from '@peerage/protocol'
-
 /** The version of everything that host and guest say to each other. */
 export const VERSION = 1
 const MARK = '{"session":'
@@ -14,7 +11,7 @@ const TICKET_LENGTH_MAX = 64
 /** Why a host refuses a guest that has proven to know the link. */
 export type Refusal = 'stopped' | 'expired' | 'taken-elsewhere' | 'incompatible' | 'busy'
 /** Why a side ends the session. */
-export type Bye = 'closed' | 'stopped' | 'expired' | 'taken-elsewhere' | 'replaced'
+export type Bye = 'closed' | 'stopped' | 'expired' | 'taken-elsewhere'
 
 /** A message about the session. */
 export type Control =
@@ -33,14 +30,12 @@ export type Control =
       ticket?: string
     }
   | { session: 'refused'; why: Refusal }
-  /** The host of a code says under which name it shares, and what its link is. */
-  | { session: 'moved'; name: Name; fragment: string }
   /** The guest's Accept has taken the one-time share. */
   | { session: 'taken' }
   | { session: 'bye'; why: Bye }
 
 const REFUSALS: readonly Refusal[] = ['stopped', 'expired', 'taken-elsewhere', 'incompatible', 'busy']
-const BYES: readonly Bye[] = ['closed', 'stopped', 'expired', 'taken-elsewhere', 'replaced']
+const BYES: readonly Bye[] = ['closed', 'stopped', 'expired', 'taken-elsewhere']
 
 export const isControl = (text: string): boolean => text.startsWith(MARK)
 
@@ -74,11 +69,6 @@ export function decodeControl(text: string): Control | undefined {
     case 'bye': {
       const known = BYES.find((one) => one === why)
       return known && { session, why: known }
-    }
-    case 'moved': {
-      const name = parseName(fields['name'])
-      const { fragment } = fields
-      return name.ok && typeof fragment === 'string' ? { session, name: name.value, fragment } : undefined
     }
     case 'taken':
       return { session }
