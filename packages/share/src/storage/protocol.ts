@@ -67,6 +67,9 @@ export type Report =
 /** Does each task. The worker has one; so has a page whose worker did not start. */
 export type Desk = { [K in TaskName]: (request: Tasks[K]['request']) => Promise<Outcome<K>> }
 
+/** Smaller ones, such as hashes, are copied: the engine still needs the hash of a block that it has put. */
+const TRANSFERRED_BYTES_MIN = 1024
+
 /** The buffers that go along with a message, and are gone at its sender. */
 export function transferable(value: unknown): ArrayBuffer[] {
   if (typeof value !== 'object' || value === null) return []
@@ -80,6 +83,7 @@ function isWholeBuffer(value: unknown): value is Uint8Array<ArrayBuffer> {
   return (
     value instanceof Uint8Array &&
     value.buffer instanceof ArrayBuffer &&
+    value.byteLength >= TRANSFERRED_BYTES_MIN &&
     value.byteLength === value.buffer.byteLength
   )
 }
