@@ -88,7 +88,7 @@ test('[FT67] a guest that plays the host to another guest is not believed', asyn
   // Eve has the link. At the dishonest node it has the name of the host, too, and its own key.
   const asHost = await startSide(dishonest.url, 'eve', { name: host.peer.name })
   const own = JSON.parse(asHost.sharing.host().save())
-  asHost.sharing.close()
+  await asHost.sharing.close()
   const saved = JSON.stringify({ ...JSON.parse(share.save()), key: own.key })
   await asHost.peer.leave()
   const fake = await startSide(dishonest.url, 'eve', { name: host.peer.name })
@@ -116,7 +116,7 @@ test('[FT61] ten wrong passwords lock the share, and sessions go on', async () =
     // Over channels and through the server alike.
     const stranger = await sideOf('stranger', { p2p: i % 2 === 0 ? {} : false })
     await untilEnd(join(stranger, share, { password: `guess ${i}` }), 'wrong-password')
-    stranger.sharing.close()
+    await stranger.sharing.close()
   }
   expect(share.state).toEqual({ name: 'locked' })
   const late = await sideOf('late')
@@ -183,7 +183,7 @@ test('[FT62] a one-time share is taken by the first Accept, and its guest comes 
   expect(share.state).toEqual({ name: 'taken' })
   await untilEnd(join(await sideOf('late'), share), 'taken-elsewhere')
   const { guestTicket } = first
-  one.sharing.close()
+  await one.sharing.close()
   await untilState(first, { name: 'ended', why: 'self-closed' })
   const back = join(await sideOf('back'), share, { ticket: guestTicket })
   await acceptAll(back)

@@ -1,4 +1,11 @@
-import { BLOCK_BYTES, StoreError, type Block, type OfferedFile, type Store, type Target } from '@peerage/client/transfer'
+import {
+  BLOCK_BYTES,
+  StoreError,
+  type Block,
+  type OfferedFile,
+  type Store,
+  type Target,
+} from '@peerage/client/transfer'
 import { openStorage, type ZipStore } from '@peerage/share/storage/storage.js'
 import { contentOf } from './storage-content.js'
 
@@ -20,21 +27,26 @@ async function sha256(bytes: BufferSource): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))
 }
 
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+const hex = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 
 async function blockOf(index: number, size: number): Promise<Block> {
   const bytes = contentOf(index, Math.min(BLOCK_BYTES, size - index * BLOCK_BYTES))
   return { bytes, hash: await sha256(bytes) }
 }
 
-const offered = (file: TestFile): OfferedFile => ({ ...file, type: 'text/plain', modifiedAt: 1_700_000_000_000 })
+const offered = (file: TestFile): OfferedFile => ({
+  ...file,
+  type: 'text/plain',
+  modifiedAt: 1_700_000_000_000,
+})
 
 /** Errors as texts, so that they pass from the page to the test. */
 async function told<T>(work: () => Promise<T>): Promise<T | string> {
   try {
     return await work()
   } catch (error) {
-    return error instanceof StoreError ? `${error.reason}: ${error.message}` : `${String(error)}`
+    return error instanceof StoreError ? `${error.reason}: ${error.message}` : String(error)
   }
 }
 
@@ -79,11 +91,14 @@ const trial = {
   put: ({ path, size }: TestFile, from: number, to: number) =>
     told(async () => {
       for (let index = from; index < to; index++)
-        if (!(await targetOf(path).put(index, await blockOf(index, size)))) return `block ${index} was refused`
+        if (!(await targetOf(path).put(index, await blockOf(index, size))))
+          return `block ${index} was refused`
       return to
     }),
   putWrong: ({ path, size }: TestFile, index: number) =>
-    told(async () => targetOf(path).put(index, { ...(await blockOf(index, size)), hash: new Uint8Array(32) })),
+    told(async () =>
+      targetOf(path).put(index, { ...(await blockOf(index, size)), hash: new Uint8Array(32) }),
+    ),
   finish: ({ path }: TestFile) =>
     told(async () => {
       const received = await targetOf(path).finish()
@@ -115,12 +130,17 @@ const trial = {
     return found
   },
   /** The SHA-256 of a file of the browser's own storage. */
-  hashOf: async (path: string) => hex(await sha256(await (await (await fileAt(path)).getFile()).arrayBuffer())),
+  hashOf: async (path: string) =>
+    hex(await sha256(await (await (await fileAt(path)).getFile()).arrayBuffer())),
   /** Adds bytes to the end of a file of the browser's own storage. */
   append: async (path: string, bytes: number) => {
     const file = await fileAt(path)
     const writable = await file.createWritable({ keepExistingData: true })
-    await writable.write({ type: 'write', position: (await file.getFile()).size, data: new Uint8Array(bytes).fill(7) })
+    await writable.write({
+      type: 'write',
+      position: (await file.getFile()).size,
+      data: new Uint8Array(bytes).fill(7),
+    })
     await writable.close()
   },
   /** Reads all blocks of a chosen file, and hashes their hashes. */

@@ -32,7 +32,11 @@ test('[FT78] a file that fits goes to the own storage, and survives a reload', (
 test('[FT78] a file that is too large for it goes to a picked file, or becomes a download', () => {
   const large = [file(1e9 + 1)]
   expect(chooseStore(large, LIKE_CHROMIUM)).toMatchObject({ kind: 'picked-file', picks: true, fits: true })
-  expect(chooseStore(large, LIKE_FIREFOX)).toMatchObject({ kind: 'downloads', survives: 'connection', fits: true })
+  expect(chooseStore(large, LIKE_FIREFOX)).toMatchObject({
+    kind: 'downloads',
+    survives: 'connection',
+    fits: true,
+  })
   expect(chooseStore([...large, file(1)], LIKE_CHROMIUM).kind).toBe('picked-folder')
 })
 

@@ -15,9 +15,11 @@ export function createDesk(files: OwnFiles | undefined): Desk {
       }),
     read: ({ file, index, size }) => readBlock(file, index, size),
     open: ({ folder, file }) => withFiles<'open'>(files, (own) => own.open(folder, file)),
+    reserve: ({ handle }) => withFiles<'reserve'>(files, (own) => nothing(own.reserve(handle))),
     put: ({ handle, index, bytes, hash }) =>
       withFiles<'put'>(files, (own) => own.put(handle, index, bytes, hash)),
-    close: ({ handle, andRemove }) => withFiles<'close'>(files, (own) => nothing(own.close(handle, andRemove))),
+    close: ({ handle, andRemove }) =>
+      withFiles<'close'>(files, (own) => nothing(own.close(handle, andRemove))),
     list: ({ folder }) => withFiles<'list'>(files, (own) => own.list(folder)),
     remove: ({ folder, id }) => withFiles<'remove'>(files, (own) => nothing(own.remove(folder, id))),
     sweep: ({ before }) => withFiles<'sweep'>(files, (own) => nothing(own.sweep(before))),

@@ -6,8 +6,6 @@ import type { DownloadOrder, FromDownload, Pong, ToDownload } from './download-p
 export interface DownloadScope {
   readonly registration: { readonly scope: string }
   readonly clients: { get(id: string): Promise<unknown> }
-  skipWaiting(): Promise<void>
-  addEventListener(type: 'install', listener: (event: { waitUntil(work: Promise<unknown>): void }) => void): void
   addEventListener(type: 'message', listener: (event: OrderEvent) => void): void
   addEventListener(type: 'fetch', listener: (event: FetchEventLike) => void): void
 }
@@ -29,24 +27,31 @@ interface Download {
   port: MessagePort
   /** The page that sends the bytes. */
   clientId: string | undefined
+  /** The browser has asked for it. Its bytes go to one place only. */
+  isTaken: boolean
 }
 
 /** How often we look whether the page is still there. */
 const LOOK_MS = 10_000
 
+/** A newer version takes over when the browser finds the time, and never ends the downloads of this one. */
 export function serveDownloads(scope: DownloadScope): void {
   const downloads = new Map<string, Download>()
-  scope.addEventListener('install', (event) => event.waitUntil(scope.skipWaiting()))
   scope.addEventListener('message', ({ data, ports: [port], source }) => {
     if (port === undefined) return
     switch (data.type) {
       case 'open':
-        downloads.set(data.id, { name: data.name, size: data.size, port, clientId: source?.id })
-        return
+        downloads.set(data.id, {
+          name: data.name,
+          size: data.size,
+          port,
+          clientId: source?.id,
+          isTaken: false,
+        })
+        return tell(port, { type: 'ready' })
       case 'ping': {
         const pong: Pong = { isKnown: downloads.has(data.id) }
-        port.postMessage(pong)
-        return
+        return port.postMessage(pong)
       }
     }
   })
@@ -54,11 +59,11 @@ export function serveDownloads(scope: DownloadScope): void {
     const id = idOf(event.request.url, scope.registration.scope)
     if (id === undefined) return
     const download = downloads.get(id)
-    event.respondWith(
-      download === undefined
-        ? new Response('This download is over.', { status: 404 })
-        : new Response(streamOf(download, scope, () => downloads.delete(id)), { headers: headersOf(download) }),
-    )
+    if (download === undefined || download.isTaken)
+      return event.respondWith(new Response('This download is over.', { status: 404 }))
+    download.isTaken = true
+    const stream = streamOf(download, scope, () => downloads.delete(id))
+    event.respondWith(new Response(stream, { headers: headersOf(download) }))
   })
 }
 
@@ -82,48 +87,55 @@ function headersOf({ name, size }: Download): Record<string, string> {
   }
 }
 
+function tell(port: MessagePort, message: FromDownload): void {
+  port.postMessage(message)
+}
+
 function streamOf(
   { port, clientId }: Download,
   { clients }: DownloadScope,
   onEnd: () => void,
 ): ReadableStream<Uint8Array> {
-  const tell = (message: FromDownload): void => port.postMessage(message)
   let timer: ReturnType<typeof setInterval> | undefined
+  let isOver = false
   const end = (): void => {
     clearInterval(timer)
-    port.onmessage = null
+    isOver = true
     onEnd()
   }
   return new ReadableStream<Uint8Array>(
     {
       start: (controller) => {
         const fail = (why: string): void => {
+          if (isOver) return
           end()
           controller.error(new Error(why))
         }
-        port.onmessage = ({ data }: MessageEvent<ToDownload>) => {
+        port.addEventListener('message', ({ data }: MessageEvent<ToDownload>) => {
+          if (isOver) return
           switch (data.type) {
             case 'bytes':
               return controller.enqueue(data.bytes)
             case 'end':
               end()
               controller.close()
-              return tell({ type: 'ended' })
+              return tell(port, { type: 'ended' })
             case 'abort':
               return fail('the page gave up this download')
           }
-        }
+        })
+        port.start()
         // A page that has crashed does not say so.
         if (clientId !== undefined)
           timer = setInterval(() => {
             void clients.get(clientId).then((client) => client ?? fail('the page of this download is gone'))
           }, LOOK_MS)
-        tell({ type: 'started' })
+        tell(port, { type: 'started' })
       },
-      pull: () => tell({ type: 'pull' }),
+      pull: () => tell(port, { type: 'pull' }),
       cancel: () => {
         end()
-        tell({ type: 'cancelled' })
+        tell(port, { type: 'cancelled' })
       },
     },
     // Nothing is kept here: a pull means that the browser has taken all before.

@@ -20,6 +20,8 @@ export type ToDownload =
 
 /** From the service worker, through the port of a download. */
 export type FromDownload =
+  /** The service worker knows of the download. A request that comes earlier would find nothing. */
+  | { type: 'ready' }
   /** The browser has asked for the download. */
   | { type: 'started' }
   /** The browser has taken all bytes so far, and wants more. */

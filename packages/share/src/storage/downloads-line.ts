@@ -12,13 +12,18 @@ export interface Downloads {
 
 /** What downloads need of the page. */
 export interface DownloadHost {
-  /** Sends a message to the service worker, which wakes it up. */
-  post(order: DownloadOrder, port: MessagePort): void
+  /**
+   * Finds the service worker. What is sent to it wakes it up. A download stays with its service worker, also when a newer
+   * version of it takes over.
+   */
+  connect(): Post
   /** Asks the browser for an address below the scope, as `ID/name`. Returns how to take the request away. */
   request(address: string): () => void
   /** Calls the listener when the page is left. */
   onLeave(listener: () => void): () => void
 }
+
+type Post = (order: DownloadOrder, port: MessagePort) => void
 
 const START_DEADLINE_MS = 30_000
 /** Firefox ends a service worker 30 s after its last message, also in the middle of a download. */
@@ -40,7 +45,10 @@ export async function registerDownloads(base: string): Promise<Downloads | undef
     const worker = await activeWorker(registration)
     if (worker === undefined) return undefined
     return downloads({
-      post: (order, port) => (registration.active ?? worker).postMessage(order, [port]),
+      connect: () => {
+        const current = registration.active ?? worker
+        return (order, port) => current.postMessage(order, [port])
+      },
       request: (address) => requestInFrame(new URL(address, scope)),
       onLeave: (listener) => {
         addEventListener('pagehide', listener)
@@ -49,7 +57,11 @@ export async function registerDownloads(base: string): Promise<Downloads | undef
     })
   } catch (error) {
     // Refused by the browser or the person's settings, or not there: the node may be of another version.
-    if (['SecurityError', 'TypeError', 'NotSupportedError', 'InvalidStateError', 'AbortError'].includes(nameOf(error)))
+    if (
+      ['SecurityError', 'TypeError', 'NotSupportedError', 'InvalidStateError', 'AbortError'].includes(
+        nameOf(error),
+      )
+    )
       return undefined
     throw error
   }
@@ -99,6 +111,7 @@ type DownloadState =
 class DownloadSink implements Sink {
   readonly #host: DownloadHost
   readonly #name: string
+  readonly #post: Post
   readonly #id = crypto.randomUUID()
   readonly #port: MessagePort
   readonly #stops: (() => void)[] = []
@@ -108,16 +121,17 @@ class DownloadSink implements Sink {
   constructor(host: DownloadHost, name: string, size: number | undefined) {
     this.#host = host
     this.#name = name
+    this.#post = host.connect()
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
-    port1.onmessage = ({ data }: MessageEvent<FromDownload>) => this.#take(data)
-    host.post({ type: 'open', id: this.#id, name, size }, port2)
+    port1.addEventListener('message', ({ data }: MessageEvent<FromDownload>) => this.#take(data))
+    port1.start()
+    this.#post({ type: 'open', id: this.#id, name, size }, port2)
     const pings = setInterval(() => this.#ping(), PING_MS)
     this.#stops.push(
       () => clearInterval(pings),
       () => port1.close(),
       host.onLeave(() => this.#tell({ type: 'abort' })),
-      host.request(`${this.#id}/${encodeURIComponent(name)}`),
     )
   }
 
@@ -149,6 +163,10 @@ class DownloadSink implements Sink {
 
   #take(message: FromDownload): void {
     switch (message.type) {
+      case 'ready':
+        if (this.#state.name === 'starting')
+          this.#stops.push(this.#host.request(`${this.#id}/${encodeURIComponent(this.#name)}`))
+        return
       case 'started':
         return this.#become({ name: 'open', isPulled: false })
       case 'pull':
@@ -179,12 +197,17 @@ class DownloadSink implements Sink {
       if (this.#state.name !== 'ending') this.#fail(IS_LOST)
     }
     const timer = setTimeout(lose, PONG_DEADLINE_MS)
-    port1.onmessage = ({ data }: MessageEvent<Pong>) => {
+    port1.addEventListener('message', ({ data }: MessageEvent<Pong>) => {
       clearTimeout(timer)
       port1.close()
       if (!data.isKnown) lose()
+    })
+    port1.start()
+    try {
+      this.#post({ type: 'ping', id: this.#id }, port2)
+    } catch {
+      lose() // the browser has removed the service worker
     }
-    this.#host.post({ type: 'ping', id: this.#id }, port2)
   }
 
   #tell(message: ToDownload, buffers: ArrayBuffer[] = []): void {

@@ -39,7 +39,8 @@ async function makeFile(root: FileSystemDirectoryHandle, segments: Segments): Pr
       if (await isTaken(folder, name)) continue
       const handle = await folder.getFileHandle(name, { create: true })
       const where = [root.name, ...segments.slice(0, -1), name].filter((part) => part !== '').join('/')
-      return { handle, where, remove: async () => void (await ifFound(folder.removeEntry(name))) }
+      const remove = async (): Promise<void> => ifFound(folder.removeEntry(name))
+      return { handle, where, remove }
     }
   } catch (error) {
     throw wrongNameOr(error)

@@ -1,7 +1,15 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { BLOCK_BYTES } from '@peerage/client/transfer'
-import { bytesOf, isSameFile, keptBlocks, readJournal, RECORD_BYTES, writeHeader, writeRecord } from './journal.js'
+import {
+  bytesOf,
+  isSameFile,
+  keptBlocks,
+  readJournal,
+  RECORD_BYTES,
+  writeHeader,
+  writeRecord,
+} from './journal.js'
 
 const FILE = { id: 7, path: 'ordner/ü.txt', size: 10 * BLOCK_BYTES - 5, type: 'text/plain', modifiedAt: 5 }
 const hashOf = (index: number): Uint8Array<ArrayBuffer> => new Uint8Array(32).fill(index + 1)

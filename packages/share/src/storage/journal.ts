@@ -46,7 +46,10 @@ export function readJournal(bytes: Uint8Array<ArrayBuffer>, dataBytes: number): 
   const file = readFile(new TextDecoder().decode(bytes.subarray(PREFIX_BYTES, headerEnd)))
   if (file === undefined) return undefined
   let end = headerEnd
-  while (end + RECORD_BYTES <= bytes.length && isKept(bytes.subarray(end, end + RECORD_BYTES), file, dataBytes))
+  while (
+    end + RECORD_BYTES <= bytes.length &&
+    isKept(bytes.subarray(end, end + RECORD_BYTES), file, dataBytes)
+  )
     end += RECORD_BYTES
   return { file, records: bytes.slice(headerEnd, end), end }
 }

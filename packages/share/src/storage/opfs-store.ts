@@ -1,4 +1,10 @@
-import { StoreError, type OfferedFile, type Received, type Store, type Target } from '@peerage/client/transfer'
+import {
+  StoreError,
+  type OfferedFile,
+  type Received,
+  type Store,
+  type Target,
+} from '@peerage/client/transfer'
 import { storeError } from './failure.js'
 import { bytesOf, keptBlocks } from './journal.js'
 import { dataName, folderOf, ROOT } from './layout.js'
@@ -7,6 +13,8 @@ import type { StorageDesk } from './storage-desk.js'
 
 /** What the browser must have left after a file: it also keeps journals, and other pages of this node. */
 export const ROOM_MARGIN_BYTES = 32 * 1024 * 1024
+/** Larger files are made at once. Others are made at their first block, so that a thousand files are not open at a time. */
+const RESERVED_FROM_BYTES = 16 * 1024 * 1024
 /** What nobody came back for is removed after a week. */
 const KEPT_MS = 7 * 24 * 60 * 60 * 1000
 
@@ -38,7 +46,7 @@ export interface OpfsStore extends Store {
  * await store.sweep(Date.now())
  */
 export function opfsStore(desk: StorageDesk, storage: OwnStorage, bytesMax = Infinity): OpfsStore {
-  /** What open files will still take. The browser does not count it as used yet. */
+  /** What files without a block yet will take. The browser does not count it as used. */
   const expected = new Map<Target, number>()
   const places = new WeakMap<Blob, { folder: string; id: number }>()
 
@@ -55,10 +63,8 @@ export function opfsStore(desk: StorageDesk, storage: OwnStorage, bytesMax = Inf
       kept,
       inOrder: false,
       put: async (index, { bytes, hash }) => {
-        const length = bytes.length
         const isRight = await desk.ask('put', { handle, index, bytes, hash })
-        const left = expected.get(target)
-        if (isRight && left !== undefined) expected.set(target, Math.max(0, left - length))
+        if (isRight) expected.delete(target)
         return isRight
       },
       finish: async () => {
@@ -74,14 +80,29 @@ export function opfsStore(desk: StorageDesk, storage: OwnStorage, bytesMax = Inf
       await close(kept.size === 0)
       throw new StoreError('full', noRoom(missing, free))
     }
-    expected.set(target, missing)
+    if (missing < RESERVED_FROM_BYTES) expected.set(target, missing)
+    else await reserve(handle, close)
     return target
   }
 
+  const reserve = async (
+    handle: number,
+    close: (andRemove: boolean) => Promise<undefined>,
+  ): Promise<void> => {
+    try {
+      await desk.ask('reserve', { handle })
+    } catch (error) {
+      await close(false)
+      throw error
+    }
+  }
+
   const contentOf = async (folder: string, { id, size, type }: OfferedFile): Promise<Blob> => {
+    // No block of an empty file comes, so nothing was made for it.
+    if (size === 0) return new Blob([], { type })
     try {
       const root = await (await storage.getDirectory()).getDirectoryHandle(ROOT)
-      const handle = await (await root.getDirectoryHandle(folder)).getFileHandle(dataName(id), { create: size === 0 })
+      const handle = await (await root.getDirectoryHandle(folder)).getFileHandle(dataName(id))
       const content = (await handle.getFile()).slice(0, size, type)
       places.set(content, { folder, id })
       return content

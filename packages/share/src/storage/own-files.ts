@@ -47,7 +47,10 @@ export class OwnFiles {
   }
 
   /** The blocks of a file that were kept. It is opened for writing when its first block comes. */
-  async open(folder: string, file: JournalFile): Promise<{ handle: number; records: Uint8Array<ArrayBuffer> }> {
+  async open(
+    folder: string,
+    file: JournalFile,
+  ): Promise<{ handle: number; records: Uint8Array<ArrayBuffer> }> {
     const directory = await ifFound((await this.#root()).getDirectoryHandle(folder))
     const journal = directory && (await journalIn(directory, file.id))
     const handle = this.#nextHandle++
@@ -56,14 +59,25 @@ export class OwnFiles {
     return { handle, records: isKept ? journal.records : new Uint8Array() }
   }
 
+  /** Opens the file for writing before its first block, and takes its whole room. */
+  async reserve(handle: number): Promise<void> {
+    const open = this.#open.get(handle)
+    if (open === undefined) throw closed()
+    await this.#lockOnce(open)
+  }
+
   /** Checks a block and keeps it: first the block is flushed, then its record. False: it does not match its hash. */
-  async put(handle: number, index: number, bytes: Uint8Array<ArrayBuffer>, hash: Uint8Array): Promise<boolean> {
+  async put(
+    handle: number,
+    index: number,
+    bytes: Uint8Array<ArrayBuffer>,
+    hash: Uint8Array,
+  ): Promise<boolean> {
     const open = this.#open.get(handle)
     if (open === undefined) throw closed()
     const isRight = isEqual(await digest(bytes), hash)
     if (!isRight || index * BLOCK_BYTES + bytes.length > open.file.size) return false
-    open.locked ??= this.#lock(open)
-    const locked = await open.locked
+    const locked = await this.#lockOnce(open)
     // It may have been closed meanwhile.
     if (!this.#open.has(handle)) throw closed()
     writeAll(locked.data, bytes, index * BLOCK_BYTES)
@@ -120,24 +134,41 @@ export class OwnFiles {
     return (await this.#options.getDirectory()).getDirectoryHandle(ROOT, { create: true })
   }
 
+  async #lockOnce(open: OpenFile): Promise<Locked> {
+    open.locked ??= this.#lock(open)
+    try {
+      return await open.locked
+    } catch (error) {
+      // The next block tries again.
+      open.locked = undefined
+      throw error
+    }
+  }
+
   /** Opens both files for this worker alone. */
   async #lock({ folder, file }: OpenFile): Promise<Locked> {
     const directory = await (await this.#root()).getDirectoryHandle(folder, { create: true })
     const data = await this.#lockFile(directory, dataName(file.id))
     let journal: SyncHandle | undefined
+    let recovered: Recovered | undefined
     try {
       journal = await this.#lockFile(directory, journalName(file.id))
-      return { data, journal, journalEnd: recover(data, journal, file) }
+      recovered = recover(data, journal, file)
+      // Chromium tells neither its quota nor the room on the disk. It refuses a size that does not fit.
+      data.truncate(file.size)
+      return { data, journal, journalEnd: recovered.end }
     } catch (error) {
       data.close()
       journal?.close()
+      if (recovered?.isNew === true) await removeFiles(directory, file.id)
       throw error
     }
   }
 
   async #lockFile(directory: FileSystemDirectoryHandle, name: string): Promise<SyncHandle> {
     const file = await directory.getFileHandle(name, { create: true })
-    if (!isSyncFile(file)) throw new StoreError('failed', 'This browser cannot write files of its own storage.')
+    if (!isSyncFile(file))
+      throw new StoreError('failed', 'This browser cannot write files of its own storage.')
     for (let tries = 1; ; tries++) {
       try {
         return await file.createSyncAccessHandle()
@@ -159,21 +190,27 @@ async function journalIn(directory: FileSystemDirectoryHandle, id: number): Prom
   return readJournal(new Uint8Array(bytes), (await data.getFile()).size)
 }
 
-/** Where the next record goes. Begins a new journal if the one that is there is of another file. */
-function recover(data: SyncHandle, journal: SyncHandle, file: JournalFile): number {
+interface Recovered {
+  /** Where the next record goes. */
+  end: number
+  isNew: boolean
+}
+
+/** Begins a new journal if the one that is there is of another file. */
+function recover(data: SyncHandle, journal: SyncHandle, file: JournalFile): Recovered {
   const bytes = new Uint8Array(journal.getSize())
   journal.read(bytes, { at: 0 })
   const found = readJournal(bytes, data.getSize())
   if (found !== undefined && isSameFile(found.file, file)) {
     journal.truncate(found.end)
-    return found.end
+    return { end: found.end, isNew: false }
   }
   data.truncate(0)
   journal.truncate(0)
   const header = writeHeader(file)
   writeAll(journal, header, 0)
   journal.flush()
-  return header.length
+  return { end: header.length, isNew: true }
 }
 
 /** A full disk can show itself by fewer bytes than were given. */

@@ -31,7 +31,11 @@ interface Writing {
  * Writes blocks at their positions. The browser writes them to a file beside the chosen one, and replaces it at the end,
  * so a file that was given up leaves the old content as it was. The place is opened when the first bytes come.
  */
-export function writableTarget(desk: StorageDesk, file: OfferedFile, openPlace: () => Promise<Place>): Target {
+export function writableTarget(
+  desk: StorageDesk,
+  file: OfferedFile,
+  openPlace: () => Promise<Place>,
+): Target {
   let writing: Promise<Writing> | undefined
   let isOver = false
   const open = (): Promise<Writing> => (writing ??= openPlace().then(beginWriting))

@@ -8,12 +8,17 @@ interface Pickers {
 }
 
 /** Undefined: the person has closed the dialog, or this browser has none. */
-export function pickFile(name: string, scope: Pickers = globalThis as Pickers): Promise<FileSystemFileHandle | undefined> {
+export function pickFile(
+  name: string,
+  scope: Pickers = globalThis as Pickers,
+): Promise<FileSystemFileHandle | undefined> {
   return unlessClosed(scope.showSaveFilePicker?.({ suggestedName: name }))
 }
 
 /** Undefined: the person has closed the dialog, or this browser has none. */
-export function pickFolder(scope: Pickers = globalThis as Pickers): Promise<FileSystemDirectoryHandle | undefined> {
+export function pickFolder(
+  scope: Pickers = globalThis as Pickers,
+): Promise<FileSystemDirectoryHandle | undefined> {
   return unlessClosed(scope.showDirectoryPicker?.({ id: 'received', mode: 'readwrite' }))
 }
 

@@ -25,11 +25,13 @@ export interface Tasks {
     request: { file: Blob; index: number; size: number }
     answer: { bytes: Uint8Array<ArrayBuffer>; hash: Uint8Array<ArrayBuffer> }
   }
-  /** Opens a file of the browser's own storage. `records` are those of the journal. */
+  /** What was kept of a file of the browser's own storage: `records` are those of the journal. Nothing is made yet. */
   open: {
     request: { folder: string; file: JournalFile }
     answer: { handle: number; records: Uint8Array<ArrayBuffer> }
   }
+  /** Makes the file with its whole size, so that the browser says at once whether there is room. */
+  reserve: { request: { handle: number }; answer: undefined }
   /** Checks a block and keeps it. False: it does not match its hash. */
   put: {
     request: { handle: number; index: number; bytes: Uint8Array<ArrayBuffer>; hash: Uint8Array<ArrayBuffer> }
@@ -51,7 +53,8 @@ export type Failure =
 
 /** How a task ended. */
 export type Outcome<K extends TaskName> =
-  { ok: true; answer: Tasks[K]['answer'] } | { ok: false; failure: Failure }
+  | { ok: true; answer: Tasks[K]['answer'] }
+  | { ok: false; failure: Failure }
 
 /** From the page to the worker. */
 export type Order = { [K in TaskName]: { id: number; task: K; request: Tasks[K]['request'] } }[TaskName]
@@ -64,10 +67,15 @@ export type Report =
 /** Does each task. The worker has one; so has a page whose worker did not start. */
 export type Desk = { [K in TaskName]: (request: Tasks[K]['request']) => Promise<Outcome<K>> }
 
+/** Smaller ones, such as hashes, are copied: the engine still needs the hash of a block that it has put. */
+const TRANSFERRED_BYTES_MIN = 1024
+
 /** The buffers that go along with a message, and are gone at its sender. */
 export function transferable(value: unknown): ArrayBuffer[] {
   if (typeof value !== 'object' || value === null) return []
-  return Object.values(value).filter(isWholeBuffer).map(({ buffer }) => buffer)
+  return Object.values(value)
+    .filter(isWholeBuffer)
+    .map(({ buffer }) => buffer)
 }
 
 /** A view of a part of a buffer is copied, because others may use the rest. */
@@ -75,6 +83,7 @@ function isWholeBuffer(value: unknown): value is Uint8Array<ArrayBuffer> {
   return (
     value instanceof Uint8Array &&
     value.buffer instanceof ArrayBuffer &&
+    value.byteLength >= TRANSFERRED_BYTES_MIN &&
     value.byteLength === value.buffer.byteLength
   )
 }

@@ -30,7 +30,10 @@ export function memorySink(type: string, bytesMax: number): Sink {
     write: (bytes) => {
       length += bytes.length
       if (length <= bytesMax) parts.push(bytes)
-      else return Promise.reject(new StoreError('full', `This page can keep ${bytesMax} bytes in memory, and no more.`))
+      else
+        return Promise.reject(
+          new StoreError('full', `This page can keep ${bytesMax} bytes in memory, and no more.`),
+        )
       return Promise.resolve()
     },
     finish: () => Promise.resolve({ kind: 'blob', blob: new Blob(parts, { type }) }),

@@ -1,6 +1,14 @@
 import { createDesk } from './desk.js'
 import { errorOf } from './failure.js'
-import { transferable, type Desk, type Order, type Outcome, type Report, type TaskName, type Tasks } from './protocol.js'
+import {
+  transferable,
+  type Desk,
+  type Order,
+  type Outcome,
+  type Report,
+  type TaskName,
+  type Tasks,
+} from './protocol.js'
 
 /** The part of a Worker that is used here. */
 export interface WorkerLike {
@@ -125,7 +133,7 @@ class WorkerLine {
   close(): void {
     this.#isOver = true
     this.#worker.terminate()
-    for (const id of [...this.#waiting.keys()]) this.#stop(id)
+    for (const id of this.#waiting.keys()) this.#stop(id)
   }
 
   #stop(id: number): void {

@@ -9,7 +9,13 @@ import { openDesk, startWorker } from './storage-desk.js'
 import { workerSource } from './worker-source.js'
 import type { ZipStore } from './zip-store.js'
 
-export { chooseStore, MEMORY_BYTES_MAX, storeChoices, type StoreChoice, type StoreKind } from './choose-store.js'
+export {
+  chooseStore,
+  MEMORY_BYTES_MAX,
+  storeChoices,
+  type StoreChoice,
+  type StoreKind,
+} from './choose-store.js'
 export { pickFile, pickFolder } from './pickers.js'
 export type { Capabilities } from './capabilities.js'
 export type { KeptFile } from './protocol.js'
@@ -17,7 +23,10 @@ export type { OpfsStore } from './opfs-store.js'
 export type { ZipStore } from './zip-store.js'
 
 /** Where a zip archive goes. */
-export type ZipPlace = { kind: 'download' } | { kind: 'picked'; file: FileSystemFileHandle } | { kind: 'memory' }
+export type ZipPlace =
+  | { kind: 'download' }
+  | { kind: 'picked'; file: FileSystemFileHandle }
+  | { kind: 'memory' }
 
 /** The storage of a page: where its files are read and hashed, and where received ones can go. */
 export interface PageStorage {

@@ -34,6 +34,8 @@ function run(desk: Desk, order: Order): Promise<Outcome<TaskName>> {
       return desk.read(order.request)
     case 'open':
       return desk.open(order.request)
+    case 'reserve':
+      return desk.reserve(order.request)
     case 'put':
       return desk.put(order.request)
     case 'close':

@@ -25,7 +25,10 @@ export function zipTo(
         return memorySink('application/zip', MEMORY_BYTES_MAX)
       case 'download':
         if (downloads !== undefined) return downloads.open(name, undefined)
-        throw new StoreError('failed', 'This browser does not let this page write downloads while they arrive.')
+        throw new StoreError(
+          'failed',
+          'This browser does not let this page write downloads while they arrive.',
+        )
     }
   }
   return zipStore(desk, { openSink, count, now: Date.now })

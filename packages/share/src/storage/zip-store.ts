@@ -16,6 +16,8 @@ import { nothingWhole, ZipWriter, type ZipFile } from './zip-writer.js'
 
 /** Many files as one zip archive, which is written while they arrive. */
 export interface ZipStore extends Store {
+  /** One file after the other. */
+  readonly openMax: 1
   /**
    * Ends the archive. It happens by itself when all `count` files have ended. Files that are not whole are not in it.
    * @throws StoreError
@@ -35,14 +37,15 @@ export interface ZipOptions {
  * The files must come one after the other. If one is paused while the next one comes, its beginning is left out of the
  * archive, and its next block fails.
  */
-export function zipStore(desk: StorageDesk, { openSink, count, now }: ZipOptions): ZipStore {
+export function zipStore(desk: StorageDesk, options: ZipOptions): ZipStore {
   const names = new Set<string>()
-  let left = count
+  let left = options.count
   let writer: Promise<ZipWriter> | undefined
   let ending: Promise<Received> | undefined
   const open = (): Promise<ZipWriter> => {
-    if (ending !== undefined) throw new StoreError('failed', 'The zip archive of this file has already ended.')
-    writer ??= openSink().then((sink) => new ZipWriter(sink))
+    if (ending !== undefined)
+      throw new StoreError('failed', 'The zip archive of this file has already ended.')
+    writer ??= options.openSink().then((sink) => new ZipWriter(sink))
     return writer
   }
   const end = (): Promise<Received> => {
@@ -52,13 +55,14 @@ export function zipStore(desk: StorageDesk, { openSink, count, now }: ZipOptions
   const fileOf = ({ path, size, modifiedAt }: OfferedFile): Omit<ZipFile, 'id'> => ({
     name: uniqueName(names, path),
     size,
-    modifiedAt: new Date(modifiedAt ?? now()),
+    modifiedAt: new Date(modifiedAt ?? options.now()),
   })
   return {
     isDurable: false,
     bytesMax: Infinity,
+    openMax: 1,
     end,
-    open: (file) => {
+    open: async (file) => {
       const entry = { ...fileOf(file), id: Symbol(file.path) }
       let next = 0
       let isOver = false
@@ -97,7 +101,7 @@ export function zipStore(desk: StorageDesk, { openSink, count, now }: ZipOptions
         discard: drop,
         close: drop,
       }
-      return Promise.resolve(target)
+      return target
     },
   }
 }

@@ -76,7 +76,10 @@ export class ZipWriter {
 
   #currentOf({ id }: ZipFile): Current {
     if (this.#current?.file.id === id) return this.#current
-    throw new StoreError('failed', 'This file was paused while another one went into the zip archive. Ask for it again.')
+    throw new StoreError(
+      'failed',
+      'This file was paused while another one went into the zip archive. Ask for it again.',
+    )
   }
 
   async #write(bytes: Uint8Array<ArrayBuffer>): Promise<void> {

@@ -100,9 +100,9 @@ export class Incoming {
     this.openNext()
   }
 
-  /** Pauses or resumes files on this side. Returns those that this changed. */
+  /** Pauses or resumes accepted files on this side. Returns those that this changed. */
   pause(ids: Iterable<number>, on: boolean): number[] {
-    const files = this.#named(ids).filter(({ record }) => record.isUnfinished && record.paused.here !== on)
+    const files = this.#named(ids).filter(({ record }) => record.isActive && record.paused.here !== on)
     for (const { record } of files) record.pause('here', on)
     this.openNext()
     return files.map(({ record }) => record.file.id)
@@ -132,12 +132,19 @@ export class Incoming {
   openNext(): void {
     for (const file of this.#waiting) {
       if (this.#open.size >= OPEN_MAX) return
-      if (file.record.isPaused) continue
+      if (file.record.isPaused || this.#isFull(file.store)) continue
       this.#waiting.delete(file)
       this.#open.add(file)
       const { attempt } = file
       file.after(() => this.#openPlace(file, attempt))
     }
+  }
+
+  /** Whether a store has as many open places as it can have. */
+  #isFull(store: Store | undefined): boolean {
+    if (store?.openMax === undefined) return false
+    const open = [...this.#open].filter((file) => file.store === store)
+    return open.length >= store.openMax
   }
 
   part({ file: id, block, offset, bytes }: Part): void {
