@@ -65,6 +65,22 @@ test('[FT25] at most 32 places are open at once, or as many as the store allows'
   }
 })
 
+test('[FT25] a store with one place opens the next one only after the one before is closed', async () => {
+  const pair = new FakePair()
+  pair.b.store.openMax = 1
+  let discard = (): void => undefined
+  pair.b.store.beforeDiscard = () => new Promise<void>((resolve) => (discard = resolve))
+  pair.b.store.beforePut = async () => pair.a.transfer.cancel(pair.a.keys().slice(0, 1))
+  await pair.attach()
+  await pair.send(3 * MIB, 5)
+  expect(pair.b.states()).toEqual(['ended: cancelled-there', 'accepted'])
+  expect(pair.b.store.opened).toHaveLength(1)
+  pair.b.store.beforePut = async () => undefined
+  discard()
+  await settled()
+  expect(pair.b.states()).toEqual(['ended: cancelled-there', 'complete'])
+})
+
 test('[FT5] a file is not complete at the sender before the receiver has made it available', async () => {
   const pair = new FakePair()
   let finish = (): void => undefined

@@ -135,11 +135,11 @@ export class Transfer implements TransferControls {
       )
     if (this.#isClosed) return
     this.detach()
-    const link = new Link(
-      conduit,
-      (message) => this.#take(message),
-      () => this.#lost(link),
-    )
+    const link = new Link(conduit, {
+      take: (message) => this.#take(message),
+      onClose: () => this.#lost(link),
+      onFull: () => this.#breach('it reads nothing'),
+    })
     this.#link = link
     this.#budget = new Budget(this.#options.clock, CONTROL_RATE)
     link.send({ type: 'begin', run: this.#run })
@@ -245,6 +245,8 @@ export class Transfer implements TransferControls {
 
   /** The other side begins on this conduit. It tells all pauses again. */
   #begun(run: string): void {
+    if (this.#link?.hasBegun !== false) return this.#breach('it began twice')
+    this.#link.hasBegun = true
     const isNew = this.#otherRun !== undefined && this.#otherRun !== run
     if (isNew) this.#outgoing.reset()
     this.#otherRun = run
