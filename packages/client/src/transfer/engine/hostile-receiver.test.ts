@@ -100,4 +100,4 @@ test('[FT20] a peer that makes this side answer, and reads no answers, ends ever
     if (i % 100 === 0) await clock.advance(1_000)
   }
   expect(peer.broken).toEqual([`${BROKE}it reads nothing`])
-})
+}, 60_000)

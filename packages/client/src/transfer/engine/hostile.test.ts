@@ -78,7 +78,7 @@ test('[FT13] one byte of each of many blocks takes bounded memory, and ends the 
   expect(puppet.peer.transfer.mostInMemory.assembled).toBeLessThanOrEqual(12 * MIB)
   await sendWell(puppet, 2, 500)
   expect(puppet.peer.states()[1]).toBe('complete')
-})
+}, 60_000)
 
 test('[FT13] the ends of many blocks take bounded memory', async () => {
   const puppet = await lyingSender(2 ** 32 * MIB)
@@ -88,7 +88,7 @@ test('[FT13] the ends of many blocks take bounded memory', async () => {
   await puppet.say(...messages)
   expect(puppet.peer.states()).toEqual(['ended: error-there'])
   expect(puppet.peer.transfer.mostInMemory.assembled).toBeLessThanOrEqual(12 * MIB)
-})
+}, 60_000)
 
 test('[FT13] every other byte of a block ends the file', async () => {
   const puppet = await lyingSender(MIB)
@@ -168,7 +168,7 @@ test('[FT20] messages at a rate that an honest peer needs are no breach', async 
     await clock.advance(1_000)
   }
   expect(puppet.peer.broken).toEqual([])
-})
+}, 60_000)
 
 test('[FT2] a message of a type that the engine does not know goes to the session, or is ignored', async () => {
   const puppet = new Puppet()
@@ -259,4 +259,4 @@ test('[FT20] no sequence of well-formed messages throws, or makes a file complet
     }),
     { numRuns: 300 },
   )
-})
+}, 60_000)

@@ -101,7 +101,7 @@ export class Transfer implements TransferControls {
     })
   }
 
-  /** The most bytes that were held for the receiver, and that the blocks took that were put together. */
+  /** The most that was held for the receiver, and that its unfinished blocks took, in bytes. */
   get mostInMemory(): { held: number; assembled: number } {
     return this.#incoming.credit.most
   }
@@ -237,9 +237,8 @@ export class Transfer implements TransferControls {
   }
 
   #take(message: Message): void {
-    if (typeof message === 'string' && !this.#budget.take(CONTROL_COST + message.length))
-      return this.#breach('it sent too many messages at once')
-    const wrong = dispatch(message, this.#takers)
+    const isOver = typeof message === 'string' && !this.#budget.take(CONTROL_COST + message.length)
+    const wrong = isOver ? 'too many messages at once' : dispatch(message, this.#takers)
     if (wrong !== undefined) this.#breach(`it sent ${wrong}`)
   }
 
@@ -271,10 +270,8 @@ export class Transfer implements TransferControls {
   }
 
   #pause(keys: readonly string[] | undefined, on: boolean): void {
-    const out = this.#outgoing.pause(idsOf(this.#records(keys, 'out')), on)
-    const into = this.#incoming.pause(idsOf(this.#records(keys, 'in')), on)
-    this.#tellPause('mine', out, on)
-    this.#tellPause('yours', into, on)
+    this.#tellPause('mine', this.#outgoing.pause(idsOf(this.#records(keys, 'out')), on), on)
+    this.#tellPause('yours', this.#incoming.pause(idsOf(this.#records(keys, 'in')), on), on)
   }
 
   #tellPause(of: 'mine' | 'yours', ids: readonly number[], on: boolean): void {
