@@ -73,11 +73,12 @@ export class Outgoing {
   /** Offers files that have numbers already. */
   add(files: readonly SharedFile[]): void {
     const added: OutFile[] = []
-    for (const { source, id, path, size, type, modifiedAt } of files) {
+    for (const { source, id, path, size, type, modifiedAt: time } of files) {
       if (this.#files.has(id)) {
         if (source !== undefined) this.provide(id, source)
         continue
       }
+      const modifiedAt = Number.isFinite(time) ? time : undefined
       const info: OfferedFile = { id, path, size, type: type.slice(0, TYPE_LENGTH_MAX), modifiedAt }
       const file = new OutFile(info, source, this.#options.changed)
       this.#files.set(id, file)
