@@ -56,6 +56,11 @@ export interface Store {
   /** The largest file that fits, in bytes. `Infinity`: no limit is known. */
   readonly bytesMax: number
   /**
+   * How many places may be open at once, such as 1 for a stream that holds one file after the other. Default: 32. A place is
+   * open from `open` until `finish`, `discard` or `close` has been called.
+   */
+  readonly openMax?: number | undefined
+  /**
    * Opens the place for one file. `share` identifies the share, so that a later resume finds the same file again. If a
    * file of the same share, id, path, size and time was begun before, its blocks are in `kept`.
    * @throws StoreError if the file cannot be stored

@@ -37,15 +37,6 @@ async function sendWell(puppet: Puppet, id: number, size: number): Promise<void>
   })
 }
 
-/** A lying receiver, which has accepted and asked for a file of this size. */
-async function lyingReceiver(size: number): Promise<{ puppet: Puppet; id: number }> {
-  const puppet = new Puppet()
-  puppet.peer.offer(size, 10)
-  const id = puppet.peer.files()[0]?.id ?? 0
-  await puppet.say(begin, { type: 'accept', files: [id, id + 1] })
-  return { puppet, id }
-}
-
 test.each([
   ['a part of a block beyond the end', encodePart(1, 1, 0, new Uint8Array(10))],
   ['a part that goes beyond the end', encodePart(1, 0, 995, new Uint8Array(10))],
@@ -63,7 +54,7 @@ test.each([
   expect(puppet.peer.states()).toEqual(['ended: error-there', 'complete'])
 })
 
-test('[FT5, FT14] a sender that lies about the root ends the file as changed, and nothing of it is kept', async () => {
+test('[FT5] [FT14] a sender that lies about the root ends the file as changed, and nothing of it is kept', async () => {
   const puppet = await lyingSender(100)
   const bytes = someBytes(100, 1)
   await puppet.say(encodePart(1, 0, 0, bytes), encodeBlockEnd(1, 0, hashOf(bytes)))
@@ -87,17 +78,17 @@ test('[FT13] one byte of each of many blocks takes bounded memory, and ends the 
   expect(puppet.peer.transfer.mostInMemory.assembled).toBeLessThanOrEqual(12 * MIB)
   await sendWell(puppet, 2, 500)
   expect(puppet.peer.states()[1]).toBe('complete')
-})
+}, 60_000)
 
-test('[FT13] the ends of a million blocks take bounded memory', async () => {
+test('[FT13] the ends of many blocks take bounded memory', async () => {
   const puppet = await lyingSender(2 ** 32 * MIB)
-  const messages = Array.from({ length: 100_000 }, (_, i) =>
-    encodeBlockEnd(1, i * 40_000, new Uint8Array(32)),
+  const messages = Array.from({ length: 20_000 }, (_, i) =>
+    encodeBlockEnd(1, i * 200_000, new Uint8Array(32)),
   )
   await puppet.say(...messages)
   expect(puppet.peer.states()).toEqual(['ended: error-there'])
   expect(puppet.peer.transfer.mostInMemory.assembled).toBeLessThanOrEqual(12 * MIB)
-})
+}, 60_000)
 
 test('[FT13] every other byte of a block ends the file', async () => {
   const puppet = await lyingSender(MIB)
@@ -141,66 +132,6 @@ test('[FT11] bytes of files that nobody wants are dropped, counted and granted a
   expect(puppet.peer.transfer.mostInMemory).toEqual({ held: MIB / 16, assembled: 0 })
 })
 
-test.each([
-  ['does not grow', [MIB, MIB], 'it sent a grant that does not grow'],
-  ['shrinks', [2 * MIB, MIB], 'it sent a grant that does not grow'],
-  ['is nothing', [0], 'it sent a grant that does not grow'],
-  ['is absurd', [2 ** 52], 'it sent a grant of more than 8 MiB ahead'],
-  ['is one byte too much', [8 * MIB + 1], 'it sent a grant of more than 8 MiB ahead'],
-])('[FT11] a grant that %s ends everything', async (_, grants, what) => {
-  const { puppet } = await lyingReceiver(100 * MIB)
-  for (const bytes of grants) await puppet.say({ type: 'grant', bytes })
-  expect(puppet.peer.states()).toEqual(['ended: error-there', 'ended: error-there'])
-  expect(puppet.peer.broken).toEqual([BROKE + what])
-  expect(puppet.all('end').map(({ of, reason, files }) => [of, reason, files.length])).toEqual([
-    ['mine', 'error', 2],
-  ])
-})
-
-test('[FT8] a receiver that asks beyond the end ends this file, and the next one is sent', async () => {
-  const { puppet, id } = await lyingReceiver(5 * MIB)
-  await puppet.say({ type: 'need', file: id, size: 5 * MIB, ranges: [[4, 2]] })
-  expect(puppet.peer.states()).toEqual(['ended: error-there', 'accepted'])
-  expect(puppet.peer.detail()).toBe(`${BROKE}it asked for bytes beyond the end of the file`)
-  await puppet.say({ type: 'grant', bytes: MIB }, { type: 'need', file: id + 1, size: 10, ranges: [[0, 1]] })
-  expect(puppet.parts).toHaveLength(2)
-  await puppet.say({ type: 'done', files: [id + 1] })
-  expect(puppet.peer.states()).toEqual(['ended: error-there', 'complete'])
-})
-
-test('[FT8] a receiver that asks for too many pieces ends this file', async () => {
-  const puppet = new Puppet()
-  const [source] = puppet.peer.offer(0)
-  expect(source).toBeDefined()
-  puppet.peer.transfer.offerShared([
-    {
-      id: 7,
-      path: 'large',
-      size: 2 ** 40,
-      type: '',
-      source: {
-        info: { path: 'large', size: 2 ** 40, type: '' },
-        readBlock: () => new Promise<never>(() => undefined),
-      },
-    },
-  ])
-  await puppet.say(begin, { type: 'accept', files: [7] })
-  for (let i = 0; i < 10; i++) {
-    const ranges = Array.from({ length: 500 }, (_, j) => [1_000 * i + 2 * j, 1] as const)
-    await puppet.say({ type: 'need', file: 7, size: 2 ** 40, ranges })
-  }
-  expect(puppet.peer.states()).toEqual(['offered', 'ended: error-there'])
-})
-
-test('[FT21] a receiver that says it has more than the whole file ends this file', async () => {
-  const { puppet, id } = await lyingReceiver(100)
-  await puppet.say(
-    { type: 'need', file: id, size: 100, ranges: [[0, 1]] },
-    { type: 'kept', file: id, bytes: 101 },
-  )
-  expect(puppet.peer.states()).toEqual(['ended: error-there', 'accepted'])
-})
-
 test('[FT20] the file that is one too many ends everything', async () => {
   const puppet = new Puppet()
   await puppet.say(begin)
@@ -221,6 +152,13 @@ test('[FT20] too many messages end everything, and nothing more is read', async 
   expect(puppet.peer.files()).toHaveLength(1)
 })
 
+test('[FT20] a peer that begins twice on a conduit ends everything', async () => {
+  const puppet = await lyingSender(5)
+  await puppet.say(begin)
+  expect(puppet.peer.broken).toEqual([`${BROKE}it began twice`])
+  expect(puppet.peer.states()).toEqual(['ended: error-there'])
+})
+
 test('[FT20] messages at a rate that an honest peer needs are no breach', async () => {
   const clock = new FakeClock()
   const puppet = new Puppet(clock)
@@ -230,7 +168,7 @@ test('[FT20] messages at a rate that an honest peer needs are no breach', async 
     await clock.advance(1_000)
   }
   expect(puppet.peer.broken).toEqual([])
-})
+}, 60_000)
 
 test('[FT2] a message of a type that the engine does not know goes to the session, or is ignored', async () => {
   const puppet = new Puppet()
@@ -282,7 +220,6 @@ test('[FT20] no sequence of well-formed messages throws, or makes a file complet
   const is = <T extends string>(...types: T[]): fc.Arbitrary<T> => fc.constantFrom(...types)
   const size = fc.constantFrom(0, 10, MIB, 3 * MIB)
   const control: fc.Arbitrary<Control> = fc.oneof(
-    fc.record({ type: is('begin'), run: fc.constantFrom('r', 's') }),
     fc.tuple(id, size).map(([one, bytes]) => offer(file(one, bytes))),
     fc.record({ type: is('accept', 'reject', 'done'), files: ids }),
     fc.record({ type: is('need'), file: id, size, ranges: fc.array(range) }),
@@ -309,6 +246,7 @@ test('[FT20] no sequence of well-formed messages throws, or makes a file complet
     fc.asyncProperty(fc.array(fc.oneof(control, binary), { maxLength: 40 }), async (messages) => {
       const puppet = new Puppet()
       puppet.peer.transfer.offerShared([1, 2].map((one) => ({ ...file(one, 10), source: undefined })))
+      await puppet.say(begin)
       for (const message of messages) {
         await puppet.say(message)
         puppet.peer.acceptAll()
@@ -321,4 +259,4 @@ test('[FT20] no sequence of well-formed messages throws, or makes a file complet
     }),
     { numRuns: 300 },
   )
-})
+}, 60_000)

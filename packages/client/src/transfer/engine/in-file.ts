@@ -39,6 +39,7 @@ export class InFile {
     this.store = store
     this.attempt = {}
     this.hasBytes = false
+    this.record.pause('here', false)
     this.record.phase = { name: 'accepted' }
   }
 

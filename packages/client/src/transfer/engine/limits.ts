@@ -15,7 +15,7 @@ export const ASSEMBLY_BYTES_MAX = 12 * MIB
 /** How many separate pieces of one block the receiver keeps track of [FT13]. */
 export const PIECES_MAX = 64
 /** The largest payload of a part. It is smaller if the conduit carries less. */
-export const PART_BYTES_MAX = 256 * KIB - 64
+export const PART_BYTES_MAX = 128 * KIB
 /** The sender reads this many blocks before their turn comes [FT12]. */
 export const AHEAD_BLOCKS = 2
 /** A conduit must carry messages of this size, in bytes. */
@@ -24,8 +24,8 @@ export const MESSAGE_BYTES_MIN = 16 * KIB
 export const FILE_BYTES_MAX = 2 ** 32 * BLOCK_BYTES
 /** Files that one side offers in all [FT20]. */
 export const FILES_MAX = 10_000
-/** Files whose places are open at once. The others wait, because a place may be an open file. */
-export const OPEN_MAX = 16
+/** Places of files that are open at once [FT25]. The others wait, because a place may be an open file. */
+export const OPEN_MAX = 32
 export const PATH_LENGTH_MAX = 1_024
 export const TYPE_LENGTH_MAX = 255
 export const DETAIL_LENGTH_MAX = 500
@@ -50,6 +50,8 @@ export const CONTROL_LENGTH_MAX = 64 * KIB
 /** What control messages of the other side cost [FT20]: their characters, and this much for each message. */
 export const CONTROL_COST = 200
 export const CONTROL_RATE = { burst: 16 * MIB, perSecond: 2 * MIB }
+/** Characters of control messages that wait for the conduit [FT20]: more than the largest offer has. */
+export const QUEUE_LENGTH_MAX = 24 * MIB
 /** A file ends after so many blocks that did not match their hashes. */
 export const BAD_BLOCKS_MAX = 32
 /** Seconds without a byte [FT16]. */

@@ -8,6 +8,8 @@ export interface TransferOptions {
   /** Identifies the share, so that the store finds what it kept before. A function if it is known only later. */
   share: string | (() => string)
   clock: Clock
+  /** The largest payload of a part, in bytes. Default: 128 KiB. It is smaller if a conduit carries less. */
+  partBytesMax?: number | undefined
   /** Gets errors of the program, such as one that a listener threw. */
   onError: (error: unknown) => void
   /**

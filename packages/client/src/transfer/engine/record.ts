@@ -129,7 +129,9 @@ export class FileRecord {
 
   #state(): FileState {
     const phase = this.#phase
-    if (this.isUnfinished && this.isPaused) return { name: 'paused', ...this.#paused }
+    // A file that can still be accepted is shown as offered, although its sender may have paused it.
+    const canPause = this.isActive || (this.direction === 'out' && this.isUnfinished && this.#paused.here)
+    if (canPause && this.isPaused) return { name: 'paused', ...this.#paused }
     switch (phase.name) {
       case 'offered':
       case 'checking':

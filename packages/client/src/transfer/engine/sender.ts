@@ -127,7 +127,7 @@ export class Sender {
       file.jobs--
       return
     }
-    const partBytes = Math.min(PART_BYTES_MAX, link.messageBytesMax - PART_HEAD_BYTES)
+    const partBytes = this.#partBytes(read.bytes.length, link)
     for (let offset = 0; offset < read.bytes.length; offset += partBytes) {
       const part = read.bytes.subarray(offset, offset + partBytes)
       while (isWanted() && !this.#credit.take(part.length)) await this.#room.heard()
@@ -139,6 +139,15 @@ export class Sender {
     if (!isWanted()) return
     await link.sendBytes(encodeBlockEnd(file.id, block, read.hash))
     if (isWanted()) file.jobs--
+  }
+
+  /** All parts of a block have about the same size, because a small last one costs as much as a large one. */
+  #partBytes(blockBytes: number, link: Link): number {
+    const most = Math.min(
+      this.#options.partBytesMax ?? PART_BYTES_MAX,
+      link.messageBytesMax - PART_HEAD_BYTES,
+    )
+    return Math.ceil(blockBytes / Math.ceil(blockBytes / most))
   }
 
   /** Hashes what the receiver has, for the root, one block at a time, while the rest is being sent. */

@@ -7,6 +7,8 @@ import type { EndReason } from '../types.js'
 /** What both directions of a transfer need. */
 export interface SideOptions {
   clock: Clock
+  /** The largest payload of a part, in bytes. */
+  partBytesMax?: number | undefined
   /** Sends on the conduit that is attached. Without one, nothing is sent: each attach tells everything that counts. */
   send: (message: Control) => void
   /** A new file is to be shown. */

@@ -1,11 +1,15 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { someBytes } from '../../testing/fake-files.js'
+import { systemClock } from '../../lib/clock.js'
+import { fakeConduits } from '../../testing/fake-conduit.js'
+import { isEqual, someBytes } from '../../testing/fake-files.js'
+import { seededRandom } from '../../testing/random.js'
 import { BLOCK_BYTES, SourceError, StoreError } from '../types.js'
 import { blobSource } from './blob-source.js'
 import { sha256 } from './hash.js'
 import { HashList } from './hash-list.js'
 import { memoryStore } from './memory-store.js'
+import { Transfer } from './transfer.js'
 
 const sha = (bytes: Uint8Array): Uint8Array<ArrayBuffer> =>
   new Uint8Array(createHash('sha256').update(bytes).digest())
@@ -48,7 +52,7 @@ test('a blob source reads the blocks of a file, and says what it is', async () =
   }
 })
 
-test('[FT14, FT24] a blob source tells a file that shrank from one that cannot be read', async () => {
+test('[FT14] [FT24] a blob source tells a file that shrank from one that cannot be read', async () => {
   const failing = new File(['abc'], 'a')
   failing.slice = () => {
     throw new DOMException('gone', 'NotFoundError')
@@ -86,3 +90,36 @@ test('a memory store checks blocks, makes a Blob, and refuses what does not fit'
   expect(received.blob.type).toBe('x/y')
   expect(Buffer.from(await received.blob.arrayBuffer()).equals(bytes)).toBe(true)
 })
+
+test('[FT5] a `File` arrives as a `Blob` by real hashes and real timers', async () => {
+  const errors: unknown[] = []
+  const report = (error: unknown): unknown => errors.push(error)
+  const make = (): Transfer =>
+    new Transfer({
+      store: memoryStore(20 * BLOCK_BYTES),
+      share: 's',
+      clock: systemClock,
+      onError: report,
+      onBroken: report,
+    })
+  const [a, b] = [make(), make()]
+  const conduits = fakeConduits({ random: seededRandom(1) })
+  const bytes = someBytes(12.3 * BLOCK_BYTES, 1)
+  a.offer([blobSource(new File([bytes], 'a.bin', { type: 'x/y' }))])
+  const complete = new Promise<Blob>((resolve) => {
+    b.onChange(() => {
+      const [item] = b.state.items
+      if (item?.kind !== 'file') return
+      if (item.state.name === 'offered') b.accept([item.key])
+      if (item.state.name === 'complete' && item.state.received?.kind === 'blob')
+        resolve(item.state.received.blob)
+    })
+  })
+  a.attach(conduits.a)
+  b.attach(conduits.b)
+  const blob = await complete
+  expect(isEqual(new Uint8Array(await blob.arrayBuffer()), bytes)).toBe(true)
+  expect(errors).toEqual([])
+  a.close()
+  b.close()
+}, 60_000)

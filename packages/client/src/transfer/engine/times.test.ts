@@ -108,7 +108,7 @@ test('[FT16] a root that never comes ends the file after 120 s, unless the sende
   expect(puppet.peer.states()).toEqual(['ended: too-slow'])
 })
 
-test('[FT16, FT22] a sender that hashes for long says so', async () => {
+test('[FT16] [FT22] a sender that hashes for long says so', async () => {
   const puppet = new Puppet()
   const size = 100 * MIB
   const bytes = new Uint8Array(MIB)

@@ -1,4 +1,3 @@
-import type { Timer } from '../../lib/clock.js'
 import { randomText } from '../../lib/base64.js'
 import type { SharedFile, TransferControls } from '../sharing.js'
 import type { Conduit, EndReason, Message, Source, Store, TransferState } from '../types.js'
@@ -19,8 +18,7 @@ import { FileRecord } from './record.js'
 import { inPages } from './side.js'
 import type { TextRecord } from './texts.js'
 import { Texts } from './texts.js'
-
-const TICK_MS = 1_000
+import { Ticker } from './ticker.js'
 
 /**
  * Files and texts between this peer and one other peer, in both directions. It outlives conduits: each `attach` goes on
@@ -47,7 +45,8 @@ export class Transfer implements TransferControls {
   readonly #accepted: Listeners<undefined>
   readonly #others: Listeners<OtherMessage>
   #state: TransferState | undefined
-  #ticker: Timer | undefined
+  /** Deadlines and speeds. */
+  readonly #ticker: Ticker
   #isClosed = false
 
   constructor(options: TransferOptions) {
@@ -60,6 +59,7 @@ export class Transfer implements TransferControls {
     const send = (message: Control): void => this.#link?.send(message)
     const side = {
       clock,
+      partBytesMax: options.partBytesMax,
       send,
       onError,
       added: (file: FileRecord) => this.#added(file.key, file),
@@ -74,6 +74,15 @@ export class Transfer implements TransferControls {
       breach: side.breach,
       changed: (text, isNew) => (isNew ? this.#added(text.view.key, text) : this.#changed(false)),
     })
+    const sides = [this.#incoming, this.#outgoing]
+    this.#ticker = new Ticker(
+      clock,
+      () => sides.some(({ isBusy, speed }) => isBusy || speed.perSecond > 0),
+      () => {
+        for (const one of sides) one.tick()
+        this.#changed(true)
+      },
+    )
     this.#takers = {
       incoming: this.#incoming,
       outgoing: this.#outgoing,
@@ -92,7 +101,7 @@ export class Transfer implements TransferControls {
     })
   }
 
-  /** The most bytes that were held for the receiver, and that the blocks took that were put together. */
+  /** The most that was held for the receiver, and that its unfinished blocks took, in bytes. */
   get mostInMemory(): { held: number; assembled: number } {
     return this.#incoming.credit.most
   }
@@ -126,17 +135,17 @@ export class Transfer implements TransferControls {
       )
     if (this.#isClosed) return
     this.detach()
-    const link = new Link(
-      conduit,
-      (message) => this.#take(message),
-      () => this.#lost(link),
-    )
+    const link = new Link(conduit, {
+      take: (message) => this.#take(message),
+      onClose: () => this.#lost(link),
+      onFull: () => this.#breach('it reads nothing'),
+    })
     this.#link = link
     this.#budget = new Budget(this.#options.clock, CONTROL_RATE)
     link.send({ type: 'begin', run: this.#run })
     this.#outgoing.attach(link)
     this.#incoming.attach()
-    this.#tickSoon()
+    this.#ticker.wake()
   }
 
   /** The conduit is lost, or another one follows. */
@@ -176,7 +185,7 @@ export class Transfer implements TransferControls {
 
   accept(keys: readonly string[], store?: Store): void {
     this.#incoming.accept(idsOf(this.#records(keys, 'in')), store ?? this.#options.store)
-    this.#tickSoon()
+    this.#ticker.wake()
   }
 
   reject(keys: readonly string[]): void {
@@ -212,27 +221,31 @@ export class Transfer implements TransferControls {
     this.#texts.send(text)
   }
 
-  /** Ends everything on this side. Blocks that a durable store has kept remain. */
+  /**
+   * Ends everything on both sides. Blocks that a durable store has kept remain. Before a reload, call `detach` instead, so
+   * that the other side waits.
+   */
   close(): void {
     if (this.#isClosed) return
     this.end('self-offline', 'this side was closed')
     this.#isClosed = true
     this.detach()
-    this.#ticker?.cancel()
+    this.#ticker.close()
     this.#changes.close()
     this.#accepted.clear()
     this.#others.clear()
   }
 
   #take(message: Message): void {
-    if (typeof message === 'string' && !this.#budget.take(CONTROL_COST + message.length))
-      return this.#breach('it sent too many messages at once')
-    const wrong = dispatch(message, this.#takers)
+    const isOver = typeof message === 'string' && !this.#budget.take(CONTROL_COST + message.length)
+    const wrong = isOver ? 'too many messages at once' : dispatch(message, this.#takers)
     if (wrong !== undefined) this.#breach(`it sent ${wrong}`)
   }
 
   /** The other side begins on this conduit. It tells all pauses again. */
   #begun(run: string): void {
+    if (this.#link?.hasBegun !== false) return this.#breach('it began twice')
+    this.#link.hasBegun = true
     const isNew = this.#otherRun !== undefined && this.#otherRun !== run
     if (isNew) this.#outgoing.reset()
     this.#otherRun = run
@@ -257,10 +270,8 @@ export class Transfer implements TransferControls {
   }
 
   #pause(keys: readonly string[] | undefined, on: boolean): void {
-    const out = this.#outgoing.pause(idsOf(this.#records(keys, 'out')), on)
-    const into = this.#incoming.pause(idsOf(this.#records(keys, 'in')), on)
-    this.#tellPause('mine', out, on)
-    this.#tellPause('yours', into, on)
+    this.#tellPause('mine', this.#outgoing.pause(idsOf(this.#records(keys, 'out')), on), on)
+    this.#tellPause('yours', this.#incoming.pause(idsOf(this.#records(keys, 'in')), on), on)
   }
 
   #tellPause(of: 'mine' | 'yours', ids: readonly number[], on: boolean): void {
@@ -281,20 +292,7 @@ export class Transfer implements TransferControls {
   #changed(isProgress: boolean): void {
     this.#state = undefined
     this.#changes.changed(isProgress)
-    this.#tickSoon()
-  }
-
-  /** Runs the clock of deadlines and speeds while there is something to watch. */
-  #tickSoon(): void {
-    if (this.#isClosed || this.#ticker !== undefined) return
-    const { in: into, out } = { in: this.#incoming, out: this.#outgoing }
-    if (!into.isBusy && !out.isBusy && into.speed.perSecond === 0 && out.speed.perSecond === 0) return
-    this.#ticker = this.#options.clock.after(TICK_MS, () => {
-      this.#ticker = undefined
-      into.tick()
-      out.tick()
-      this.#changed(true)
-    })
+    this.#ticker.wake()
   }
 }
 
