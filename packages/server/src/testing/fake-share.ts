@@ -57,7 +57,10 @@ export function fakeSession(): FakeSession {
     serverBytesPerSecond: 1_000_000,
     hasTaken: false,
     guestTicket: undefined,
-    answerConsent: (isGiven) => void calls.push(`consent ${isGiven}`),
+    answerConsent: (isGiven) => {
+      consent = isGiven ? 'given' : 'refused'
+      calls.push(`consent ${isGiven}`)
+    },
     onChange,
     close: () => void calls.push('close'),
   } satisfies ShareSession
