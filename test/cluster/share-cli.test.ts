@@ -180,14 +180,14 @@ describe('a transfer that breaks goes on', () => {
     `the receiver is killed ${BREAKS} times, and the file is whole`,
     async () => {
       await newFolder()
-      const size = 400 * MIB + 3
+      const size = 200 * MIB + 3
       const big = await writeBig('big.bin', size)
       const random = seeded(16)
       const { sender, link } = await send('big.bin', '--once', '--no-code')
       let before = 0
       for (let broken = 0; broken < BREAKS; broken++) {
         const child = await peerage(['receive', '--json', '--yes', link, '--to', 'out'])
-        before += random.between(1, Math.floor(360 / BREAKS))
+        before += random.between(1, Math.floor(160 / BREAKS))
         await blocksOnDisk(before)
         await child.kill('SIGKILL')
         await child.stopped
@@ -206,7 +206,7 @@ describe('a transfer that breaks goes on', () => {
 
   test('Ctrl-C ends the receiver, which says how to go on', async () => {
     await newFolder()
-    const big = await writeBig('big.bin', 300 * MIB)
+    const big = await writeBig('big.bin', 200 * MIB)
     const { sender, link } = await send('big.bin', '--once', '--no-code')
     const child = await peerage(['receive', '--yes', link, '--to', 'out'])
     await blocksOnDisk(5)
@@ -225,7 +225,7 @@ describe('a transfer that breaks goes on', () => {
 
   test('a file that is changed while it is sent is told on both sides, and nothing is left', async () => {
     await newFolder()
-    const big = await writeBig('big.bin', 300 * MIB)
+    const big = await writeBig('big.bin', 200 * MIB)
     const { sender, link } = await send('big.bin', '--once', '--no-code')
     const child = await peerage(['receive', '--json', '--yes', link, '--to', 'out'])
     await blocksOnDisk(2)
