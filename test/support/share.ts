@@ -102,7 +102,7 @@ export async function startSide(
   })
   sharing.start(peer)
   onTestFinished(async () => {
-    sharing.close()
+    await sharing.close()
     await peer.leave()
   })
   return { sharing, peer, store }

@@ -91,8 +91,9 @@ export class FakeSharing {
   }
 
   async close(): Promise<void> {
-    for (const { sharing } of this.#sides) sharing.close()
-    await this.soon(Promise.all(this.#sides.splice(0).map(({ peer }) => peer.leave())))
+    const sides = this.#sides.splice(0)
+    await this.soon(Promise.all(sides.map(({ sharing }) => sharing.close())))
+    await this.soon(Promise.all(sides.map(({ peer }) => peer.leave())))
   }
 }
 

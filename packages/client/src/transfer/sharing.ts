@@ -170,6 +170,9 @@ export interface Sharing {
    * @throws Error before `start`
    */
   joinCode(code: string, options?: JoinOptions): ShareSession
-  /** Ends all sessions and the share on this side. The peer stays open. */
-  close(): void
+  /**
+   * Ends all sessions and the share on this side. The peer stays open. Resolves when the other sides have been told and
+   * have all that was sent, or after 3 s, so that the peer can leave. Never rejects.
+   */
+  close(): Promise<void>
 }

@@ -28,14 +28,20 @@ export class ChannelConduit implements OpenConduit {
   /** Uses one more channel for bytes. */
   add(channel: Channel): void {
     if (this.#closed !== undefined || channel.state !== 'open')
-      return this.close('a channel closed before it was used', false)
+      return this.#over('a channel closed before it was used')
     this.#channels.push(channel)
     channel.on('message', (data) => this.#messages.push(data))
     channel.on('close', (reason) => this.#over(reason))
   }
 
-  send(message: Message): Promise<void> {
-    return (typeof message === 'string' ? this.first : this.#roomiest()).send(message)
+  async send(message: Message): Promise<void> {
+    try {
+      await (typeof message === 'string' ? this.first : this.#roomiest()).send(message)
+    } catch (error) {
+      // The message is lost, whatever became of the channel.
+      this.#over(error instanceof Error ? error.message : String(error))
+      throw error
+    }
   }
 
   onMessage(listener: (message: Message) => void): () => void {
@@ -48,8 +54,10 @@ export class ChannelConduit implements OpenConduit {
   }
 
   /** A channel that is closed first sends what it has, so `flush` changes nothing. */
-  close(reason: string, _flush: boolean): void {
+  async close(reason: string, _flush: boolean): Promise<void> {
     this.#over(reason)
+    const closing = this.#channels.filter(({ state }) => state === 'closing')
+    await Promise.all(closing.map((channel) => channel.close()))
   }
 
   #over(reason: string): void {

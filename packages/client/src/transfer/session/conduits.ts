@@ -5,6 +5,8 @@ export interface OpenConduit extends Conduit {
   readonly way: 'channel' | 'server'
   /** Calls the listener once when the conduit has closed, also if it is closed already. */
   onClosed(listener: (reason: string) => void): void
-  /** `flush`: what was sent still arrives, if that is possible within some seconds. */
-  close(reason: string, flush: boolean): void
+  /**
+   * `flush`: what was sent still arrives, if that is possible within some seconds. Resolves after that. Never rejects.
+   */
+  close(reason: string, flush: boolean): Promise<void>
 }

@@ -161,7 +161,7 @@ export class GuestCaller {
       session.attach(split, answer.device)
       return !session.isEnded
     }
-    conduit.close('the host did not welcome this guest', false)
+    void conduit.close('the host did not welcome this guest', false)
     if (answer?.session === 'welcome') session.end('incompatible')
     if (answer?.session === 'refused' && answer.why !== 'busy') session.end(answer.why)
     if (answer?.session === 'bye') session.end('closed-there')

@@ -152,12 +152,12 @@ export class HostDoor {
     const hello = await nextControl(split, clock)
     const known = this.#known.get(keys.id)
     if (hello?.session !== 'hello' || known === undefined)
-      return conduit.close('the guest did not say hello', false)
+      return void conduit.close('the guest did not say hello', false)
     const answer: ReturnType<DoorParts['welcome']> =
       hello.version === VERSION ? this.#parts.welcome(known.guest, hello) : { refused: 'incompatible' }
     if ('refused' in answer) {
       split.say({ session: 'refused', why: answer.refused })
-      return conduit.close('the guest was refused', true)
+      return void conduit.close('the guest was refused', true)
     }
     known.session = answer.session
     split.say(answer.welcome)

@@ -29,6 +29,8 @@ export interface SessionParts {
   isPeerAway: () => boolean
   /** The connection is lost, so the guest calls again. */
   onLost: () => void
+  /** The last messages are on their way until this resolves. */
+  closing: (done: Promise<void>) => void
   /** Called once, when the session has ended. */
   onEnded: () => void
   /** The application has closed a session that had ended. */
@@ -123,16 +125,16 @@ export class LiveSession implements ShareSession {
 
   /** Takes a conduit on which hello and welcome were said. It replaces the one before, and nothing is lost. */
   attach(conduit: SplitConduit, device: string): void {
-    if (this.isEnded) return conduit.conduit.close('the session has ended', false)
+    if (this.isEnded) return void conduit.conduit.close('the session has ended', false)
     if (conduit.messageBytesMax < MESSAGE_BYTES_MIN)
-      return conduit.conduit.close('it carries only small messages', false)
+      return void conduit.conduit.close('it carries only small messages', false)
     const before = this.#conduit
     this.#conduit = conduit
     this.#away.stop()
     this.#device = device
     conduit.onControl((control) => this.#heard(control))
     this.#parts.engine.attach(conduit)
-    before?.conduit.close('replaced by another path', false)
+    void before?.conduit.close('replaced by another path', false)
     this.#set({ name: 'open', path: conduit.conduit.way === 'server' ? 'server' : 'direct', sameLan: false })
     this.#judge()
     conduit.conduit.onClosed(() => this.#lost(conduit))
@@ -167,7 +169,7 @@ export class LiveSession implements ShareSession {
     this.#parts.engine.close()
     if (conduit !== undefined) {
       if (bye !== undefined) conduit.say({ session: 'bye', why: bye })
-      conduit.conduit.close(detail, bye !== undefined)
+      this.#parts.closing(conduit.conduit.close(detail, bye !== undefined))
     }
     this.#consent = 'not-needed'
     this.#set({ name: 'ended', why, detail })

@@ -50,9 +50,9 @@ export class ServerConduit implements OpenConduit {
     this.#link.onClosed(listener)
   }
 
-  close(reason: string, flush: boolean): void {
-    if (!flush) return this.#link.close(reason)
-    void this.#sent.then(() => this.#link.flushed()).then(() => this.#link.close(reason))
+  async close(reason: string, flush: boolean): Promise<void> {
+    if (flush) await this.#sent.then(() => this.#link.flushed())
+    this.#link.close(reason)
   }
 
   async #sendNow(message: Message): Promise<void> {

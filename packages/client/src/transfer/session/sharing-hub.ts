@@ -2,7 +2,7 @@ import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import { randomText } from '../../lib/base64.js'
 import { systemClock } from '../../lib/clock.js'
-import type { Clock } from '../../lib/clock.js'
+import type { Clock, Timer } from '../../lib/clock.js'
 import type { Channel } from '../../p2p/channel/channel.js'
 import type { ConnectionEnd, Verify, VerifyLine } from '../../p2p/options.js'
 import type { Peer } from '../../peer.js'
@@ -43,6 +43,8 @@ interface Started {
 type Verified = { role: 'guest'; guest: Guest } | { role: 'host'; host: HostedShare; keys: SessionKeys }
 
 const INSTANCE_BYTES = 16
+/** How long `close` waits for the last messages. */
+const CLOSE_MS = 3_000
 
 /** The share and the sessions of one peer, and what arrives for them. */
 export class SharingHub implements Sharing {
@@ -54,6 +56,8 @@ export class SharingHub implements Sharing {
   readonly #guests = new Map<Name, Guest>()
   readonly #joining = new Set<Guest>()
   readonly #verified = new Map<string, Verified>()
+  /** Sessions that have ended, and whose last messages are on their way. */
+  readonly #closing = new Set<Promise<void>>()
   #host: HostedShare | undefined
   #started: Started | undefined
 
@@ -120,8 +124,13 @@ export class SharingHub implements Sharing {
     return this.#join({ kind: 'code', code }, options)
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#end()
+    if (this.#closing.size === 0) return
+    let timer: Timer | undefined
+    const late = new Promise<void>((resolve) => (timer = this.#clock.after(CLOSE_MS, resolve)))
+    await Promise.race([Promise.all(this.#closing), late])
+    timer?.cancel()
   }
 
   #join(invitation: Invitation, options: JoinOptions): ShareSession {
@@ -192,6 +201,10 @@ export class SharingHub implements Sharing {
       engine,
       clock: this.#clock,
       onError: (error) => this.#onError(error),
+      closing: (done) => {
+        this.#closing.add(done)
+        void done.then(() => this.#closing.delete(done))
+      },
       serverBytesPerSecond: () => port.bytesPerSecond,
       isSelfOnline: () => own.state.state === 'online',
       isPeerAway: () => {

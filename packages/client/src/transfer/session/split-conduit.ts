@@ -19,11 +19,12 @@ export class SplitConduit implements Conduit {
       if (typeof message !== 'string' || !isControl(message)) this.#transfer.push(message)
       else {
         const control = decodeControl(message)
-        if (control === undefined) return conduit.close('the other side broke the protocol of sharing', false)
+        if (control === undefined)
+          return void conduit.close('the other side broke the protocol of sharing', false)
         this.#controls.push(control)
       }
       if (this.#transfer.waiting + this.#controls.waiting > WAITING_MAX)
-        conduit.close('the other side said too much before it was welcomed', false)
+        void conduit.close('the other side said too much before it was welcomed', false)
     })
   }
 
