@@ -42,11 +42,11 @@ export async function receive(
       signal: terminated,
       tell: output.tell,
     })
-    let ending: Ending
+    let ending: Ending | undefined
     try {
       ending = await tryPasswords(connection, destination, { flags, surroundings, asker, output })
     } finally {
-      await connection.leave()
+      await (ending?.why === 'interrupted' ? connection.leave() : connection.close())
       await tracked.close()
     }
     const { code } = ending

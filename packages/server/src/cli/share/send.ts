@@ -56,7 +56,7 @@ export async function send(
     if (error instanceof Error && 'code' in error) return fail(reasonOf(error), 1)
     throw error
   } finally {
-    await connection?.leave()
+    await connection?.close()
     await spooled?.remove()
   }
 }
