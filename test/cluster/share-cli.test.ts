@@ -155,6 +155,33 @@ describe('files by a link', () => {
   })
 })
 
+/** Lets a program find no node-datachannel. */
+const hook = `export async function resolve(name, context, next) {
+  if (name.startsWith('node-datachannel'))
+    throw Object.assign(new Error('hidden by the test: ' + name), { code: 'ERR_MODULE_NOT_FOUND' })
+  return next(name, context)
+}`
+const dataUrl = (code: string): string => `data:text/javascript,${encodeURIComponent(code)}`
+const WITHOUT_WEBRTC = dataUrl(
+  `import { register } from 'node:module'; register(${JSON.stringify(dataUrl(hook))})`,
+)
+
+test('without WebRTC, files go through the server', async () => {
+  await newFolder()
+  const big = await writeBig('big.bin', 2 * MIB + 5)
+  const { sender, link } = await send('big.bin', '--once', '--no-code')
+  const child = await startChild({
+    command: process.execPath,
+    args: ['--import', WITHOUT_WEBRTC, PEERAGE_BIN, 'receive', '--json', '--yes', '--to', 'out', link],
+    cwd: folder,
+  })
+  children.push(child)
+  expect((await child.stopped).code).toBe(0)
+  expect(eventsOf(child)).toContainEqual(expect.objectContaining({ event: 'open', path: 'server' }))
+  expect(await hashOf(join(folder, 'out/big.bin'))).toBe(await hashOf(big))
+  expect((await sender.stopped).code).toBe(0)
+})
+
 describe('a transfer that breaks goes on', () => {
   /** Resolves when the receiver's journal has this many records. */
   async function blocksOnDisk(count: number): Promise<void> {
