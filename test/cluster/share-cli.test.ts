@@ -155,6 +155,33 @@ describe('files by a link', () => {
   })
 })
 
+/** Lets a program find no node-datachannel. */
+const hook = `export async function resolve(name, context, next) {
+  if (name.startsWith('node-datachannel'))
+    throw Object.assign(new Error('hidden by the test: ' + name), { code: 'ERR_MODULE_NOT_FOUND' })
+  return next(name, context)
+}`
+const dataUrl = (code: string): string => `data:text/javascript,${encodeURIComponent(code)}`
+const WITHOUT_WEBRTC = dataUrl(
+  `import { register } from 'node:module'; register(${JSON.stringify(dataUrl(hook))})`,
+)
+
+test('without WebRTC, files go through the server', async () => {
+  await newFolder()
+  const big = await writeBig('big.bin', 2 * MIB + 5)
+  const { sender, link } = await send('big.bin', '--once', '--no-code')
+  const child = await startChild({
+    command: process.execPath,
+    args: ['--import', WITHOUT_WEBRTC, PEERAGE_BIN, 'receive', '--json', '--yes', '--to', 'out', link],
+    cwd: folder,
+  })
+  children.push(child)
+  expect((await child.stopped).code).toBe(0)
+  expect(eventsOf(child)).toContainEqual(expect.objectContaining({ event: 'open', path: 'server' }))
+  expect(await hashOf(join(folder, 'out/big.bin'))).toBe(await hashOf(big))
+  expect((await sender.stopped).code).toBe(0)
+})
+
 describe('a transfer that breaks goes on', () => {
   /** Resolves when the receiver's journal has this many records. */
   async function blocksOnDisk(count: number): Promise<void> {
@@ -180,14 +207,14 @@ describe('a transfer that breaks goes on', () => {
     `the receiver is killed ${BREAKS} times, and the file is whole`,
     async () => {
       await newFolder()
-      const size = 400 * MIB + 3
+      const size = 200 * MIB + 3
       const big = await writeBig('big.bin', size)
       const random = seeded(16)
       const { sender, link } = await send('big.bin', '--once', '--no-code')
       let before = 0
       for (let broken = 0; broken < BREAKS; broken++) {
         const child = await peerage(['receive', '--json', '--yes', link, '--to', 'out'])
-        before += random.between(1, Math.floor(360 / BREAKS))
+        before += random.between(1, Math.floor(160 / BREAKS))
         await blocksOnDisk(before)
         await child.kill('SIGKILL')
         await child.stopped
@@ -206,7 +233,7 @@ describe('a transfer that breaks goes on', () => {
 
   test('Ctrl-C ends the receiver, which says how to go on', async () => {
     await newFolder()
-    const big = await writeBig('big.bin', 300 * MIB)
+    const big = await writeBig('big.bin', 200 * MIB)
     const { sender, link } = await send('big.bin', '--once', '--no-code')
     const child = await peerage(['receive', '--yes', link, '--to', 'out'])
     await blocksOnDisk(5)
@@ -225,7 +252,7 @@ describe('a transfer that breaks goes on', () => {
 
   test('a file that is changed while it is sent is told on both sides, and nothing is left', async () => {
     await newFolder()
-    const big = await writeBig('big.bin', 300 * MIB)
+    const big = await writeBig('big.bin', 200 * MIB)
     const { sender, link } = await send('big.bin', '--once', '--no-code')
     const child = await peerage(['receive', '--json', '--yes', link, '--to', 'out'])
     await blocksOnDisk(2)

@@ -131,7 +131,7 @@ test('[FT83] a symbolic link is not followed out of its folder, and not into a c
 })
 
 test('[FT83] devices, pipes and sockets are skipped, with the reason', async () => {
-  execFileSync('mkfifo', [join(folder, 'pipe')])
+  execFileSync('sh', ['-c', 'mkfifo "$0"', join(folder, 'pipe')])
   const server = createServer().listen(join(folder, 'socket'))
   await new Promise((resolve) => server.once('listening', resolve))
   write('file')

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { platform } from 'node:os'
-import { connect, PeerageError, type Peer } from '@peerage/client'
+import { connect, PeerageError } from '@peerage/client'
 import {
   createSharing,
   type HostOptions,
@@ -17,6 +17,9 @@ export interface Connection {
   host(options: HostOptions): ShareHost
   /** `where`: a link, or the text of a code. */
   join(where: ShareLink | string, options: JoinOptions): ShareSession
+  /** Ends all sessions, and waits until the other sides know. */
+  close(): Promise<void>
+  /** Goes away, and leaves the sessions to the other sides: they wait for this one to come back. */
   leave(): Promise<void>
 }
 
@@ -40,7 +43,12 @@ export class NoServer extends Error {
 export async function openConnection(options: ConnectionOptions): Promise<Connection> {
   const { server, store, signal, tell } = options
   const token = options.token === undefined ? {} : { token: options.token }
-  const common = { ...token, storage: null, onRetry: () => {} }
+  let told = ''
+  const onRetry = ({ error }: { error: Error }): void => {
+    if (error.message !== told) tell({ event: 'warning', message: `${error.message} Trying again.` })
+    told = error.message
+  }
+  const common = { ...token, storage: null, onRetry }
   const sharing = createSharing({
     store,
     device: `Terminal on ${systems[platform()] ?? platform()}`,
@@ -54,7 +62,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
     })
   const peer = await connect(server, { ...common, signal, p2p: { verify: sharing.verify } }).catch(
     (error: unknown) => {
-      throw explained(error, server)
+      throw explained(error)
     },
   )
   sharing.start(peer)
@@ -62,23 +70,12 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
     host: (hosting) => sharing.host(hosting),
     join: (where, joining) =>
       typeof where === 'string' ? sharing.joinCode(where, joining) : sharing.join(where, joining),
-    leave: async () => {
-      await lastMessages(peer)
+    close: async () => {
+      await sharing.close()
       await peer.leave()
     },
+    leave: () => peer.leave(),
   }
-}
-
-/** How long a slow path may take for the last messages. */
-const LAST_MESSAGES_MS = 3_000
-
-/** Waits until the other sides have all that was sent, such as a goodbye: `leave` drops what is on its way. */
-async function lastMessages({ p2p }: Peer): Promise<void> {
-  const closing = (p2p?.channels ?? []).filter(({ state }) => state === 'closing')
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise((resolve) => (timer = setTimeout(resolve, LAST_MESSAGES_MS)))
-  await Promise.race([Promise.all(closing.map((channel) => channel.close())), late])
-  clearTimeout(timer)
 }
 
 const systems: Partial<Record<NodeJS.Platform, string>> = {
@@ -99,10 +96,9 @@ function hasWebRtc(): boolean {
   }
 }
 
-function explained(error: unknown, server: string): unknown {
-  if (!(error instanceof PeerageError || error instanceof TypeError)) return error
-  const cause = error.cause instanceof Error ? `: ${error.cause.message}` : ''
-  return new NoServer(`${server}: ${error.message}${cause}`, { cause: error })
+function explained(error: unknown): unknown {
+  const isExpected = error instanceof PeerageError || error instanceof TypeError
+  return isExpected ? new NoServer(error.message, { cause: error }) : error
 }
 
 /** The URL of the server's page, from any URL of the server. Undefined if the text is no such URL. */

@@ -1,8 +1,7 @@
 import { Option, type Command } from 'commander'
 import { refuseFlags, refuseRepeats, type Execution } from '../configured.js'
 import { addExamples } from '../help.js'
-import type { ReceiveFlags } from './receive.js'
-import type { SendFlags } from './send.js'
+import type { ReceiveFlags, SendFlags } from './options.js'
 
 // What the command line of `send` and `receive` looks like. The commands load the SDK, so they are loaded when they run.
 

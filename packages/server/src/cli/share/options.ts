@@ -15,6 +15,22 @@ export interface CommonFlags {
   json?: boolean
 }
 
+/** The flags of `send`. */
+export interface SendFlags extends CommonFlags {
+  text?: string
+  once?: boolean
+  expires?: string
+  code: boolean
+  qr: boolean
+}
+
+/** The flags of `receive`. */
+export interface ReceiveFlags extends CommonFlags {
+  to: string
+  yes?: boolean
+  overwrite?: boolean
+}
+
 /** The command line is wrong. The message says how. */
 export class WrongUsage extends Error {
   override name = 'WrongUsage'

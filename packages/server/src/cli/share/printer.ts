@@ -1,4 +1,4 @@
-import type { EndReason, Progress, ShareSession, SharePath, TransferFile } from '@peerage/client/transfer'
+import type { Progress, ShareSession, SharePath, TransferFile } from '@peerage/client/transfer'
 import type { ShareEvent, Tell } from './events.js'
 import type { Screen } from './screen.js'
 import { bar, durationText, filesText, fit, percent, sizeText, visible, visibleLines } from './words.js'
@@ -38,7 +38,7 @@ export function createPrinter({ screen, command, out, now }: PrinterParts): Prin
       for (const line of linesOf(event)) screen.print(line)
     },
     draw(sessions) {
-      screen.live(sessions.flatMap((session) => liveLines(session, screen.columns())))
+      screen.live(sessions.flatMap((session) => liveLines(session, command, screen.columns())))
     },
   }
 }
@@ -82,7 +82,7 @@ function linesOf(event: ShareEvent): string[] {
     case 'error':
       return [`peerage: ${visible(event.message)}`]
     case 'end':
-      return event.message === '' ? [] : [visible(event.message)]
+      return event.message === '' ? [] : event.message.split('\n').map(visible)
   }
 }
 
@@ -103,22 +103,6 @@ function codeGone({ why, detail }: { why: string; detail: string }): string {
   }
 }
 
-const reasons: Record<EndReason, string> = {
-  rejected: 'not wanted',
-  'cancelled-here': 'cancelled here',
-  'cancelled-there': 'cancelled by the other side',
-  'peer-offline': 'the other side is gone',
-  'self-offline': 'this side lost the server',
-  'error-here': 'failed here',
-  'error-there': 'failed on the other side',
-  'channel-closed': 'the connection is lost',
-  'too-slow': 'nothing moved for two minutes',
-  'first-byte-timeout': 'nothing came for 30 seconds',
-  'taken-elsewhere': 'another receiver took it',
-  'file-changed': 'the file was changed while it was sent',
-  stopped: 'the sender has stopped sharing',
-}
-
 function fileLines(event: ShareEvent & { event: 'file' }): string[] {
   const { state, size, direction, reason, detail = '', savedTo } = event
   const path = visible(event.path)
@@ -127,7 +111,7 @@ function fileLines(event: ShareEvent & { event: 'file' }): string[] {
       ? [`received ${savedTo === undefined ? path : visible(savedTo)} (${sizeText(size)})`]
       : [`${who(event)}: has ${path} (${sizeText(size)})`]
   if (state !== 'ended' || reason === undefined) return []
-  const why = detail === '' ? reasons[reason] : `${reasons[reason]}: ${visible(detail)}`
+  const why = visible(detail === '' ? reason : detail)
   return [direction === 'in' ? `not received: ${path}: ${why}` : `${who(event)}: ${path}: ${why}`]
 }
 
@@ -146,14 +130,19 @@ function progressText({
 }
 
 /** One line for each file that moves, and one for all of them together. */
-function liveLines({ peer, state, transfer }: ShareSession, columns: number): string[] {
+function liveLines(
+  { peer, state, transfer }: ShareSession,
+  command: 'send' | 'receive',
+  columns: number,
+): string[] {
   if (state.name === 'ended') return []
   const { items, in: incoming, out } = transfer.state
   const moving = items.filter((item) => item.kind === 'file').filter((file) => isShown(file))
   const lines = moving.slice(0, LINES_MAX).map((file) => fileLine(file, columns))
+  // `receive` has one session alone.
+  const label = command === 'receive' ? '' : `${who({ peer: peer.name, device: peer.device })}: `
   for (const progress of [incoming, out])
-    if (progress.bytesDone < progress.bytes)
-      lines.push(fit(`${who({ peer: peer.name })}: ${progressText(progress)}`, columns - 1))
+    if (progress.bytesDone < progress.bytes) lines.push(fit(label + progressText(progress), columns - 1))
   return lines
 }
 

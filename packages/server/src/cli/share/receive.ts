@@ -4,17 +4,11 @@ import type { ExitCode, Surroundings } from '../surroundings.js'
 import { createAsker, type Asker } from './ask.js'
 import { NoServer, openConnection, type Connection } from './connection.js'
 import { askDestination, parseDestination, type Destination } from './destination.js'
-import { passwordOf, serverOf, tokenOf, WrongUsage, type CommonFlags } from './options.js'
+import { passwordOf, serverOf, tokenOf, WrongUsage, type ReceiveFlags } from './options.js'
 import { ticketFile } from './ticket.js'
 import { createOutput, type Output } from './output.js'
 import { receiveFrom, type Ending } from './receiving.js'
 import { trackStore } from './tracked-store.js'
-
-export interface ReceiveFlags extends CommonFlags {
-  to: string
-  yes?: boolean
-  overwrite?: boolean
-}
 
 /** Receives what a link or a code offers, and resolves with the exit code. */
 export async function receive(
@@ -48,11 +42,11 @@ export async function receive(
       signal: terminated,
       tell: output.tell,
     })
-    let ending: Ending
+    let ending: Ending | undefined
     try {
       ending = await tryPasswords(connection, destination, { flags, surroundings, asker, output })
     } finally {
-      await connection.leave()
+      await (ending?.why === 'interrupted' ? connection.leave() : connection.close())
       await tracked.close()
     }
     const { code } = ending

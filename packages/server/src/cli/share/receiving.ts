@@ -46,6 +46,7 @@ class Receiver {
   readonly #resolve: (ending: Ending) => void
   readonly #reject: (error: unknown) => void
   readonly #stops: (() => void)[] = []
+  readonly #decided = new Set<string>()
   #timer: NodeJS.Timeout | undefined
   #timerFor = ''
   #isAsking = false
@@ -88,8 +89,8 @@ class Receiver {
     if (this.#isAsking) return
     if (consent === 'asked') return this.#ask(() => this.#askConsent())
     const files = filesOf(this.#session, 'in')
-    const offered = files.filter((file) => file.state.name === 'offered')
-    if (offered.length > 0) return this.#after(SETTLE_MS, `${files.length} offered`, () => this.#decide())
+    if (this.#offered().length > 0)
+      return this.#after(SETTLE_MS, `${files.length} offered`, () => this.#decide())
     const hasText = this.#session.transfer.state.items.some(
       (item) => item.kind === 'text' && item.direction === 'in',
     )
@@ -118,8 +119,24 @@ class Receiver {
       .then(() => this.#step(), this.#reject)
   }
 
+  /** What nobody has decided about yet. */
+  #offered(): TransferFile[] {
+    const files = filesOf(this.#session, 'in')
+    return files.filter(({ key, state }) => state.name === 'offered' && !this.#decided.has(key))
+  }
+
+  #choose(offered: readonly TransferFile[], wanted: ReadonlySet<number>): void {
+    const { transfer } = this.#session
+    const keys = offered.map(({ key }) => key)
+    for (const key of keys) this.#decided.add(key)
+    const rejected = keys.filter((_, index) => !wanted.has(index))
+    const accepted = keys.filter((_, index) => wanted.has(index))
+    if (rejected.length > 0) transfer.reject(rejected)
+    if (accepted.length > 0) transfer.accept(accepted)
+  }
+
   #decide(): void {
-    const offered = filesOf(this.#session, 'in').filter((file) => file.state.name === 'offered')
+    const offered = this.#offered()
     this.#list(offered)
     const { isYes, isStream } = this.#parts
     if (isStream && filesOf(this.#session, 'in').length > 1) {
@@ -130,7 +147,7 @@ class Receiver {
         message: 'peerage: --to - takes one file, and several are offered',
       })
     }
-    if (isYes) this.#session.transfer.accept(offered.map(({ key }) => key))
+    if (isYes) this.#choose(offered, new Set(offered.keys()))
     else this.#ask(() => this.#askFiles(offered))
   }
 
@@ -151,12 +168,10 @@ class Receiver {
     for (;;) {
       const answer = await this.#parts.asker?.ask(question)
       if (this.#isOver || this.#session.state.name === 'ended') return
-      const chosen = answer === undefined ? [] : parseChoice(answer, offered.length)
+      if (answer === undefined) return this.#interrupted()
+      const chosen = parseChoice(answer, offered.length)
       if (chosen === undefined) continue
-      const keys = offered.map(({ key }) => key)
-      const wanted = chosen.flatMap((index) => keys[index] ?? [])
-      this.#session.transfer.reject(keys.filter((key) => !wanted.includes(key)))
-      if (wanted.length > 0) this.#session.transfer.accept(wanted)
+      this.#choose(offered, new Set(chosen))
       return
     }
   }
