@@ -85,9 +85,15 @@ const chooseWay = (guest: Page, name: string): Promise<void> =>
 /** Waits until bytes of the file have come. */
 const begins = (guest: Page, name: string): Promise<void> =>
   expect
-    .poll(() => row(guest, name).locator('progress').evaluate((bar: HTMLProgressElement) => bar.value), {
-      timeout: OPEN_MS,
-    })
+    .poll(
+      () =>
+        row(guest, name)
+          .locator('progress')
+          .evaluate((bar: HTMLProgressElement) => bar.value),
+      {
+        timeout: OPEN_MS,
+      },
+    )
     .toBeGreaterThan(0)
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
@@ -151,7 +157,9 @@ describe('the page', () => {
     const [host, link] = await hostOf(path)
     await host.locator('[data-file="again.txt"]').waitFor()
     // The list is kept a moment later.
-    await expect.poll(() => host.evaluate(() => sessionStorage.getItem('peerage-share-host'))).toContain('again.txt')
+    await expect
+      .poll(() => host.evaluate(() => sessionStorage.getItem('peerage-share-host')))
+      .toContain('again.txt')
     await host.reload()
     expect(await linkOf(host)).toBe(link)
     await host.getByText('Choose the same file again').waitFor()
@@ -236,10 +244,22 @@ describe('the page', () => {
   })
 
   test.each([
-    ['without its last part', (link: string) => link.split('#')[0] ?? '', 'The last part of the link is missing'],
+    [
+      'without its last part',
+      (link: string) => link.split('#')[0] ?? '',
+      'The last part of the link is missing',
+    ],
     ['that was cut short', (link: string) => link.slice(0, -5), 'The link was cut short'],
-    ['to an impossible name', (link: string) => link.replace(/peer_id=[^#]*/, `peer_id=${'x'.repeat(300)}`), 'This link is not valid'],
-    ['to an absent peer', (link: string) => link.replace(/peer_id=[^#]*/, 'peer_id=nobody-has-this-name'), 'Nobody is there'],
+    [
+      'to an impossible name',
+      (link: string) => link.replace(/peer_id=[^#]*/, `peer_id=${'x'.repeat(300)}`),
+      'This link is not valid',
+    ],
+    [
+      'to an absent peer',
+      (link: string) => link.replace(/peer_id=[^#]*/, 'peer_id=nobody-has-this-name'),
+      'Nobody is there',
+    ],
   ])('a link %s says so, and what to do', async (_what, change, title) => {
     const [, link] = await hostOf()
     const page = await open(change(link))

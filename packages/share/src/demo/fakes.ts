@@ -14,14 +14,7 @@ import type {
   TransferState,
 } from '@peerage/client/transfer'
 import type { Name } from '@peerage/protocol'
-import type {
-  Connection,
-  Features,
-  LinkReading,
-  QrCode,
-  ServerState,
-  World,
-} from '../model/world.js'
+import type { Connection, Features, LinkReading, QrCode, ServerState, World } from '../model/world.js'
 import type { StoreChoice, StoreKind } from '../storage/storage.js'
 import { makeQr } from '../model/qr.js'
 
@@ -96,7 +89,9 @@ export class FakeTransfer extends Changes implements TransferControls {
 
   #set(keys: readonly string[], change: (item: TransferItem & { kind: 'file' }) => TransferItem): void {
     const wanted = new Set(keys)
-    this.items = this.items.map((item) => (item.kind === 'file' && wanted.has(item.key) ? change(item) : item))
+    this.items = this.items.map((item) =>
+      item.kind === 'file' && wanted.has(item.key) ? change(item) : item,
+    )
     this.changed()
   }
 
@@ -177,7 +172,10 @@ export class FakeHost extends Changes implements ShareHost {
   }
   add(sources: readonly Source[]): void {
     const first = this.files.length
-    this.files = [...this.files, ...sources.map((source, index) => ({ ...source.info, id: first + index, source }))]
+    this.files = [
+      ...this.files,
+      ...sources.map((source, index) => ({ ...source.info, id: first + index, source })),
+    ]
     this.changed()
   }
   removeFiles(ids: readonly number[]): void {
@@ -239,7 +237,7 @@ const store: Store = {
 }
 
 /** A world in which nothing is real but the browser. */
-export function fakeWorld(demo: Demo): World {
+export function fakeWorld(demo: Demo, languages: readonly string[] = ['en']): World {
   const features: Features = {
     isSecure: true,
     isLoopback: false,
@@ -250,13 +248,17 @@ export function fakeWorld(demo: Demo): World {
   }
   const { texts = [] } = demo
   const memory = new Map([
-    ['peerage-share-texts', JSON.stringify({ texts: texts.map((text, index) => ({ id: index + 1, text })), sent: {} })],
+    [
+      'peerage-share-texts',
+      JSON.stringify({ texts: texts.map((text, index) => ({ id: index + 1, text })), sent: {} }),
+    ],
   ])
-  const missing = <T>(): Promise<T> => Promise.reject(new TypeError('Failed to fetch dynamically imported module'))
+  const missing = <T>(): Promise<T> =>
+    Promise.reject(new TypeError('Failed to fetch dynamically imported module'))
   return {
     href: `https://share.example/${demo.query ?? ''}${demo.hash ?? ''}`,
     features,
-    languages: navigator.languages,
+    languages,
     memory: {
       get: (key) => memory.get(key),
       set: (key, value) => void memory.set(key, value),
@@ -282,7 +284,9 @@ function fakeConnection(demo: Demo): Connection {
     saving: {
       choices: (files) => {
         const bytes = files.reduce((sum, { size }) => sum + size, 0)
-        return (demo.ways ?? ['own-storage', 'picked-folder', 'downloads']).map((kind) => fakeChoice(kind, bytes))
+        return (demo.ways ?? ['own-storage', 'picked-folder', 'downloads']).map((kind) =>
+          fakeChoice(kind, bytes),
+        )
       },
       open: () => Promise.resolve({ store }),
       durable: undefined,
@@ -313,6 +317,7 @@ function fakeChoice(kind: StoreKind, bytes: number): StoreChoice {
 }
 
 const fakeCodes = {
-  complete: (text: string): readonly string[] => (/cr$/.test(text) ? ['crane', 'crate', 'crisp', 'crown'] : []),
+  complete: (text: string): readonly string[] =>
+    /cr$/.test(text) ? ['crane', 'crate', 'crisp', 'crown'] : [],
   normal: (text: string): string | undefined => (/^\d+(-[a-z]+){3}$/.test(text) ? text : undefined),
 }

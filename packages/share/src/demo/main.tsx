@@ -13,7 +13,7 @@ const state = demoStates[new URLSearchParams(location.search).get('state') ?? ''
 document.documentElement.dataset['states'] = Object.keys(demoStates).join(' ')
 if (state !== undefined) {
   const demo = state()
-  const model = new PageModel(fakeWorld(demo))
+  const model = new PageModel(fakeWorld(demo, navigator.languages))
   render(<App model={model} />, page)
   await model.start()
   if (demo.then?.startsWith('code') === true) model.showCodeForm()

@@ -83,7 +83,11 @@ function FileRow({
         <p class="file-name">{name}</p>
         <p class={isFailed ? 'file-note why' : 'file-note'}>{noteOf(file, texts)}</p>
         {isStarted && (
-          <progress max={Math.max(1, size)} value={bytesDone} aria-label={`${name}: ${percentOf(bytesDone, size)} %`} />
+          <progress
+            max={Math.max(1, size)}
+            value={bytesDone}
+            aria-label={`${name}: ${percentOf(bytesDone, size)} %`}
+          />
         )}
       </div>
       {isBusy && state.name === 'accepted' && (
@@ -96,9 +100,7 @@ function FileRow({
         <IconButton icon="close" label={words.cancelFile(name)} onClick={() => transfer.cancel([key])} />
       )}
       {state.name === 'complete' && <SaveLink file={file} />}
-      {isFailed && (
-        <IconButton icon="close" label={words.dismiss(name)} onClick={onRemove} />
-      )}
+      {isFailed && <IconButton icon="close" label={words.dismiss(name)} onClick={onRemove} />}
     </li>
   )
 }
@@ -108,7 +110,12 @@ function SaveLink({ file }: { file: TransferFile }) {
   const url = useObjectUrl(blobOf(file))
   if (url === undefined) return null
   return (
-    <a class="button" href={url} download={fileName(file)} aria-label={words.saveFileNamed(shownName(file.path))}>
+    <a
+      class="button"
+      href={url}
+      download={fileName(file)}
+      aria-label={words.saveFileNamed(shownName(file.path))}
+    >
       {words.saveFile}
     </a>
   )
@@ -130,7 +137,8 @@ function noteOf({ size, bytesDone, state, direction }: TransferFile, { words, si
       return `${all} · ${fileStates.checking}`
     case 'complete': {
       if (direction === 'out') return `${all} · ${fileStates.completeOut}`
-      const where = state.received?.kind === 'saved' ? words.savedIn(state.received.where) : fileStates.completeIn
+      const where =
+        state.received?.kind === 'saved' ? words.savedIn(state.received.where) : fileStates.completeIn
       return `${all} · ${where}`
     }
     case 'ended':

@@ -220,7 +220,6 @@ export const chinese: Words = {
   passwordLead: '请向发送链接的人询问密码。',
   passwordGo: '打开',
   passwordWrong: (tries) => `密码不对。密码总共错 ${tries} 次后，链接不再让新的人进入。`,
-
 }
 
 const COLOURS = ['红色', '橙色', '金色', '绿色', '青色', '蓝色', '紫色', '粉色']
