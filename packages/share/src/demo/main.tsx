@@ -1,7 +1,7 @@
 import { render } from 'preact'
 import { PageModel } from '../model/page-model.js'
 import { App } from '../views/app.js'
-import { fakeWorld } from './fakes.js'
+import { fakeWorld } from './fake-world.js'
 import { demoStates } from './states.js'
 import '../style/all.css'
 
@@ -16,5 +16,5 @@ if (state !== undefined) {
   const model = new PageModel(fakeWorld(demo, navigator.languages))
   render(<App model={model} />, page)
   await model.start()
-  if (demo.then?.startsWith('code') === true) model.showCodeForm()
+  if (demo.isCodeForm === true) model.showCodeForm()
 }

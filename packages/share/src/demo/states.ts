@@ -1,88 +1,28 @@
-import type { EndReason, FileState, SessionEnd, SharedFile, TransferItem } from '@peerage/client/transfer'
-import { ConnectionFailure } from '../model/world.js'
-import type { Demo } from './fakes.js'
-import { FakeHost, FakeSession, FakeTransfer } from './fakes.js'
+import type { SessionEnd } from '@peerage/client/transfer'
+import { FakeHost, FakeSession, FakeTransfer } from './fake-share.js'
+import type { Demo } from './fake-world.js'
+import {
+  LINK,
+  file,
+  text,
+  moving,
+  waiting,
+  paused,
+  complete,
+  saved,
+  blob,
+  failed,
+  photos,
+  shared,
+  offer,
+  many,
+  guest,
+  ended,
+  failing,
+  receiving,
+} from './pieces.js'
 
 // Every state of the page. `test/e2e/page-states.test.ts` shows each one.
-
-const LINK = { query: '?peer_id=k3v9-host', hash: '#AQx3mP0v7Jd2kQnYb8sZtLrWcEfGhUi5oKpNaMlXyVt1' }
-
-const file = (
-  path: string,
-  size: number,
-  state: FileState = { name: 'offered' },
-  direction: 'in' | 'out' = 'in',
-  part = 0,
-): TransferItem => ({
-  kind: 'file',
-  key: `${direction} ${path}`,
-  id: path.length,
-  path,
-  size,
-  type: '',
-  direction,
-  bytesDone: state.name === 'complete' || state.name === 'checking' ? size : Math.round(size * part),
-  state,
-})
-const text = (key: string, direction: 'in' | 'out', words: string, isDelivered = true): TransferItem => ({
-  kind: 'text',
-  key,
-  direction,
-  text: words,
-  isDelivered,
-  at: Date.UTC(2026, 10, 30, 9, 41),
-})
-const moving: FileState = { name: 'accepted', isMoving: true }
-const waiting: FileState = { name: 'accepted', isMoving: false }
-const paused: FileState = { name: 'paused', here: true, there: false }
-const complete: FileState = { name: 'complete' }
-const saved = (where: string): FileState => ({ name: 'complete', received: { kind: 'saved', where } })
-const blob = (content: string): FileState => ({
-  name: 'complete',
-  received: { kind: 'blob', blob: new Blob([content]) },
-})
-const failed = (reason: EndReason): FileState => ({ name: 'ended', reason, detail: '' })
-
-const photos = [
-  'beach.jpg',
-  'IMG_20260814_183205_HDR_long_name_from_a_camera_with_a_date_and_more_words.jpg',
-  'sunset.heic',
-]
-const shared = (paths: readonly string[], hasSource = true): SharedFile[] =>
-  paths.map((path, id) => {
-    const info = { path, size: 1_234_567 * (id + 1) ** 3, type: '' }
-    return {
-      ...info,
-      id,
-      source: hasSource ? { info, readBlock: () => Promise.reject(new Error('demo')) } : undefined,
-    }
-  })
-const offer = [
-  file('holiday/beach.jpg', 4_200_000),
-  file('holiday/sunset.heic', 3_100_000),
-  file('holiday/videos/waves.mp4', 812_000_000),
-  file('report.pdf', 380_000),
-]
-const many = Array.from({ length: 5000 }, (_, index) =>
-  file(index < 4800 ? `archive/${index % 40}/photo-${index}.jpg` : `loose-${index}.txt`, 2_000_000 + index),
-)
-const guest = (name: string, device: string, items: readonly TransferItem[], speed = 0): FakeSession =>
-  new FakeSession({ role: 'host', name, device, transfer: new FakeTransfer(items, speed) })
-const ended = (why: SessionEnd, items: readonly TransferItem[] = []): Demo => ({
-  ...LINK,
-  session: new FakeSession({ state: { name: 'ended', why, detail: '' }, transfer: new FakeTransfer(items) }),
-})
-const failing = (why: 'unreachable' | 'refused' | 'not-loaded'): Demo => ({
-  connect: () => Promise.reject(new ConnectionFailure(why)),
-})
-const receiving = (
-  parts: ConstructorParameters<typeof FakeSession>[0],
-  items: readonly TransferItem[],
-  speed = 0,
-): Demo => ({
-  ...LINK,
-  session: new FakeSession({ ...parts, transfer: new FakeTransfer(items, speed) }),
-})
 
 const hostStates: Record<string, () => Demo> = {
   'host-empty': () => ({}),
@@ -247,9 +187,9 @@ const guestStates: Record<string, () => Demo> = {
       text('2', 'out', 'Thanks!'),
       file('answer.txt', 1200, { name: 'offered' }, 'out'),
     ]),
-  'guest-code': () => ({ then: 'code' }),
-  'guest-code-typing': () => ({ then: 'code-typing' }),
-  'guest-code-bad': () => ({ then: 'code-bad' }),
+  'guest-code': () => ({ isCodeForm: true }),
+  'guest-code-typing': () => ({ isCodeForm: true }),
+  'guest-code-bad': () => ({ isCodeForm: true }),
   'guest-password': () => ({ ...LINK, reading: 'needs-password' }),
   'guest-password-wrong': () => ({ ...ended('wrong-password') }),
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { FakeHost, FakeSession, FakeTransfer, fakeWorld } from '../demo/fakes.js'
-import type { Demo } from '../demo/fakes.js'
+import { FakeHost, FakeSession, FakeTransfer } from '../demo/fake-share.js'
+import { fakeWorld } from '../demo/fake-world.js'
+import type { Demo } from '../demo/fake-world.js'
 import { PageModel } from './page-model.js'
 import { ConnectionFailure } from './world.js'
 

@@ -252,8 +252,8 @@ export const english = {
 
 const COLOURS = ['Red', 'Orange', 'Golden', 'Green', 'Teal', 'Blue', 'Purple', 'Pink']
 const ANIMALS = [
-  ...['Otter', 'Fox', 'Heron', 'Badger', 'Dolphin', 'Panda', 'Koala', 'Owl'],
-  ...['Rabbit', 'Tiger', 'Whale', 'Penguin', 'Turtle', 'Squirrel', 'Falcon', 'Deer'],
-  ...['Hedgehog', 'Lynx', 'Seal', 'Swan', 'Crane', 'Camel', 'Zebra', 'Giraffe'],
-  ...['Beaver', 'Raven', 'Gecko', 'Bison', 'Lion', 'Parrot', 'Hamster', 'Elephant'],
-]
+  'Otter Fox Heron Badger Dolphin Panda Koala Owl',
+  'Rabbit Tiger Whale Penguin Turtle Squirrel Falcon Deer',
+  'Hedgehog Lynx Seal Swan Crane Camel Zebra Giraffe',
+  'Beaver Raven Gecko Bison Lion Parrot Hamster Elephant',
+].flatMap((line) => line.split(' '))
