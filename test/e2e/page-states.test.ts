@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -60,7 +60,7 @@ afterAll(async () => {
   if (directory !== undefined) await rm(directory, { recursive: true, force: true })
 })
 
-async function serve(url: string, response: import('node:http').ServerResponse): Promise<void> {
+async function serve(url: string, response: ServerResponse): Promise<void> {
   const { pathname } = new URL(url, 'http://demo.example')
   try {
     const content = await readFile(join(directory, pathname))

@@ -55,9 +55,9 @@ async function fileOf(name: string, content: string | Buffer): Promise<string> {
 }
 
 /** A file of zeros that takes no room on the disk. */
-async function longFile(name: string): Promise<string> {
+async function longFile(name: string, bytes = LONG_FILE_BYTES): Promise<string> {
   const path = await fileOf(name, '')
-  await truncate(path, LONG_FILE_BYTES)
+  await truncate(path, bytes)
   return path
 }
 
@@ -83,8 +83,8 @@ const chooseWay = (guest: Page, name: string): Promise<void> =>
   guest.getByRole('radio', { name }).check({ timeout: OPEN_MS })
 
 /** Waits until bytes of the file have come. */
-const begins = (guest: Page, name: string): Promise<void> =>
-  expect
+async function begins(guest: Page, name: string): Promise<void> {
+  await expect
     .poll(
       () =>
         row(guest, name)
@@ -95,6 +95,7 @@ const begins = (guest: Page, name: string): Promise<void> =>
       },
     )
     .toBeGreaterThan(0)
+}
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
 
@@ -141,7 +142,7 @@ describe('the page', () => {
   }, 180_000)
 
   test('a guest that reloads goes on with what it has, and asks nothing again', async () => {
-    const [, link] = await hostOf(await longFile('resumed.bin'))
+    const [, link] = await hostOf(await longFile('resumed.bin', LONG_FILE_BYTES / 4))
     const guest = await open(link)
     guest.on('dialog', (dialog) => void dialog.accept())
     await chooseWay(guest, 'Keep in this browser')
