@@ -122,7 +122,10 @@ function SaveLink({ file }: { file: TransferFile }) {
 }
 
 /** What is said below the name of a file. */
-function noteOf({ size, bytesDone, state, direction }: TransferFile, { words, size: sizeOf }: Texts): string {
+function noteOf(
+  { path, size, bytesDone, state, direction }: TransferFile,
+  { words, size: sizeOf }: Texts,
+): string {
   const all = sizeOf(size)
   const some = `${percentOf(bytesDone, size)} %`
   const { fileStates, states } = words
@@ -135,12 +138,11 @@ function noteOf({ size, bytesDone, state, direction }: TransferFile, { words, si
       return `${some} · ${state.here ? fileStates.pausedHere : fileStates.pausedThere}`
     case 'checking':
       return `${all} · ${fileStates.checking}`
-    case 'complete': {
+    case 'complete':
       if (direction === 'out') return `${all} · ${fileStates.completeOut}`
-      const where =
-        state.received?.kind === 'saved' ? words.savedIn(state.received.where) : fileStates.completeIn
-      return `${all} · ${where}`
-    }
+      if (state.received?.kind !== 'saved') return `${all} · ${fileStates.completeIn}`
+      // The name of the file itself says nothing new.
+      return `${all} · ${path.endsWith(state.received.where) ? words.saved : words.savedIn(state.received.where)}`
     case 'ended':
       return states.fileEnds[state.reason]
   }

@@ -197,6 +197,7 @@ export const english = {
   archiveFailed: 'The zip archive could not be completed.',
   archiveName: 'files.zip',
   reply: 'Send a text or files',
+  saved: 'Saved',
   savedIn: (where: string) => `Saved in ${where}`,
   fileStates: {
     offeredOut: 'Waiting for their answer',

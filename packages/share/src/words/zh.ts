@@ -170,6 +170,7 @@ export const chinese: Words = {
   archiveFailed: '没能完成 zip 压缩包。',
   archiveName: 'files.zip',
   reply: '发送文字或文件',
+  saved: '已保存',
   savedIn: (where) => `已保存到 ${where}`,
   fileStates: {
     offeredOut: '等待对方答复',
