@@ -90,17 +90,19 @@ function FileRow({
           />
         )}
       </div>
-      {isBusy && state.name === 'accepted' && (
-        <IconButton icon="pause" label={words.pauseFile(name)} onClick={() => transfer.pause([key])} />
-      )}
-      {state.name === 'paused' && state.here && (
-        <IconButton icon="play" label={words.resumeFile(name)} onClick={() => transfer.resume([key])} />
-      )}
-      {(isBusy || state.name === 'offered') && (
-        <IconButton icon="close" label={words.cancelFile(name)} onClick={() => transfer.cancel([key])} />
-      )}
-      {state.name === 'complete' && <SaveLink file={file} />}
-      {isFailed && <IconButton icon="close" label={words.dismiss(name)} onClick={onRemove} />}
+      <div class="file-actions">
+        {isBusy && state.name === 'accepted' && (
+          <IconButton icon="pause" label={words.pauseFile(name)} onClick={() => transfer.pause([key])} />
+        )}
+        {state.name === 'paused' && state.here && (
+          <IconButton icon="play" label={words.resumeFile(name)} onClick={() => transfer.resume([key])} />
+        )}
+        {(isBusy || state.name === 'offered') && (
+          <IconButton icon="close" label={words.cancelFile(name)} onClick={() => transfer.cancel([key])} />
+        )}
+        {state.name === 'complete' && <SaveLink file={file} />}
+        {isFailed && <IconButton icon="close" label={words.dismiss(name)} onClick={onRemove} />}
+      </div>
     </li>
   )
 }
