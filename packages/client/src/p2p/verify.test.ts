@@ -250,6 +250,21 @@ describe('[PP44] connect fails as not-verified', () => {
     })
   })
 
+  it('when `verify` itself closes the controller', async () => {
+    const tier = new Rendezvous()
+    const alice: P2P = controllers.make(tier, 'alice', {
+      verify: async () => {
+        void alice.close()
+        return true
+      },
+    })
+    const bob = controllers.make(tier, 'bob', { verify: async () => true })
+    const channels = channelsOf(alice, bob)
+    expect((await failure(alice.connect('bob'))).message).toContain('this peer was closed')
+    expect(channels).toEqual([])
+    expect(tier.errors).toEqual([])
+  })
+
   it('[PP12] not when its caller aborts, and then `verify` is told', async () => {
     const tier = new Rendezvous()
     const waiting = silent()

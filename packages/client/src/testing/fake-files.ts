@@ -71,6 +71,7 @@ export class FakeStore implements Store {
   openError: StoreError | undefined
   finishError: StoreError | undefined
   beforeFinish: () => Promise<void> = async () => undefined
+  beforeDiscard: () => Promise<void> = async () => undefined
 
   async open(file: OfferedFile, share: string): Promise<Target> {
     await Promise.resolve()
@@ -134,7 +135,7 @@ export class FakeTarget implements Target {
   }
 
   async discard(): Promise<void> {
-    await Promise.resolve()
+    await this.#store.beforeDiscard()
     this.state = 'discarded'
     this.#store.partial.delete(this.#key)
   }

@@ -71,6 +71,9 @@ export class Verification {
       receive: () => this.#receive(),
     }
     const ask = async (): Promise<unknown> => {
+      // The application may end the attempt in `verify`, so the handshake must know of this verification first.
+      await Promise.resolve()
+      if (this.#over) throw this.#over
       if (fingerprints === undefined) throw new Error('the WebRTC stack names no SHA-256 fingerprint')
       const ends = [
         { name: local, fingerprint: fingerprints.local },

@@ -29,7 +29,7 @@ test('[FT7] a damaged block is asked for again, also for a stream, and one that 
       expect(isEqual(pair.b.store.finished.get('files/0.bin'), source?.bytes)).toBe(true)
       expect(pair.errors).toEqual([])
     }
-})
+}, 60_000)
 
 test('[FT7] after 33 damaged blocks the file ends on both sides', async () => {
   const pair = new FakePair()

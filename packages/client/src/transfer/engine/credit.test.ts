@@ -23,7 +23,7 @@ test('[FT9] a paused file stops, others go on, and it goes on where it was', asy
     ])
     expect(pair.b.store.opened[0]?.puts).toEqual(Array.from({ length: 30 }, (_, i) => i))
   }
-})
+}, 60_000)
 
 test('[FT9] what both sides have paused goes on when both have resumed it', async () => {
   const pair = new FakePair()

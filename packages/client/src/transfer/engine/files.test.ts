@@ -29,7 +29,7 @@ test('[FT3] binary messages that overtake all others make no difference', async 
     for (const { info, bytes } of sources)
       expect(isEqual(pair.b.store.finished.get(info.path), bytes)).toBe(true)
   }
-})
+}, 60_000)
 
 test('[FT2] an offer of 5,000 files goes in messages of bounded size, and all files arrive', async () => {
   const pair = new FakePair()
@@ -48,7 +48,7 @@ test('[FT2] an offer of 5,000 files goes in messages of bounded size, and all fi
   expect(pair.a.transfer.state.out.filesComplete).toBe(5_000)
   expect(pair.b.transfer.state.in).toMatchObject({ files: 5_000, filesComplete: 5_000, bytes: 5_000 })
   expect(pair.errors).toEqual([])
-})
+}, 60_000)
 
 test('[FT25] at most 32 places are open at once, or as many as the store allows', async () => {
   for (const openMax of [undefined, 1]) {
@@ -63,6 +63,22 @@ test('[FT25] at most 32 places are open at once, or as many as the store allows'
     expect(pair.b.states()).toEqual(Array.from({ length: 80 }, () => 'complete'))
     expect(most).toBe(openMax ?? 32)
   }
+})
+
+test('[FT25] a store with one place opens the next one only after the one before is closed', async () => {
+  const pair = new FakePair()
+  pair.b.store.openMax = 1
+  let discard = (): void => undefined
+  pair.b.store.beforeDiscard = () => new Promise<void>((resolve) => (discard = resolve))
+  pair.b.store.beforePut = async () => pair.a.transfer.cancel(pair.a.keys().slice(0, 1))
+  await pair.attach()
+  await pair.send(3 * MIB, 5)
+  expect(pair.b.states()).toEqual(['ended: cancelled-there', 'accepted'])
+  expect(pair.b.store.opened).toHaveLength(1)
+  pair.b.store.beforePut = async () => undefined
+  discard()
+  await settled()
+  expect(pair.b.states()).toEqual(['ended: cancelled-there', 'complete'])
 })
 
 test('[FT5] a file is not complete at the sender before the receiver has made it available', async () => {
@@ -121,4 +137,4 @@ test('[FT20] the file that is one too many is not offered', async () => {
   expect(pair.a.detail(10_000)).toBe('only 10000 files can be offered')
   expect(pair.b.files()).toHaveLength(10_000)
   expect(pair.errors).toEqual([])
-})
+}, 60_000)

@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest'
-import { MIB, Puppet } from '../../testing/fake-transfers.js'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
+import { FakePeer, MIB, Puppet } from '../../testing/fake-transfers.js'
+import type { Message } from '../types.js'
 import type { Control } from './codec.js'
+import { encodeControl } from './codec.js'
 
 // The other side breaks the protocol: a clear reason on both sides, bounded memory, and the next file arrives.
 
@@ -75,3 +78,26 @@ test('[FT21] a receiver that says it has more than the whole file ends this file
   )
   expect(puppet.peer.states()).toEqual(['ended: error-there', 'accepted'])
 })
+
+test('[FT20] a peer that makes this side answer, and reads no answers, ends everything', async () => {
+  const clock = new FakeClock()
+  const peer = new FakePeer(clock)
+  let say = (_message: Message): void => undefined
+  peer.transfer.attach({
+    messageBytesMax: 65_536,
+    send: () => new Promise<never>(() => undefined),
+    onMessage: (listener) => {
+      say = listener
+      return () => undefined
+    },
+  })
+  const accept = encodeControl({
+    type: 'accept',
+    files: Array.from({ length: 1_000 }, (_, i) => 4_000_000_000 + i),
+  })
+  for (let i = 0; i < 10_000 && peer.broken.length === 0; i++) {
+    say(accept)
+    if (i % 100 === 0) await clock.advance(1_000)
+  }
+  expect(peer.broken).toEqual([`${BROKE}it reads nothing`])
+}, 60_000)

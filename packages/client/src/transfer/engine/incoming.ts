@@ -4,6 +4,7 @@ import { Arrival } from './arrival.js'
 import { IncomingCredit } from './credit.js'
 import { FILES_MAX, OPEN_MAX, RANGES_MAX } from './limits.js'
 import type { BlockEnd, Part } from './parts.js'
+import { Places } from './places.js'
 import { Speed } from './progress.js'
 import { canAcceptAgain, heardReason, keepsBlocks, toldReason } from './reasons.js'
 import { InFile } from './in-file.js'
@@ -23,6 +24,7 @@ export class Incoming {
   readonly #waiting = new Set<InFile>()
   /** Their places are open or being opened, in order. */
   readonly #open = new Set<InFile>()
+  readonly #places = new Places()
   #isAttached = false
   #isHeld = false
   #moving: InFile | undefined
@@ -122,7 +124,8 @@ export class Incoming {
       ended.push(record.file.id)
       if (arrival === undefined) continue
       const stopped = arrival.stop(keepsBlocks(reason) ? 'close' : 'discard')
-      file.after(() => stopped)
+      const { store } = file
+      file.after(() => stopped.then(() => this.#leave(store)))
     }
     tellEnd({ tell, detail }, ended, 'yours', this.#options.send)
     this.openNext()
@@ -132,19 +135,13 @@ export class Incoming {
   openNext(): void {
     for (const file of this.#waiting) {
       if (this.#open.size >= OPEN_MAX) return
-      if (file.record.isPaused || this.#isFull(file.store)) continue
+      if (file.record.isPaused || this.#places.isFull(file.store)) continue
       this.#waiting.delete(file)
       this.#open.add(file)
+      this.#places.take(file.store)
       const { attempt } = file
       file.after(() => this.#openPlace(file, attempt))
     }
-  }
-
-  /** Whether a store has as many open places as it can have. */
-  #isFull(store: Store | undefined): boolean {
-    if (store?.openMax === undefined) return false
-    const open = [...this.#open].filter((file) => file.store === store)
-    return open.length >= store.openMax
   }
 
   part({ file: id, block, offset, bytes }: Part): void {
@@ -216,21 +213,28 @@ export class Incoming {
   async #openPlace(file: InFile, attempt: object): Promise<void> {
     const isCurrent = (): boolean => file.attempt === attempt && this.#open.has(file)
     const { record, store } = file
-    if (store === undefined || !isCurrent()) return
+    if (store === undefined || !isCurrent()) return this.#leave(store)
     const { id } = record.file
     try {
       const target = await store.open(record.file, this.#options.share())
-      if (isCurrent()) this.#begin(file, target)
-      else await file.leave(target)
+      if (isCurrent()) return this.#begin(file, target)
+      await file.leave(target)
     } catch (error) {
       if (!(error instanceof StoreError)) this.#options.onError(error)
       const detail = error instanceof StoreError ? error.message : 'the file could not be stored'
       if (isCurrent()) this.end([id], { reason: 'error-here', detail })
     }
+    this.#leave(store)
+  }
+
+  /** A place is closed, so another one may be opened. */
+  #leave(store: Store | undefined): void {
+    this.#places.leave(store)
+    this.openNext()
   }
 
   #begin(file: InFile, target: Target): void {
-    const { record } = file
+    const { record, store } = file
     const { id, size } = record.file
     const arrival = new Arrival(record.file, target, this.credit, {
       need: (ranges) => this.#options.send({ type: 'need', file: id, size, ranges }),
@@ -241,7 +245,7 @@ export class Incoming {
         file.arrival = undefined
         record.phase = { name: 'complete', received }
         this.#options.send({ type: 'done', files: [id] })
-        this.openNext()
+        this.#leave(store)
       },
       failed: (reason, detail) => this.end([id], { reason, detail }),
       released: () => this.#grant(),

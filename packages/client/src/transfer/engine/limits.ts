@@ -50,6 +50,8 @@ export const CONTROL_LENGTH_MAX = 64 * KIB
 /** What control messages of the other side cost [FT20]: their characters, and this much for each message. */
 export const CONTROL_COST = 200
 export const CONTROL_RATE = { burst: 16 * MIB, perSecond: 2 * MIB }
+/** Characters of control messages that wait for the conduit [FT20]: more than the largest offer has. */
+export const QUEUE_LENGTH_MAX = 24 * MIB
 /** A file ends after so many blocks that did not match their hashes. */
 export const BAD_BLOCKS_MAX = 32
 /** Seconds without a byte [FT16]. */

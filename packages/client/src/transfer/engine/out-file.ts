@@ -17,6 +17,7 @@ export class OutFile {
   readonly #hashes: HashList
   readonly #hashed = new BlockSet()
   readonly #blocks: number
+  #root: Uint8Array<ArrayBuffer> | undefined
   #source: Source | undefined
   /** New when everything that was asked for is forgotten, so that blocks under way can tell. */
   asking: object = {}
@@ -79,7 +80,8 @@ export class OutFile {
   }
 
   get root(): Uint8Array<ArrayBuffer> {
-    return this.#hashes.root(this.record.file.size)
+    // Kept, because the other side can make us say it again and again.
+    return (this.#root ??= this.#hashes.root(this.record.file.size))
   }
 
   get hashedBlocks(): number {

@@ -73,11 +73,12 @@ export class Outgoing {
   /** Offers files that have numbers already. */
   add(files: readonly SharedFile[]): void {
     const added: OutFile[] = []
-    for (const { source, id, path, size, type, modifiedAt } of files) {
+    for (const { source, id, path, size, type, modifiedAt: time } of files) {
       if (this.#files.has(id)) {
         if (source !== undefined) this.provide(id, source)
         continue
       }
+      const modifiedAt = Number.isFinite(time) ? time : undefined
       const info: OfferedFile = { id, path, size, type: type.slice(0, TYPE_LENGTH_MAX), modifiedAt }
       const file = new OutFile(info, source, this.#options.changed)
       this.#files.set(id, file)
@@ -141,19 +142,28 @@ export class Outgoing {
   /** Returns whether any file was accepted. */
   accepted(ids: readonly number[]): boolean {
     let some = false
+    const unknown: number[] = []
     for (const id of ids) {
       const file = this.#files.get(id)
       const { phase } = file?.record ?? {}
-      if (file === undefined || phase === undefined || !file.canOffer) this.#refuse(id)
+      if (file === undefined || phase === undefined || !file.canOffer) unknown.push(id)
       else if (phase.name === 'ended' && !canSendAgain(phase.reason)) {
         const { detail } = phase
         tellEnd({ tell: toldReason(phase.reason) ?? 'stopped', detail }, [id], 'mine', this.#options.send)
       } else {
         some = true
+        if (file.record.isActive) continue
         file.forgetAsked()
         file.record.phase = { name: 'accepted' }
       }
     }
+    // The other side accepted files that are not here, such as some that were shared before a reload.
+    tellEnd(
+      { tell: 'stopped', detail: 'the file is not shared any more' },
+      unknown,
+      'mine',
+      this.#options.send,
+    )
     return some
   }
 
@@ -233,12 +243,6 @@ export class Outgoing {
     if (!this.#isAttached) return
     for (const page of offerPages(files.map(({ record }) => record.file)))
       this.#options.send({ type: 'offer', files: page })
-  }
-
-  /** The other side accepted a file that is not here, such as one that was shared before a reload. */
-  #refuse(id: number): void {
-    const detail = 'the file is not shared any more'
-    this.#options.send({ type: 'end', of: 'mine', files: [id], reason: 'stopped', detail })
   }
 
   #broken(id: number, what: string): void {

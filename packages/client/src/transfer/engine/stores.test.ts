@@ -122,4 +122,4 @@ test('[FT5] a `File` arrives as a `Blob` by real hashes and real timers', async 
   expect(errors).toEqual([])
   a.close()
   b.close()
-})
+}, 60_000)

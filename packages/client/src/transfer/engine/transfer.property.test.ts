@@ -238,6 +238,6 @@ test('[FT1] [FT5] [FT6] [FT13] [FT17] whatever the conduits do, a file is comple
         }
       },
     ),
-    { numRuns: 100 },
+    { numRuns: 60 },
   )
 }, 240_000)

@@ -101,7 +101,7 @@ export class Transfer implements TransferControls {
     })
   }
 
-  /** The most bytes that were held for the receiver, and that the blocks took that were put together. */
+  /** The most that was held for the receiver, and that its unfinished blocks took, in bytes. */
   get mostInMemory(): { held: number; assembled: number } {
     return this.#incoming.credit.most
   }
@@ -135,11 +135,11 @@ export class Transfer implements TransferControls {
       )
     if (this.#isClosed) return
     this.detach()
-    const link = new Link(
-      conduit,
-      (message) => this.#take(message),
-      () => this.#lost(link),
-    )
+    const link = new Link(conduit, {
+      take: (message) => this.#take(message),
+      onClose: () => this.#lost(link),
+      onFull: () => this.#breach('it reads nothing'),
+    })
     this.#link = link
     this.#budget = new Budget(this.#options.clock, CONTROL_RATE)
     link.send({ type: 'begin', run: this.#run })
@@ -237,14 +237,15 @@ export class Transfer implements TransferControls {
   }
 
   #take(message: Message): void {
-    if (typeof message === 'string' && !this.#budget.take(CONTROL_COST + message.length))
-      return this.#breach('it sent too many messages at once')
-    const wrong = dispatch(message, this.#takers)
+    const isOver = typeof message === 'string' && !this.#budget.take(CONTROL_COST + message.length)
+    const wrong = isOver ? 'too many messages at once' : dispatch(message, this.#takers)
     if (wrong !== undefined) this.#breach(`it sent ${wrong}`)
   }
 
   /** The other side begins on this conduit. It tells all pauses again. */
   #begun(run: string): void {
+    if (this.#link?.hasBegun !== false) return this.#breach('it began twice')
+    this.#link.hasBegun = true
     const isNew = this.#otherRun !== undefined && this.#otherRun !== run
     if (isNew) this.#outgoing.reset()
     this.#otherRun = run
@@ -269,10 +270,8 @@ export class Transfer implements TransferControls {
   }
 
   #pause(keys: readonly string[] | undefined, on: boolean): void {
-    const out = this.#outgoing.pause(idsOf(this.#records(keys, 'out')), on)
-    const into = this.#incoming.pause(idsOf(this.#records(keys, 'in')), on)
-    this.#tellPause('mine', out, on)
-    this.#tellPause('yours', into, on)
+    this.#tellPause('mine', this.#outgoing.pause(idsOf(this.#records(keys, 'out')), on), on)
+    this.#tellPause('yours', this.#incoming.pause(idsOf(this.#records(keys, 'in')), on), on)
   }
 
   #tellPause(of: 'mine' | 'yours', ids: readonly number[], on: boolean): void {

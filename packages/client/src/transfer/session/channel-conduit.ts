@@ -34,8 +34,14 @@ export class ChannelConduit implements OpenConduit {
     channel.on('close', (reason) => this.#over(reason))
   }
 
-  send(message: Message): Promise<void> {
-    return (typeof message === 'string' ? this.first : this.#roomiest()).send(message)
+  async send(message: Message): Promise<void> {
+    try {
+      await (typeof message === 'string' ? this.first : this.#roomiest()).send(message)
+    } catch (error) {
+      // The message is lost, whatever became of the channel.
+      this.#over(error instanceof Error ? error.message : String(error))
+      throw error
+    }
   }
 
   onMessage(listener: (message: Message) => void): () => void {

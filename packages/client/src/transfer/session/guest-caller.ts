@@ -128,6 +128,7 @@ export class GuestCaller {
   async #tryServer(): Promise<boolean> {
     const { port, name, prover, clock, session } = this.#parts
     const most = port.payloadBytesMax
+    if (most === undefined) this.#detail ??= 'no channel can be opened here, and the server carries no files'
     if (most === undefined || session.isEnded) return false
     const link = port.open(name)
     const line = new ServerLine(link, clock)

@@ -3,6 +3,7 @@ import { limits } from '@peerage/protocol'
 import type { Peer } from '../../peer.js'
 import { encodeServerFrame, FRAME_HEADER_BYTES, idText } from './server-frames.js'
 import type { FrameKind, ServerFrame } from './server-frames.js'
+import type { InFlight } from './in-flight.js'
 import type { Pacer } from './pacer.js'
 import { Unheard } from './unheard.js'
 
@@ -10,6 +11,7 @@ import { Unheard } from './unheard.js'
 export interface ServerRoute {
   peer: Peer
   pacer: Pacer
+  inFlight: InFlight
 }
 
 /**
@@ -134,20 +136,26 @@ export class ServerLink {
 
   async #sendNow(kind: FrameKind, payload: Uint8Array): Promise<void> {
     const frame = encodeServerFrame(this.#rawId, kind, payload)
-    if (this.#closed === undefined) await this.#route.pacer.turn(costOf(frame))
+    const { pacer, inFlight } = this.#route
+    if (this.#closed === undefined) await pacer.turn(costOf(frame))
+    this.#checkOpen()
+    await inFlight.take(frame.length)
+    if (this.#closed !== undefined) inFlight.give(frame.length)
     this.#checkOpen()
     this.#inFlight += frame.length
     const options = { via: 'server', deadlineMs: SEND_MS, signal: this.#closing.signal } as const
-    void this.#route.peer.send(this.to, frame, options).then(
-      () => this.#arrived(frame),
-      (error: unknown) => this.close(error instanceof Error ? error.message : String(error)),
-    )
+    void this.#route.peer
+      .send(this.to, frame, options)
+      .catch((error: unknown) => this.close(error instanceof Error ? error.message : String(error)))
+      .finally(() => this.#arrived(frame))
     while (this.#inFlight > IN_FLIGHT_BYTES && this.#closed === undefined) await this.#room()
     this.#checkOpen()
   }
 
+  /** The other SDK has handed it over, or the link is closed. */
   #arrived(frame: Uint8Array): void {
     this.#inFlight -= frame.length
+    this.#route.inFlight.give(frame.length)
     this.#wake()
   }
 

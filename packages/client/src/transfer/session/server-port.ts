@@ -3,6 +3,7 @@ import { parseName } from '@peerage/protocol'
 import type { Clock } from '../../lib/clock.js'
 import { Rates } from '../../lib/rates.js'
 import type { Peer } from '../../peer.js'
+import { InFlight } from './in-flight.js'
 import { Pacer } from './pacer.js'
 import { decodeServerFrame, encodeServerFrame, newLinkId } from './server-frames.js'
 import { ServerLink, payloadBytesMax } from './server-link.js'
@@ -20,6 +21,7 @@ export class ServerPort {
   readonly peer: Peer
   readonly #clock: Clock
   readonly #pacer: Pacer
+  readonly #inFlight = new InFlight()
   readonly #links = new Map<string, ServerLink>()
   readonly #gone: Rates
   readonly #arrived: (from: Name, open: () => ServerLink) => boolean
@@ -63,7 +65,7 @@ export class ServerPort {
   }
 
   #open(to: Name, rawId: Uint8Array): ServerLink {
-    const link = new ServerLink({ peer: this.peer, pacer: this.#pacer }, to, rawId)
+    const link = new ServerLink({ peer: this.peer, pacer: this.#pacer, inFlight: this.#inFlight }, to, rawId)
     const key = keyOf(to, link.id)
     this.#links.set(key, link)
     link.onClosed(() => this.#links.delete(key))

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { FakeSource, someBytes } from '../../testing/fake-files.js'
+import { FakeSource, FakeStore, someBytes } from '../../testing/fake-files.js'
 import { FakeSharing, linkOf } from '../../testing/fake-sharing.js'
 import type { FakeSide } from '../../testing/fake-sharing.js'
 import type { ShareHost, ShareSession } from '../sharing.js'
-import type { SessionEnd, Source } from '../types.js'
+import type { SessionEnd, Source, TransferFile } from '../types.js'
 import { AWAY_MS } from './away-timer.js'
 import { endTexts } from './texts.js'
 
@@ -177,6 +177,30 @@ test('[FT63] a share that expires ends its sessions, and takes nobody new', asyn
   await ended(session, 'expired')
   expect(share.state).toEqual({ name: 'stopped', why: 'expired' })
   await ended(guest.sharing.join(linkOf(share)), 'expired')
+})
+
+test('[FT63] files that are added later reach all guests, and files that are removed end as stopped', async () => {
+  const [host, one, other] = [
+    await world.side('host'),
+    await world.side('one', { store: new FakeStore() }),
+    await world.side('other', { store: new FakeStore() }),
+  ]
+  const share = host.sharing.host()
+  const sessions = [one, other].map(({ sharing }) => sharing.join(linkOf(share)))
+  await world.until(() => sessions.every(({ state }) => state.name === 'open'))
+  share.add([new FakeSource('a.txt', someBytes(100_000, 1)), largeFile(5_000_000)])
+  const files = (session: ShareSession): TransferFile[] =>
+    session.transfer.state.items.filter((item) => item.kind === 'file')
+  await world.until(() => sessions.every((session) => files(session).length === 2))
+  for (const session of sessions) session.transfer.accept(files(session).map(({ key }) => key))
+  await world.until(() => sessions.every((session) => files(session)[0]?.state.name === 'complete'))
+  share.removeFiles(share.files.slice(1).map(({ id }) => id))
+  await world.until(() => sessions.every((session) => files(session)[1]?.state.name === 'ended'))
+  expect(sessions.map((session) => files(session)[1]?.state)).toMatchObject([
+    { reason: 'stopped' },
+    { reason: 'stopped' },
+  ])
+  expect(share.files.map(({ path }) => path)).toEqual(['a.txt'])
 })
 
 test('[FT68] a peer that is closed ends its sessions, and close leaves no timer', async () => {
