@@ -178,7 +178,11 @@ const guestStates: Record<string, () => Demo> = {
     receiving({}, [
       file('changed.doc', 120_000, failed('file-changed')),
       file('stuck.bin', 5_000_000, failed('too-slow')),
-      file('full.iso', 4_000_000_000, failed('error-here')),
+      file('full.iso', 4_000_000_000, {
+        name: 'ended',
+        reason: 'error-here',
+        detail: 'This browser has 12 MB free for received files.',
+      }),
       file('fine.txt', 500, blob('fine')),
     ]),
   'guest-texts': () =>

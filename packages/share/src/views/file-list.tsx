@@ -1,8 +1,9 @@
-import type { TransferControls, TransferFile } from '@peerage/client/transfer'
+import type { FileState, TransferControls, TransferFile } from '@peerage/client/transfer'
 import { useState } from 'preact/hooks'
 import { blobOf } from '../model/archives.js'
 import { kindOf, shownName } from '../model/kinds.js'
 import { percentOf } from '../model/format.js'
+import type { Words } from '../words/words.js'
 import type { Texts } from './hooks.js'
 import { useObjectUrl, useTexts } from './hooks.js'
 import { Icon, IconButton } from './icons.js'
@@ -146,8 +147,14 @@ function noteOf(
       // The name of the file itself says nothing new.
       return `${all} · ${path.endsWith(state.received.where) ? words.saved : words.savedIn(state.received.where)}`
     case 'ended':
-      return states.fileEnds[state.reason]
+      return endOf(state, states.fileEnds)
   }
+}
+
+/** Only an error says more than its kind: such as that the disk is full. */
+function endOf({ reason, detail }: FileState & { name: 'ended' }, ends: Words['states']['fileEnds']): string {
+  const isError = reason === 'error-here' || reason === 'error-there'
+  return isError && detail !== '' ? `${ends[reason]}: ${shownName(detail)}` : ends[reason]
 }
 
 /** What moves comes first, then what needs the person, then the rest. */

@@ -37,7 +37,7 @@ export function SharedFiles({ host }: { host: ShareHost }) {
         </div>
       )}
       {missing > 0 && (
-        <Notice tone="mild" title={words.chooseAgainMark} text={words.chooseAgain(missing, count(missing))}>
+        <Notice tone="mild" title={words.chooseAgainTitle} text={words.chooseAgain(missing, count(missing))}>
           <PickButtons onPick={(picked) => model.addFiles(picked)} />
         </Notice>
       )}

@@ -72,6 +72,7 @@ export const english = {
     count === 1
       ? 'The page was reloaded. Choose the same file again to go on: the browser does not let the page keep it.'
       : `The page was reloaded. Choose the same ${text} files again to go on: the browser does not let the page keep them.`,
+  chooseAgainTitle: 'Choose the same files again',
   chooseAgainMark: 'choose it again',
   textsHeading: 'Texts for everyone who opens the link',
   removeText: 'Remove this text',

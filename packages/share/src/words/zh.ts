@@ -61,6 +61,7 @@ export const chinese: Words = {
   showMore: '显示更多',
   chooseAgain: (_count, text) =>
     `页面刷新过，浏览器不允许页面保留文件。请再选一次这 ${text} 个相同的文件，就可以继续。`,
+  chooseAgainTitle: '请再选一次相同的文件',
   chooseAgainMark: '请再选一次',
   textsHeading: '给所有打开链接的人的文字',
   removeText: '移除这段文字',
