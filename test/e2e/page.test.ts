@@ -55,9 +55,9 @@ async function fileOf(name: string, content: string | Buffer): Promise<string> {
 }
 
 /** A file of zeros that takes no room on the disk. */
-async function longFile(name: string): Promise<string> {
+async function longFile(name: string, bytes = LONG_FILE_BYTES): Promise<string> {
   const path = await fileOf(name, '')
-  await truncate(path, LONG_FILE_BYTES)
+  await truncate(path, bytes)
   return path
 }
 
@@ -83,12 +83,19 @@ const chooseWay = (guest: Page, name: string): Promise<void> =>
   guest.getByRole('radio', { name }).check({ timeout: OPEN_MS })
 
 /** Waits until bytes of the file have come. */
-const begins = (guest: Page, name: string): Promise<void> =>
-  expect
-    .poll(() => row(guest, name).locator('progress').evaluate((bar: HTMLProgressElement) => bar.value), {
-      timeout: OPEN_MS,
-    })
+async function begins(guest: Page, name: string): Promise<void> {
+  await expect
+    .poll(
+      () =>
+        row(guest, name)
+          .locator('progress')
+          .evaluate((bar: HTMLProgressElement) => bar.value),
+      {
+        timeout: OPEN_MS,
+      },
+    )
     .toBeGreaterThan(0)
+}
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
 
@@ -135,13 +142,19 @@ describe('the page', () => {
   }, 180_000)
 
   test('a guest that reloads goes on with what it has, and asks nothing again', async () => {
-    const [, link] = await hostOf(await longFile('resumed.bin'))
+    const [, link] = await hostOf(await longFile('resumed.bin', LONG_FILE_BYTES / 4))
     const guest = await open(link)
-    guest.on('dialog', (dialog) => void dialog.accept())
+    const asked: string[] = []
+    guest.on('dialog', (dialog) => {
+      asked.push(dialog.type())
+      void dialog.accept()
+    })
     await chooseWay(guest, 'Keep in this browser')
     await accept(guest)
     await begins(guest, 'resumed.bin')
     await guest.reload()
+    // The browser asks before a tab closes in the middle of a transfer.
+    expect(asked).toEqual(['beforeunload'])
     await begins(guest, 'resumed.bin')
     await row(guest, 'resumed.bin', 'complete').waitFor({ timeout: MOVED_MS })
   }, 240_000)
@@ -151,12 +164,14 @@ describe('the page', () => {
     const [host, link] = await hostOf(path)
     await host.locator('[data-file="again.txt"]').waitFor()
     // The list is kept a moment later.
-    await expect.poll(() => host.evaluate(() => sessionStorage.getItem('peerage-share-host'))).toContain('again.txt')
+    await expect
+      .poll(() => host.evaluate(() => sessionStorage.getItem('peerage-share-host')))
+      .toContain('again.txt')
     await host.reload()
     expect(await linkOf(host)).toBe(link)
-    await host.getByText('Choose the same file again').waitFor()
+    await host.getByText('Choose the same file again to go on').waitFor()
     await share(host, path)
-    await host.getByText('Choose the same file again').waitFor({ state: 'detached' })
+    await host.getByText('Choose the same file again to go on').waitFor({ state: 'detached' })
     const guest = await open(link)
     await chooseWay(guest, 'Keep in this browser')
     await accept(guest)
@@ -236,10 +251,22 @@ describe('the page', () => {
   })
 
   test.each([
-    ['without its last part', (link: string) => link.split('#')[0] ?? '', 'The last part of the link is missing'],
+    [
+      'without its last part',
+      (link: string) => link.split('#')[0] ?? '',
+      'The last part of the link is missing',
+    ],
     ['that was cut short', (link: string) => link.slice(0, -5), 'The link was cut short'],
-    ['to an impossible name', (link: string) => link.replace(/peer_id=[^#]*/, `peer_id=${'x'.repeat(300)}`), 'This link is not valid'],
-    ['to an absent peer', (link: string) => link.replace(/peer_id=[^#]*/, 'peer_id=nobody-has-this-name'), 'Nobody is there'],
+    [
+      'to an impossible name',
+      (link: string) => link.replace(/peer_id=[^#]*/, `peer_id=${'x'.repeat(300)}`),
+      'This link is not valid',
+    ],
+    [
+      'to an absent peer',
+      (link: string) => link.replace(/peer_id=[^#]*/, 'peer_id=nobody-has-this-name'),
+      'Nobody is there',
+    ],
   ])('a link %s says so, and what to do', async (_what, change, title) => {
     const [, link] = await hostOf()
     const page = await open(change(link))

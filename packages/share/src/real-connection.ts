@@ -44,7 +44,9 @@ async function connectOrExplain(sharing: Sharing, signal: AbortSignal): Promise<
     console.warn(error)
     const { code: why } = error
     const isNetwork = why === 'unreachable' || why === 'timeout'
-    throw new ConnectionFailure(why === 'not-loaded' ? why : isNetwork ? 'unreachable' : 'refused', { cause: error })
+    throw new ConnectionFailure(why === 'not-loaded' ? why : isNetwork ? 'unreachable' : 'refused', {
+      cause: error,
+    })
   }
 }
 

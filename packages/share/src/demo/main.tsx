@@ -1,7 +1,7 @@
 import { render } from 'preact'
 import { PageModel } from '../model/page-model.js'
 import { App } from '../views/app.js'
-import { fakeWorld } from './fakes.js'
+import { fakeWorld } from './fake-world.js'
 import { demoStates } from './states.js'
 import '../style/all.css'
 
@@ -13,8 +13,8 @@ const state = demoStates[new URLSearchParams(location.search).get('state') ?? ''
 document.documentElement.dataset['states'] = Object.keys(demoStates).join(' ')
 if (state !== undefined) {
   const demo = state()
-  const model = new PageModel(fakeWorld(demo))
+  const model = new PageModel(fakeWorld(demo, navigator.languages))
   render(<App model={model} />, page)
   await model.start()
-  if (demo.then?.startsWith('code') === true) model.showCodeForm()
+  if (demo.isCodeForm === true) model.showCodeForm()
 }

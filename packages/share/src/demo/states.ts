@@ -1,76 +1,28 @@
-import type { EndReason, FileState, SessionEnd, SharedFile, TransferItem } from '@peerage/client/transfer'
-import { ConnectionFailure } from '../model/world.js'
-import type { Demo } from './fakes.js'
-import { FakeHost, FakeSession, FakeTransfer } from './fakes.js'
+import type { SessionEnd } from '@peerage/client/transfer'
+import { FakeHost, FakeSession, FakeTransfer } from './fake-share.js'
+import type { Demo } from './fake-world.js'
+import {
+  LINK,
+  file,
+  text,
+  moving,
+  waiting,
+  paused,
+  complete,
+  saved,
+  blob,
+  failed,
+  photos,
+  shared,
+  offer,
+  many,
+  guest,
+  ended,
+  failing,
+  receiving,
+} from './pieces.js'
 
 // Every state of the page. `test/e2e/page-states.test.ts` shows each one.
-
-const LINK = { query: '?peer_id=k3v9-host', hash: '#AQx3mP0v7Jd2kQnYb8sZtLrWcEfGhUi5oKpNaMlXyVt1' }
-
-const file = (
-  path: string,
-  size: number,
-  state: FileState = { name: 'offered' },
-  direction: 'in' | 'out' = 'in',
-  part = 0,
-): TransferItem => ({
-  kind: 'file',
-  key: `${direction} ${path}`,
-  id: path.length,
-  path,
-  size,
-  type: '',
-  direction,
-  bytesDone: state.name === 'complete' || state.name === 'checking' ? size : Math.round(size * part),
-  state,
-})
-const text = (key: string, direction: 'in' | 'out', words: string, isDelivered = true): TransferItem => ({
-  kind: 'text',
-  key,
-  direction,
-  text: words,
-  isDelivered,
-  at: Date.UTC(2026, 10, 30, 9, 41),
-})
-const moving: FileState = { name: 'accepted', isMoving: true }
-const waiting: FileState = { name: 'accepted', isMoving: false }
-const paused: FileState = { name: 'paused', here: true, there: false }
-const complete: FileState = { name: 'complete' }
-const saved = (where: string): FileState => ({ name: 'complete', received: { kind: 'saved', where } })
-const blob = (content: string): FileState => ({
-  name: 'complete',
-  received: { kind: 'blob', blob: new Blob([content]) },
-})
-const failed = (reason: EndReason): FileState => ({ name: 'ended', reason, detail: '' })
-
-const photos = ['beach.jpg', 'IMG_20260814_183205_HDR_long_name_from_a_camera_with_a_date_and_more_words.jpg', 'sunset.heic']
-const shared = (paths: readonly string[], hasSource = true): SharedFile[] =>
-  paths.map((path, id) => {
-    const info = { path, size: 1_234_567 * (id + 1) ** 3, type: '' }
-    return { ...info, id, source: hasSource ? { info, readBlock: () => Promise.reject(new Error('demo')) } : undefined }
-  })
-const offer = [
-  file('holiday/beach.jpg', 4_200_000),
-  file('holiday/sunset.heic', 3_100_000),
-  file('holiday/videos/waves.mp4', 812_000_000),
-  file('report.pdf', 380_000),
-]
-const many = Array.from({ length: 5000 }, (_, index) =>
-  file(index < 4800 ? `archive/${index % 40}/photo-${index}.jpg` : `loose-${index}.txt`, 2_000_000 + index),
-)
-const guest = (name: string, device: string, items: readonly TransferItem[], speed = 0): FakeSession =>
-  new FakeSession({ role: 'host', name, device, transfer: new FakeTransfer(items, speed) })
-const ended = (why: SessionEnd, items: readonly TransferItem[] = []): Demo => ({
-  ...LINK,
-  session: new FakeSession({ state: { name: 'ended', why, detail: '' }, transfer: new FakeTransfer(items) }),
-})
-const failing = (why: 'unreachable' | 'refused' | 'not-loaded'): Demo => ({
-  connect: () => Promise.reject(new ConnectionFailure(why)),
-})
-const receiving = (parts: ConstructorParameters<typeof FakeSession>[0], items: readonly TransferItem[], speed = 0): Demo => ({
-  ...LINK,
-  session: new FakeSession({ ...parts, transfer: new FakeTransfer(items, speed) }),
-})
 
 const hostStates: Record<string, () => Demo> = {
   'host-empty': () => ({}),
@@ -83,7 +35,9 @@ const hostStates: Record<string, () => Demo> = {
     host: new FakeHost({ files: shared(photos) }),
     texts: ['The door code is 4711.\nSee https://example.org/map for the way.'],
   }),
-  'host-many-files': () => ({ host: new FakeHost({ files: shared(many.map((_, i) => `archive/photo-${i}.jpg`)) }) }),
+  'host-many-files': () => ({
+    host: new FakeHost({ files: shared(many.map((_, i) => `archive/photo-${i}.jpg`)) }),
+  }),
   'host-reloaded': () => ({ host: new FakeHost({ files: shared(photos, false) }) }),
   'host-code-making': () => ({ host: new FakeHost({ code: { name: 'making' } }) }),
   'host-code': () => ({ host: new FakeHost({ code: { name: 'ready', code: '17-crane-otter-tulip' } }) }),
@@ -91,15 +45,24 @@ const hostStates: Record<string, () => Demo> = {
   'host-code-used': () => ({ host: new FakeHost({ code: { name: 'used' } }) }),
   'host-code-failed': () => ({ host: new FakeHost({ code: { name: 'failed', detail: '' } }) }),
   'host-options': () => ({
-    host: new FakeHost({ files: shared(photos), hasPassword: true, isOneTime: true, expiresAt: Date.UTC(2026, 11, 1, 9) }),
+    host: new FakeHost({
+      files: shared(photos),
+      hasPassword: true,
+      isOneTime: true,
+      expiresAt: Date.UTC(2026, 11, 1, 9),
+    }),
   }),
-  'host-locked': () => ({ host: new FakeHost({ files: shared(photos), hasPassword: true, state: { name: 'locked' } }) }),
+  'host-locked': () => ({
+    host: new FakeHost({ files: shared(photos), hasPassword: true, state: { name: 'locked' } }),
+  }),
   'host-taken': () => ({
     host: new FakeHost({
       files: shared(photos),
       isOneTime: true,
       state: { name: 'taken' },
-      sessions: [guest('zoe', 'Chrome on Windows', [file('beach.jpg', 4_200_000, moving, 'out', 0.4)], 3_000_000)],
+      sessions: [
+        guest('zoe', 'Chrome on Windows', [file('beach.jpg', 4_200_000, moving, 'out', 0.4)], 3_000_000),
+      ],
     }),
   }),
   'host-stopped': () => ({ host: new FakeHost({ state: { name: 'stopped', why: 'stopped' } }) }),
@@ -123,7 +86,12 @@ const hostStates: Record<string, () => Demo> = {
         ),
         guest('m1n7', 'Chrome on Windows', [file('beach.jpg', 4_200_000, { name: 'offered' }, 'out')]),
         guest('t5r3', 'Safari on iPhone', [file('thanks.png', 240_000)]),
-        new FakeSession({ role: 'host', name: 'away-one', device: '', state: { name: 'reconnecting', isPeerAway: true } }),
+        new FakeSession({
+          role: 'host',
+          name: 'away-one',
+          device: '',
+          state: { name: 'reconnecting', isPeerAway: true },
+        }),
         new FakeSession({
           role: 'host',
           name: 'gone-one',
@@ -141,7 +109,11 @@ const guestStates: Record<string, () => Demo> = {
   'guest-verified': () => ({ ...LINK, session: new FakeSession() }),
   'guest-offer': () => receiving({}, offer),
   'guest-offer-many': () => receiving({}, many),
-  'guest-offer-memory': () => ({ ...receiving({}, offer), ways: ['memory'] as const, features: { isSecure: false } }),
+  'guest-offer-memory': () => ({
+    ...receiving({}, offer),
+    ways: ['memory'] as const,
+    features: { isSecure: false },
+  }),
   'guest-offer-strange-names': () =>
     receiving({}, [
       file('photo\u202Egnp.exe', 66_000),
@@ -149,17 +121,27 @@ const guestStates: Record<string, () => Demo> = {
       file('a/b/c/d/e/f/empty.txt', 0),
     ]),
   'guest-server': () =>
-    receiving({ state: { name: 'open', path: 'server', sameLan: false }, serverBytesPerSecond: 1_048_576 }, [
-      file('report.pdf', 38_000_000, moving, 'in', 0.3),
-    ], 900_000),
+    receiving(
+      { state: { name: 'open', path: 'server', sameLan: false }, serverBytesPerSecond: 1_048_576 },
+      [file('report.pdf', 38_000_000, moving, 'in', 0.3)],
+      900_000,
+    ),
   'guest-consent': () =>
     receiving(
-      { state: { name: 'open', path: 'server', sameLan: false }, serverBytesPerSecond: 1_048_576, consent: 'asked' },
+      {
+        state: { name: 'open', path: 'server', sameLan: false },
+        serverBytesPerSecond: 1_048_576,
+        consent: 'asked',
+      },
       [file('holiday/waves.mp4', 812_000_000, waiting)],
     ),
   'guest-consent-refused': () =>
     receiving(
-      { state: { name: 'open', path: 'server', sameLan: false }, serverBytesPerSecond: 1_048_576, consent: 'refused' },
+      {
+        state: { name: 'open', path: 'server', sameLan: false },
+        serverBytesPerSecond: 1_048_576,
+        consent: 'refused',
+      },
       [file('holiday/waves.mp4', 812_000_000, waiting)],
     ),
   'guest-moving': () =>
@@ -196,7 +178,11 @@ const guestStates: Record<string, () => Demo> = {
     receiving({}, [
       file('changed.doc', 120_000, failed('file-changed')),
       file('stuck.bin', 5_000_000, failed('too-slow')),
-      file('full.iso', 4_000_000_000, failed('error-here')),
+      file('full.iso', 4_000_000_000, {
+        name: 'ended',
+        reason: 'error-here',
+        detail: 'This browser has 12 MB free for received files.',
+      }),
       file('fine.txt', 500, blob('fine')),
     ]),
   'guest-texts': () =>
@@ -205,16 +191,32 @@ const guestStates: Record<string, () => Demo> = {
       text('2', 'out', 'Thanks!'),
       file('answer.txt', 1200, { name: 'offered' }, 'out'),
     ]),
-  'guest-code': () => ({ then: 'code' }),
-  'guest-code-typing': () => ({ then: 'code-typing' }),
-  'guest-code-bad': () => ({ then: 'code-bad' }),
+  'guest-code': () => ({ isCodeForm: true }),
+  'guest-code-typing': () => ({ isCodeForm: true }),
+  'guest-code-bad': () => ({ isCodeForm: true }),
   'guest-password': () => ({ ...LINK, reading: 'needs-password' }),
   'guest-password-wrong': () => ({ ...ended('wrong-password') }),
 }
 
 const ENDS: readonly SessionEnd[] = [
-  ...(['not-found', 'wrong-link', 'not-verified', 'locked', 'wrong-code', 'taken-elsewhere', 'stopped'] as const),
-  ...(['expired', 'peer-left', 'self-closed', 'closed-here', 'closed-there', 'incompatible', 'failed'] as const),
+  ...([
+    'not-found',
+    'wrong-link',
+    'not-verified',
+    'locked',
+    'wrong-code',
+    'taken-elsewhere',
+    'stopped',
+  ] as const),
+  ...([
+    'expired',
+    'peer-left',
+    'self-closed',
+    'closed-here',
+    'closed-there',
+    'incompatible',
+    'failed',
+  ] as const),
 ]
 
 const problemStates: Record<string, () => Demo> = {
@@ -240,6 +242,10 @@ export const demoStates: Readonly<Record<string, () => Demo>> = {
   ...hostStates,
   ...guestStates,
   ...Object.fromEntries(ENDS.map((why) => [`end-${why}`, () => ended(why)])),
-  'end-after-files': () => ended('peer-left', [file('beach.jpg', 4_200_000, blob('b')), file('cut.mp4', 9e6, failed('peer-offline'))]),
+  'end-after-files': () =>
+    ended('peer-left', [
+      file('beach.jpg', 4_200_000, blob('b')),
+      file('cut.mp4', 9e6, failed('peer-offline')),
+    ]),
   ...problemStates,
 }

@@ -32,7 +32,10 @@ export class Archives {
     const stop = session.transfer.onChange(() => {
       const isOpen = session.transfer.state.items.some(
         ({ key, ...item }) =>
-          item.kind === 'file' && wanted.has(key) && item.state.name !== 'complete' && item.state.name !== 'ended',
+          item.kind === 'file' &&
+          wanted.has(key) &&
+          item.state.name !== 'complete' &&
+          item.state.name !== 'ended',
       )
       if (isOpen) return
       stop()

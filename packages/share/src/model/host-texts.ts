@@ -73,7 +73,9 @@ function readKept(text: string | undefined): Kept {
   }
   if (typeof input !== 'object' || input === null || !('texts' in input) || !('sent' in input)) return nothing
   const texts = Array.isArray(input.texts) ? input.texts.filter(isHostText) : []
-  const sent = Object.entries(input.sent ?? {}).filter((one): one is [string, number] => Number.isSafeInteger(one[1]))
+  const sent = Object.entries(input.sent ?? {}).filter((one): one is [string, number] =>
+    Number.isSafeInteger(one[1]),
+  )
   return { texts, sent: Object.fromEntries(sent) }
 }
 

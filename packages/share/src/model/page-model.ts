@@ -168,8 +168,7 @@ export class PageModel {
     const session = this.#connection.join(to, { password, ticket })
     this.#guest = session
     session.onChange(() => this.#guestChanged(session, to, key))
-    if (typeof to !== 'string')
-      this.#accepted.resume(to, session, this.#connection.saving.durable)
+    if (typeof to !== 'string') this.#accepted.resume(to, session, this.#connection.saving.durable)
     this.#show({ name: 'guest', session, to })
   }
 

@@ -45,7 +45,9 @@ async function readEntry(entry: FileSystemEntry, into: Picked[]): Promise<void> 
     const reader = entry.createReader()
     for (;;) {
       // A reader returns some entries at a time, and none at the end.
-      const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject))
+      const some = await new Promise<FileSystemEntry[]>((resolve, reject) =>
+        reader.readEntries(resolve, reject),
+      )
       if (some.length === 0) return
       for (const one of some) await readEntry(one, into)
     }

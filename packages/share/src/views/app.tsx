@@ -1,7 +1,14 @@
 import { useEffect, useState } from 'preact/hooks'
 import type { Banner, PageModel, Problem } from '../model/page-model.js'
 import type { Language } from '../words/words.js'
-import { LANGUAGES, WordsContext, languageNames, loadWords, preferredLanguage, useWords } from '../words/words.js'
+import {
+  LANGUAGES,
+  WordsContext,
+  languageNames,
+  loadWords,
+  preferredLanguage,
+  useWords,
+} from '../words/words.js'
 import { english } from '../words/en.js'
 import type { Words } from '../words/words.js'
 import { CodeForm, PasswordForm } from './forms.js'
@@ -119,12 +126,15 @@ function ScreenView() {
 }
 
 function Starting() {
-  const { states } = useWords()
+  const { states, title } = useWords()
   return (
-    <p class="status" role="status" data-state="waiting">
-      <span class="dot" aria-hidden="true" />
-      {states.starting}
-    </p>
+    <>
+      <h1 class="unseen">{title}</h1>
+      <p class="status" role="status" data-state="waiting">
+        <span class="dot" aria-hidden="true" />
+        {states.starting}
+      </p>
+    </>
   )
 }
 
@@ -143,7 +153,9 @@ function BannerView() {
     )
   const { title, text } = states[banner]
   const reload = { text: states.reload, onClick: () => model.reload() }
-  return <Notice tone={toneOf(banner)} title={title} text={text} action={canReload(banner) ? reload : undefined} />
+  return (
+    <Notice tone={toneOf(banner)} title={title} text={text} action={canReload(banner) ? reload : undefined} />
+  )
 }
 
 const toneOf = (banner: Exclude<Banner, 'serverLost'>): 'bad' | 'mild' => (canReload(banner) ? 'bad' : 'mild')

@@ -23,7 +23,9 @@ export function CodeView({ host }: { host: ShareHost }) {
           <p class="code-words" lang="en">
             {code.code}
           </p>
-          <p class="soft">{words.codeLead(`${address.host}${address.pathname === '/' ? '' : address.pathname}`)}</p>
+          <p class="soft">
+            {words.codeLead(`${address.host}${address.pathname === '/' ? '' : address.pathname}`)}
+          </p>
         </>
       )}
       {code.name === 'burnt' && <p class="why">{words.codeBurnt}</p>}

@@ -1,8 +1,9 @@
-import type { TransferControls, TransferFile } from '@peerage/client/transfer'
+import type { FileState, TransferControls, TransferFile } from '@peerage/client/transfer'
 import { useState } from 'preact/hooks'
 import { blobOf } from '../model/archives.js'
 import { kindOf, shownName } from '../model/kinds.js'
 import { percentOf } from '../model/format.js'
+import type { Words } from '../words/words.js'
 import type { Texts } from './hooks.js'
 import { useObjectUrl, useTexts } from './hooks.js'
 import { Icon, IconButton } from './icons.js'
@@ -83,22 +84,26 @@ function FileRow({
         <p class="file-name">{name}</p>
         <p class={isFailed ? 'file-note why' : 'file-note'}>{noteOf(file, texts)}</p>
         {isStarted && (
-          <progress max={Math.max(1, size)} value={bytesDone} aria-label={`${name}: ${percentOf(bytesDone, size)} %`} />
+          <progress
+            max={Math.max(1, size)}
+            value={bytesDone}
+            aria-label={`${name}: ${percentOf(bytesDone, size)} %`}
+          />
         )}
       </div>
-      {isBusy && state.name === 'accepted' && (
-        <IconButton icon="pause" label={words.pauseFile(name)} onClick={() => transfer.pause([key])} />
-      )}
-      {state.name === 'paused' && state.here && (
-        <IconButton icon="play" label={words.resumeFile(name)} onClick={() => transfer.resume([key])} />
-      )}
-      {(isBusy || state.name === 'offered') && (
-        <IconButton icon="close" label={words.cancelFile(name)} onClick={() => transfer.cancel([key])} />
-      )}
-      {state.name === 'complete' && <SaveLink file={file} />}
-      {isFailed && (
-        <IconButton icon="close" label={words.dismiss(name)} onClick={onRemove} />
-      )}
+      <div class="file-actions">
+        {isBusy && state.name === 'accepted' && (
+          <IconButton icon="pause" label={words.pauseFile(name)} onClick={() => transfer.pause([key])} />
+        )}
+        {state.name === 'paused' && state.here && (
+          <IconButton icon="play" label={words.resumeFile(name)} onClick={() => transfer.resume([key])} />
+        )}
+        {(isBusy || state.name === 'offered') && (
+          <IconButton icon="close" label={words.cancelFile(name)} onClick={() => transfer.cancel([key])} />
+        )}
+        {state.name === 'complete' && <SaveLink file={file} />}
+        {isFailed && <IconButton icon="close" label={words.dismiss(name)} onClick={onRemove} />}
+      </div>
     </li>
   )
 }
@@ -108,14 +113,22 @@ function SaveLink({ file }: { file: TransferFile }) {
   const url = useObjectUrl(blobOf(file))
   if (url === undefined) return null
   return (
-    <a class="button" href={url} download={fileName(file)} aria-label={words.saveFileNamed(shownName(file.path))}>
+    <a
+      class="button"
+      href={url}
+      download={fileName(file)}
+      aria-label={words.saveFileNamed(shownName(file.path))}
+    >
       {words.saveFile}
     </a>
   )
 }
 
 /** What is said below the name of a file. */
-function noteOf({ size, bytesDone, state, direction }: TransferFile, { words, size: sizeOf }: Texts): string {
+function noteOf(
+  { path, size, bytesDone, state, direction }: TransferFile,
+  { words, size: sizeOf }: Texts,
+): string {
   const all = sizeOf(size)
   const some = `${percentOf(bytesDone, size)} %`
   const { fileStates, states } = words
@@ -128,14 +141,20 @@ function noteOf({ size, bytesDone, state, direction }: TransferFile, { words, si
       return `${some} · ${state.here ? fileStates.pausedHere : fileStates.pausedThere}`
     case 'checking':
       return `${all} · ${fileStates.checking}`
-    case 'complete': {
+    case 'complete':
       if (direction === 'out') return `${all} · ${fileStates.completeOut}`
-      const where = state.received?.kind === 'saved' ? words.savedIn(state.received.where) : fileStates.completeIn
-      return `${all} · ${where}`
-    }
+      if (state.received?.kind !== 'saved') return `${all} · ${fileStates.completeIn}`
+      // The name of the file itself says nothing new.
+      return `${all} · ${path.endsWith(state.received.where) ? words.saved : words.savedIn(state.received.where)}`
     case 'ended':
-      return states.fileEnds[state.reason]
+      return endOf(state, states.fileEnds)
   }
+}
+
+/** Only an error says more than its kind: such as that the disk is full. */
+function endOf({ reason, detail }: FileState & { name: 'ended' }, ends: Words['states']['fileEnds']): string {
+  const isError = reason === 'error-here' || reason === 'error-there'
+  return isError && detail !== '' ? `${ends[reason]}: ${shownName(detail)}` : ends[reason]
 }
 
 /** What moves comes first, then what needs the person, then the rest. */

@@ -23,7 +23,9 @@ export function GuestView({ session, to }: { session: ShareSession; to: ShareLin
           <h1>{words.guestHeading}</h1>
           {state.name !== 'connecting' && (
             <p class="soft">
-              {[words.from(friend(peer.name)), ...(peer.device === '' ? [] : [device(peer.device)])].join(' · ')}
+              {[words.from(friend(peer.name)), ...(peer.device === '' ? [] : [device(peer.device)])].join(
+                ' · ',
+              )}
             </p>
           )}
         </div>
@@ -63,7 +65,8 @@ function EndNotice({ why, to, isMain }: { why: SessionEnd; to: ShareLink | strin
   )
 }
 
-const isCalm = (why: SessionEnd): boolean => ['stopped', 'expired', 'closed-here', 'closed-there'].includes(why)
+const isCalm = (why: SessionEnd): boolean =>
+  ['stopped', 'expired', 'closed-here', 'closed-there'].includes(why)
 
 /** Whether the same link or another code may do better. */
 function canRepeat(why: SessionEnd): boolean {

@@ -46,10 +46,7 @@ function GuestCard({ session, onDismiss }: { session: ShareSession; onDismiss: (
         {isOver && <IconButton icon="close" label={words.dismiss(name)} onClick={onDismiss} />}
       </div>
       <SessionLine session={session} />
-      <TransferView
-        session={session}
-        onPick={(picked) => model.offer(session, picked)}
-      />
+      <TransferView session={session} onPick={(picked) => model.offer(session, picked)} />
       {!isOver && (
         <Details session={session}>
           <button type="button" class="quiet" onClick={() => session.close()}>

@@ -45,16 +45,13 @@ export function usePart<T>(load: () => Promise<T>, key: string): Part<T> {
 }
 
 /** The numbers and names of a language, as texts. */
-export interface Texts extends TextsOf {
+export interface Texts {
   words: Words
-}
-
-interface TextsOf {
-  size(bytes: number): string
-  count(count: number): string
+  size: (bytes: number) => string
+  count: (count: number) => string
   /** The friendly name of a peer. */
-  friend(name: string): string
-  device(device: string): string
+  friend: (name: string) => string
+  device: (device: string) => string
 }
 
 export function useTexts(): Texts {

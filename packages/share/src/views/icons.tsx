@@ -17,7 +17,8 @@ const icons = {
   lock: 'M6 11h12v9H6zm2.5 0V8a3.5 3.5 0 0 1 7 0v3',
   picture: 'M4 5h16v14H4zm0 11 4.5-5 3.5 4 2.5-2.5L20 17M15.5 9h.01',
   video: 'M4 6h11v12H4zm11 5 5-3v8l-5-3',
-  sound: 'M9 18V6l10-2v12M9 18a2.5 2.5 0 1 1-5 0 2.5 2.5 0 0 1 5 0zm10-2a2.5 2.5 0 1 1-5 0 2.5 2.5 0 0 1 5 0z',
+  sound:
+    'M9 18V6l10-2v12M9 18a2.5 2.5 0 1 1-5 0 2.5 2.5 0 0 1 5 0zm10-2a2.5 2.5 0 1 1-5 0 2.5 2.5 0 0 1 5 0z',
   document: 'M6 3.5h8l4.5 4.5v12.5H6zM14 3.5V8h4.5M9 12.5h6M9 16h6',
   archive: 'M4 5h16v4H4zm1 4h14v11H5zm5 4h4',
   program: 'M4 5h16v14H4zm3.5 4.5L10 12l-2.5 2.5M12.5 15H16',
@@ -35,15 +36,7 @@ export function Icon({ name }: { name: IconName }) {
 }
 
 /** A button that shows an icon, with a name for those who do not see it. */
-export function IconButton({
-  icon,
-  label,
-  onClick,
-}: {
-  icon: IconName
-  label: string
-  onClick: () => void
-}) {
+export function IconButton({ icon, label, onClick }: { icon: IconName; label: string; onClick: () => void }) {
   return (
     <button type="button" class="icon-button" aria-label={label} title={label} onClick={onClick}>
       <Icon name={icon} />

@@ -27,9 +27,7 @@ export function LinkCard({ host }: { host: ShareHost }) {
         <Qr link={link} />
       )}
       <CodeView host={host} />
-      {!features.isSecure && (
-        <Advice title={words.plainTitle} text={words.plainText} command={WITH_TLS} />
-      )}
+      {!features.isSecure && <Advice title={words.plainTitle} text={words.plainText} command={WITH_TLS} />}
     </section>
   )
 }

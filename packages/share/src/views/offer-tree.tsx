@@ -91,7 +91,10 @@ function TreeLine({
   const name = shownName(entry.name)
   const files = entry.kind === 'file' ? [entry.file] : entry.files
   return (
-    <li class={`tree-line depth-${Math.min(depth, 4)}`} data-offered={entry.kind === 'file' ? entry.file.path : entry.path}>
+    <li
+      class={`tree-line depth-${Math.min(depth, 4)}`}
+      data-offered={entry.kind === 'file' ? entry.file.path : entry.path}
+    >
       <label class="check">
         <Box
           files={files}

@@ -20,8 +20,7 @@ export function Offer({ session, files }: { session: ShareSession; files: readon
   const bytes = chosen.reduce((sum, file) => sum + file.size, 0)
   const allBytes = files.reduce((sum, file) => sum + file.size, 0)
   const possible = saving?.choices(chosen) ?? []
-  const way =
-    possible.find(({ kind }) => kind === wanted) ?? possible.find(({ fits }) => fits) ?? possible[0]
+  const way = possible.find(({ kind }) => kind === wanted) ?? possible.find(({ fits }) => fits) ?? possible[0]
   const isTooBig = way !== undefined && !way.fits
 
   const accept = (): void => {
@@ -57,8 +56,14 @@ export function Offer({ session, files }: { session: ShareSession; files: readon
         </p>
       )}
       <div class="row wrap">
-        <button type="button" disabled={chosen.length === 0 || isTooBig || way === undefined} onClick={accept}>
-          {chosen.length === 0 ? words.acceptNone : words.accept(chosen.length, count(chosen.length), size(bytes))}
+        <button
+          type="button"
+          disabled={chosen.length === 0 || isTooBig || way === undefined}
+          onClick={accept}
+        >
+          {chosen.length === 0
+            ? words.acceptNone
+            : words.accept(chosen.length, count(chosen.length), size(bytes))}
         </button>
         <button
           type="button"
@@ -84,7 +89,8 @@ function WayChoice({
 }) {
   const { words, size } = useTexts()
   if (chosen === undefined) return null
-  const limitOf = ({ bytesMax }: StoreChoice): string => (Number.isFinite(bytesMax) ? ` ${words.wayLimit(size(bytesMax))}` : '')
+  const limitOf = ({ bytesMax }: StoreChoice): string =>
+    Number.isFinite(bytesMax) ? ` ${words.wayLimit(size(bytesMax))}` : ''
   return (
     <fieldset class="ways">
       <legend>{words.saveHeading}</legend>

@@ -6,7 +6,13 @@ import { Icon } from './icons.js'
 import type { IconName } from './icons.js'
 
 /** The buttons with which a person picks files or a folder. */
-export function PickButtons({ isQuiet = false, onPick }: { isQuiet?: boolean; onPick: (picked: Picked[]) => void }) {
+export function PickButtons({
+  isQuiet = false,
+  onPick,
+}: {
+  isQuiet?: boolean
+  onPick: (picked: Picked[]) => void
+}) {
   const words = useWords()
   const { canPickFolder } = useModel().world.features
   return (
@@ -18,9 +24,7 @@ export function PickButtons({ isQuiet = false, onPick }: { isQuiet?: boolean; on
         isFolder={false}
         onPick={onPick}
       />
-      {canPickFolder && (
-        <Pick icon="folder" text={words.chooseFolder} isQuiet isFolder onPick={onPick} />
-      )}
+      {canPickFolder && <Pick icon="folder" text={words.chooseFolder} isQuiet isFolder onPick={onPick} />}
     </div>
   )
 }

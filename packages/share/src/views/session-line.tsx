@@ -15,9 +15,11 @@ export function SessionLine({ session }: { session: ShareSession }) {
         {lineOf(state, words)}
       </p>
       {state.name === 'open' && state.path === 'server' && serverBytesPerSecond !== undefined && (
-        <p class="hint">{words.serverSlow(
+        <p class="hint">
+          {words.serverSlow(
             Number.isFinite(serverBytesPerSecond) ? words.speed(size(serverBytesPerSecond)) : undefined,
-          )}</p>
+          )}
+        </p>
       )}
     </>
   )

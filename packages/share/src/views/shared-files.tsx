@@ -37,7 +37,7 @@ export function SharedFiles({ host }: { host: ShareHost }) {
         </div>
       )}
       {missing > 0 && (
-        <Notice tone="mild" title={words.chooseAgainMark} text={words.chooseAgain(missing, count(missing))}>
+        <Notice tone="mild" title={words.chooseAgainTitle} text={words.chooseAgain(missing, count(missing))}>
           <PickButtons onPick={(picked) => model.addFiles(picked)} />
         </Notice>
       )}
@@ -58,11 +58,7 @@ export function SharedFiles({ host }: { host: ShareHost }) {
       )}
       {texts.length > 0 && (
         <>
-          {files.length > 0 ? (
-            <h3>{words.textsHeading}</h3>
-          ) : (
-            <h2 id="files-title">{words.textsHeading}</h2>
-          )}
+          {files.length > 0 ? <h3>{words.textsHeading}</h3> : <h2 id="files-title">{words.textsHeading}</h2>}
           <ul class="files">
             {texts.map(({ id, text }) => (
               <li class="file-row" key={id}>

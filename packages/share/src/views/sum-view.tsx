@@ -14,7 +14,12 @@ export function SumView({ transfer, direction }: { transfer: TransferControls; d
         {direction === 'in' ? words.doneIn(done, count(done)) : words.doneOut(done, count(done))}
       </p>
     )
-  const title = (direction === 'in' ? words.sumIn : words.sumOut)(done, sum.files, count(done), count(sum.files))
+  const title = (direction === 'in' ? words.sumIn : words.sumOut)(
+    done,
+    sum.files,
+    count(done),
+    count(sum.files),
+  )
   const parts = [`${percentOf(sum.bytesDone, sum.bytes)} %`, `${size(sum.bytesDone)} / ${size(sum.bytes)}`]
   if (sum.bytesPerSecond > 0) {
     parts.push(words.speed(size(sum.bytesPerSecond)))

@@ -12,7 +12,13 @@ import { TextField } from './text-field.js'
 import { TextList } from './text-list.js'
 
 /** The files and texts between this page and one other. */
-export function TransferView({ session, onPick }: { session: ShareSession; onPick: (picked: Picked[]) => void }) {
+export function TransferView({
+  session,
+  onPick,
+}: {
+  session: ShareSession
+  onPick: (picked: Picked[]) => void
+}) {
   const model = useModel()
   const { words } = useTexts()
   const { transfer, state } = session

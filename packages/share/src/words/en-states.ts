@@ -104,7 +104,10 @@ export const english = {
       title: 'Somebody else has taken it',
       text: 'This link is for one person, and another person or device has accepted. Ask the sender to share it again.',
     },
-    stopped: { title: 'The sender has stopped sharing', text: 'Files that have arrived whole stay with you.' },
+    stopped: {
+      title: 'The sender has stopped sharing',
+      text: 'Files that have arrived whole stay with you.',
+    },
     expired: {
       title: 'The time of this link is over',
       text: 'Ask the sender for a new link.',

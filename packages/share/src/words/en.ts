@@ -30,8 +30,10 @@ export const english = {
   chooseFiles: 'Choose files',
   chooseFolder: 'Choose a folder',
   writeText: 'Write a text',
-  folderUnreadable: 'A folder could not be read to its end, so nothing of it was added. Try to choose it with the button.',
-  tooManyFiles: (max: string) => `A share holds at most ${max} files. Pack the folder into an archive, and send that one file.`,
+  folderUnreadable:
+    'A folder could not be read to its end, so nothing of it was added. Try to choose it with the button.',
+  tooManyFiles: (max: string) =>
+    `A share holds at most ${max} files. Pack the folder into an archive, and send that one file.`,
 
   linkHeading: 'Your link',
   linkLead: 'Whoever opens it sees the files and can take them.',
@@ -46,14 +48,16 @@ export const english = {
   showCode: 'Show a code to say aloud',
   codeHeading: 'Code',
   codeMaking: 'Making a code…',
-  codeLead: (address: string) => `The other person opens ${address} and chooses “I have a code”. The code works once.`,
+  codeLead: (address: string) =>
+    `The other person opens ${address} and chooses “I have a code”. The code works once.`,
   codeBurnt: 'Somebody entered a wrong code. For safety, this code no longer works.',
   codeUsed: 'The code was used. It does not work a second time.',
   codeFailed: 'A code could not be made.',
   newCode: 'New code',
   hideCode: 'Remove the code',
   loopbackTitle: 'Other devices cannot open this link',
-  loopbackText: 'It leads to this computer only. To let other devices in, start the server with this command, and open the address that it prints:',
+  loopbackText:
+    'It leads to this computer only. To let other devices in, start the server with this command, and open the address that it prints:',
   plainTitle: 'This page came over plain http',
   plainText:
     'Therefore the browser keeps received files in memory, copies nothing to the clipboard, and cannot continue after a reload. With a certificate, this command gives https:',
@@ -68,6 +72,7 @@ export const english = {
     count === 1
       ? 'The page was reloaded. Choose the same file again to go on: the browser does not let the page keep it.'
       : `The page was reloaded. Choose the same ${text} files again to go on: the browser does not let the page keep them.`,
+  chooseAgainTitle: 'Choose the same files again',
   chooseAgainMark: 'choose it again',
   textsHeading: 'Texts for everyone who opens the link',
   removeText: 'Remove this text',
@@ -110,7 +115,8 @@ export const english = {
     `There is no direct way between the two networks. ${size} can go through the server, encrypted${rate === undefined ? '. That may be slow.' : `, at ${rate.speed} at most. That takes ${rate.time}.`}`,
   consentYes: 'Yes, through the server',
   consentNo: 'No, wait for a direct way',
-  consentRefused: 'You chose to wait for a direct way. If both devices use the same Wi-Fi, there usually is one.',
+  consentRefused:
+    'You chose to wait for a direct way. If both devices use the same Wi-Fi, there usually is one.',
   consentAgain: 'Use the server after all',
 
   guestHeading: 'Files for you',
@@ -123,7 +129,8 @@ export const english = {
   openFolder: (name: string) => `Open the folder ${name}`,
   closeFolder: (name: string) => `Close the folder ${name}`,
   folderFiles: (count: number, text: string) => plural(count, text, 'file', 'files'),
-  accept: (count: number, text: string, size: string) => `Get ${plural(count, text, 'file', 'files')} (${size})`,
+  accept: (count: number, text: string, size: string) =>
+    `Get ${plural(count, text, 'file', 'files')} (${size})`,
   acceptNone: 'Choose at least one file',
   decline: 'No, thanks',
   programWarning: 'A program can harm your device. Open it only if you trust the sender.',
@@ -163,7 +170,8 @@ export const english = {
     },
   },
   wayLimit: (size: string) => `At most ${size}.`,
-  tooBigForWay: (size: string) => `The chosen files are larger than the ${size} that fit this way. Choose fewer files or another way.`,
+  tooBigForWay: (size: string) =>
+    `The chosen files are larger than the ${size} that fit this way. Choose fewer files or another way.`,
   noWayFits: 'The files do not fit on this device. Choose fewer.',
   placeNotChosen: 'No place was chosen, so nothing was accepted.',
 
@@ -190,6 +198,7 @@ export const english = {
   archiveFailed: 'The zip archive could not be completed.',
   archiveName: 'files.zip',
   reply: 'Send a text or files',
+  saved: 'Saved',
   savedIn: (where: string) => `Saved in ${where}`,
   fileStates: {
     offeredOut: 'Waiting for their answer',
@@ -239,14 +248,14 @@ export const english = {
   passwordHeading: 'This link has a password',
   passwordLead: 'Ask the person who sent you the link.',
   passwordGo: 'Open',
-  passwordWrong: (tries: string) => `That password is wrong. After ${tries} wrong passwords in all, the link lets nobody new in.`,
-
+  passwordWrong: (tries: string) =>
+    `That password is wrong. After ${tries} wrong passwords in all, the link lets nobody new in.`,
 }
 
 const COLOURS = ['Red', 'Orange', 'Golden', 'Green', 'Teal', 'Blue', 'Purple', 'Pink']
 const ANIMALS = [
-  ...['Otter', 'Fox', 'Heron', 'Badger', 'Dolphin', 'Panda', 'Koala', 'Owl'],
-  ...['Rabbit', 'Tiger', 'Whale', 'Penguin', 'Turtle', 'Squirrel', 'Falcon', 'Deer'],
-  ...['Hedgehog', 'Lynx', 'Seal', 'Swan', 'Crane', 'Camel', 'Zebra', 'Giraffe'],
-  ...['Beaver', 'Raven', 'Gecko', 'Bison', 'Lion', 'Parrot', 'Hamster', 'Elephant'],
-]
+  'Otter Fox Heron Badger Dolphin Panda Koala Owl',
+  'Rabbit Tiger Whale Penguin Turtle Squirrel Falcon Deer',
+  'Hedgehog Lynx Seal Swan Crane Camel Zebra Giraffe',
+  'Beaver Raven Gecko Bison Lion Parrot Hamster Elephant',
+].flatMap((line) => line.split(' '))

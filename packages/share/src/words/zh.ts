@@ -61,6 +61,7 @@ export const chinese: Words = {
   showMore: '显示更多',
   chooseAgain: (_count, text) =>
     `页面刷新过，浏览器不允许页面保留文件。请再选一次这 ${text} 个相同的文件，就可以继续。`,
+  chooseAgainTitle: '请再选一次相同的文件',
   chooseAgainMark: '请再选一次',
   textsHeading: '给所有打开链接的人的文字',
   removeText: '移除这段文字',
@@ -170,6 +171,7 @@ export const chinese: Words = {
   archiveFailed: '没能完成 zip 压缩包。',
   archiveName: 'files.zip',
   reply: '发送文字或文件',
+  saved: '已保存',
   savedIn: (where) => `已保存到 ${where}`,
   fileStates: {
     offeredOut: '等待对方答复',
@@ -220,13 +222,12 @@ export const chinese: Words = {
   passwordLead: '请向发送链接的人询问密码。',
   passwordGo: '打开',
   passwordWrong: (tries) => `密码不对。密码总共错 ${tries} 次后，链接不再让新的人进入。`,
-
 }
 
 const COLOURS = ['红色', '橙色', '金色', '绿色', '青色', '蓝色', '紫色', '粉色']
 const ANIMALS = [
-  ...['水獭', '狐狸', '苍鹭', '獾', '海豚', '熊猫', '考拉', '猫头鹰'],
-  ...['兔子', '老虎', '鲸鱼', '企鹅', '乌龟', '松鼠', '猎鹰', '小鹿'],
-  ...['刺猬', '猞猁', '海豹', '天鹅', '仙鹤', '骆驼', '斑马', '长颈鹿'],
-  ...['河狸', '渡鸦', '壁虎', '野牛', '狮子', '鹦鹉', '仓鼠', '大象'],
-]
+  '水獭 狐狸 苍鹭 獾 海豚 熊猫 考拉 猫头鹰',
+  '兔子 老虎 鲸鱼 企鹅 乌龟 松鼠 猎鹰 小鹿',
+  '刺猬 猞猁 海豹 天鹅 仙鹤 骆驼 斑马 长颈鹿',
+  '河狸 渡鸦 壁虎 野牛 狮子 鹦鹉 仓鼠 大象',
+].flatMap((line) => line.split(' '))

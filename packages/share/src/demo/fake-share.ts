@@ -8,22 +8,11 @@ import type {
   ShareSession,
   SessionState,
   Source,
-  Store,
   TransferControls,
   TransferItem,
   TransferState,
 } from '@peerage/client/transfer'
 import type { Name } from '@peerage/protocol'
-import type {
-  Connection,
-  Features,
-  LinkReading,
-  QrCode,
-  ServerState,
-  World,
-} from '../model/world.js'
-import type { StoreChoice, StoreKind } from '../storage/storage.js'
-import { makeQr } from '../model/qr.js'
 
 // Parts that show any state and move nothing, for the tests of the views and for pictures of them.
 
@@ -96,7 +85,9 @@ export class FakeTransfer extends Changes implements TransferControls {
 
   #set(keys: readonly string[], change: (item: TransferItem & { kind: 'file' }) => TransferItem): void {
     const wanted = new Set(keys)
-    this.items = this.items.map((item) => (item.kind === 'file' && wanted.has(item.key) ? change(item) : item))
+    this.items = this.items.map((item) =>
+      item.kind === 'file' && wanted.has(item.key) ? change(item) : item,
+    )
     this.changed()
   }
 
@@ -177,7 +168,10 @@ export class FakeHost extends Changes implements ShareHost {
   }
   add(sources: readonly Source[]): void {
     const first = this.files.length
-    this.files = [...this.files, ...sources.map((source, index) => ({ ...source.info, id: first + index, source }))]
+    this.files = [
+      ...this.files,
+      ...sources.map((source, index) => ({ ...source.info, id: first + index, source })),
+    ]
     this.changed()
   }
   removeFiles(ids: readonly number[]): void {
@@ -211,108 +205,4 @@ export class FakeHost extends Changes implements ShareHost {
   save(): string {
     return 'saved'
   }
-}
-
-/** What a demo shows instead of the real world. */
-export interface Demo {
-  query?: string
-  hash?: string
-  features?: Partial<Features>
-  reading?: LinkReading | 'bad-name'
-  connect?: () => Promise<never>
-  host?: FakeHost
-  session?: FakeSession
-  server?: ServerState
-  direct?: Connection['direct']
-  isServerWay?: boolean
-  ways?: readonly StoreKind[]
-  isPartMissing?: boolean
-  texts?: readonly string[]
-  /** What is done after the page has started, such as a click. */
-  then?: string
-}
-
-const store: Store = {
-  isDurable: false,
-  bytesMax: Infinity,
-  open: () => Promise.reject(new Error('the demo stores nothing')),
-}
-
-/** A world in which nothing is real but the browser. */
-export function fakeWorld(demo: Demo): World {
-  const features: Features = {
-    isSecure: true,
-    isLoopback: false,
-    canShare: true,
-    canPickFolder: true,
-    isTouch: false,
-    ...demo.features,
-  }
-  const { texts = [] } = demo
-  const memory = new Map([
-    ['peerage-share-texts', JSON.stringify({ texts: texts.map((text, index) => ({ id: index + 1, text })), sent: {} })],
-  ])
-  const missing = <T>(): Promise<T> => Promise.reject(new TypeError('Failed to fetch dynamically imported module'))
-  return {
-    href: `https://share.example/${demo.query ?? ''}${demo.hash ?? ''}`,
-    features,
-    languages: navigator.languages,
-    memory: {
-      get: (key) => memory.get(key),
-      set: (key, value) => void memory.set(key, value),
-      remove: (key) => void memory.delete(key),
-    },
-    connect: demo.connect ?? (() => Promise.resolve(fakeConnection(demo))),
-    codes: () => (demo.isPartMissing ? missing() : Promise.resolve(fakeCodes)),
-    qr: (text): Promise<QrCode> => (demo.isPartMissing ? missing() : Promise.resolve(makeQr(text))),
-    go: () => {},
-  }
-}
-
-function fakeConnection(demo: Demo): Connection {
-  return {
-    name: 'f2h8-own',
-    direct: demo.direct ?? 'possible',
-    isServerWay: demo.isServerWay ?? true,
-    readLink: () => demo.reading ?? 'ok',
-    sourceOf: (file, path) => ({
-      info: { path, size: file.size, type: file.type },
-      readBlock: () => Promise.reject(new Error('the demo reads nothing')),
-    }),
-    saving: {
-      choices: (files) => {
-        const bytes = files.reduce((sum, { size }) => sum + size, 0)
-        return (demo.ways ?? ['own-storage', 'picked-folder', 'downloads']).map((kind) => fakeChoice(kind, bytes))
-      },
-      open: () => Promise.resolve({ store }),
-      durable: undefined,
-      release: () => {},
-    },
-    onServer: (listener) => {
-      if (demo.server) setTimeout(listener, 0, demo.server)
-    },
-    host: () => demo.host ?? new FakeHost(),
-    join: () => {
-      const session = demo.session ?? new FakeSession()
-      if (session.state.name === 'ended' && session.state.why === 'wrong-password')
-        setTimeout(() => session.changed(), 0)
-      return session
-    },
-  }
-}
-
-function fakeChoice(kind: StoreKind, bytes: number): StoreChoice {
-  const bytesMax = kind === 'memory' ? 256e6 : kind === 'own-storage' ? 12e9 : Infinity
-  return {
-    kind,
-    survives: kind === 'own-storage' ? 'reload' : 'connection',
-    bytesMax,
-    fits: bytes <= bytesMax,
-    picks: kind.startsWith('picked'),
-  }
-}
-
-const fakeCodes = {
-  complete: (text: string): readonly string[] => (/cr$/.test(text) ? ['crane', 'crate', 'crisp', 'crown'] : []),
-  normal: (text: string): string | undefined => (/^\d+(-[a-z]+){3}$/.test(text) ? text : undefined),
 }
