@@ -38,12 +38,14 @@ COPY --from=build /src/packages/share/package.json packages/share/
 # npm puts a package of which workspaces need different versions below packages/*/node_modules, so the whole tree is copied.
 RUN npm ci --ignore-scripts --no-audit --no-fund --omit=dev --omit=optional --omit=peer \
       --workspace packages/server --workspace packages/redis --workspace packages/node-links \
-      --workspace packages/core --workspace packages/protocol --workspace packages/stun
+      --workspace packages/core --workspace packages/protocol --workspace packages/stun \
+      --workspace packages/client
 COPY --from=build /src/packages/protocol/dist packages/protocol/dist
 COPY --from=build /src/packages/core/dist packages/core/dist
 COPY --from=build /src/packages/redis/dist packages/redis/dist
 COPY --from=build /src/packages/node-links/dist packages/node-links/dist
 COPY --from=build /src/packages/stun/dist packages/stun/dist
+COPY --from=build /src/packages/client/dist packages/client/dist
 COPY --from=build /src/packages/server/dist packages/server/dist
 COPY LICENSE ./
 

@@ -159,7 +159,17 @@ function commandsOf(text: string): string[][] {
     .map((words) => words.slice(words.findIndex((word) => !/^[A-Z_]+=/.test(word))))
 }
 
-const PEERAGE_COMMANDS = ['serve', 'stun', 'cluster', 'doctor', 'check-config', 'print-config', 'version']
+const PEERAGE_COMMANDS = [
+  'serve',
+  'send',
+  'receive',
+  'stun',
+  'cluster',
+  'doctor',
+  'check-config',
+  'print-config',
+  'version',
+]
 const helps = new Map<string, Promise<string>>()
 
 /** Every flag that a command of `peerage` takes: those of its help, and its settings. */
@@ -168,7 +178,8 @@ async function flagsOf(command: string): Promise<Set<string>> {
     helps.get(command) ?? run(process.execPath, [PEERAGE_BIN, command, '--help']).then(({ stdout }) => stdout)
   helps.set(command, help)
   const table = command === 'stun' ? /<!-- stun:.*?<!-- \/stun/s : /<!-- settings:.*?<!-- \/settings/s
-  const [settings = ''] = command === 'cluster' ? [] : (table.exec(readDocument('docs/settings.md')) ?? [])
+  const hasNone = ['cluster', 'send', 'receive'].includes(command)
+  const [settings = ''] = hasNone ? [] : (table.exec(readDocument('docs/settings.md')) ?? [])
   const flags = Array.from(`${await help}${settings}`.matchAll(/--[a-z][a-z0-9-]*/g), ([flag]) => flag)
   return new Set([...flags, ...flags.map((flag) => flag.replace('--', '--no-'))])
 }
@@ -258,6 +269,7 @@ test('the flags that documents name in a line exist', async () => {
     'README.md',
     'docs/sdk.md',
     'docs/server.md',
+    'docs/share.md',
     'docs/deploy.md',
     'docs/troubleshooting.md',
   ].flatMap((document) =>

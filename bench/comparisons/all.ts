@@ -10,6 +10,7 @@ import { room } from './room.js'
 import { roundTrip } from './round-trip.js'
 import { size } from './size.js'
 import { stun } from './stun.js'
+import { transfer } from './transfer.js'
 
 /** Every comparison, in the order in which the table shows them. */
 export const COMPARISONS: readonly Comparison[] = [
@@ -21,6 +22,7 @@ export const COMPARISONS: readonly Comparison[] = [
   ...connects,
   ...reconnect,
   ...channel,
+  ...transfer,
   ...size,
   ...stun,
   ...registry,

@@ -16,6 +16,12 @@ import { DEADLINE_MOST_MS, Session } from './tier/session.js'
 import type { Via } from './delivery/signaling.js'
 import type { Presence } from './tier/watches.js'
 
+/** Which messages the nodes carry; see `Peer.relay`. */
+export interface RelayPolicy {
+  bytesPerSecond: number
+  messageBytes: number
+}
+
 /** The options of calls that wait for a node. */
 export interface Waiting {
   /** Ends the call when the signal aborts. The promise then rejects with the signal's reason. */
@@ -86,6 +92,14 @@ export class Peer {
    */
   get since(): number {
     return this.#session.self.since
+  }
+
+  /**
+   * Which messages the nodes carry for this peer: at most `bytesPerSecond` (0: no limit), and at most `messageBytes` in
+   * each part of a message. A byte of the message counts as 4/3. Null: the nodes carry only the signals for channels.
+   */
+  get relay(): RelayPolicy | null {
+    return this.#session.welcome.relay
   }
 
   /** The current state of the connection. The `state` event reports each change. */

@@ -44,6 +44,10 @@ const code = await run(process.argv.slice(2), {
   columns: process.stderr.isTTY ? process.stderr.columns : undefined,
   startedAs: startedAs({ script: process.argv[1] ?? '', directory: process.cwd(), env: process.env }),
   terminated: terminate.signal,
+  // Standard input is opened only if a command reads it.
+  get streams() {
+    return { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr }
+  },
   onHangup: (listener) => void (hungUp = listener),
 })
 process.exit(code)

@@ -1,7 +1,20 @@
 import { render } from 'preact'
-import { App } from './app.js'
-import './style.css'
+import { PageModel } from './model/page-model.js'
+import { realWorld } from './real-world.js'
+import { App } from './views/app.js'
+import './style/all.css'
 
 const page = document.getElementById('page')
 if (page === null) throw new Error('the page has no #page element')
-render(<App />, page)
+const model = new PageModel(realWorld())
+render(<App model={model} />, page)
+await model.start()
+
+// What is needed later is loaded when nothing else is to do, so that it is there even if the server changes meanwhile.
+const preload = (): void => {
+  Promise.all([import('./model/qr.js'), import('./real-codes.js'), import('./words/zh.js')]).catch(
+    (error: unknown) => console.info('a part of the page was not loaded ahead', error),
+  )
+}
+if ('requestIdleCallback' in window) requestIdleCallback(preload)
+else setTimeout(preload, 2_000)

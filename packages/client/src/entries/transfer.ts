@@ -1,4 +1,13 @@
 // Files and texts between two peers, by a link, a code or a password.
+export { blobSource, memoryStore } from '../transfer/engine/index.js'
 export { BLOCK_BYTES, SourceError, StoreError } from '../transfer/types.js'
 export type * from '../transfer/types.js'
 export type * from '../transfer/sharing.js'
+export { numbered, pathKey, safePath, uniquePaths } from '../transfer/paths.js'
+export type { SafePath, Segments } from '../transfer/paths.js'
+export { createSharing } from '../transfer/session/create-sharing.js'
+export { parseFragment, parseLink } from '../transfer/keys/link.js'
+export type { FragmentMistake, Link, LinkKey, ParsedFragment, ParsedLink } from '../transfer/keys/link.js'
+export { completeCode, parseCode } from '../transfer/keys/code.js'
+export type { Code, ParsedCode } from '../transfer/keys/code.js'
+export { codeWords } from '../transfer/keys/code-words.js'

@@ -1,4 +1,4 @@
-import type { Hello, Name, NodeMessage, PeerMessage, PeerMessageOf, PresenceState } from '@peerage/protocol'
+import type { Hello, Name, NodeMessage, NodeMessageOf, PeerMessage, PeerMessageOf, PresenceState } from '@peerage/protocol'
 import { PROTOCOL_VERSION, closeCodes, parseName, protocolError } from '@peerage/protocol'
 import type { CloseReason } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
@@ -35,6 +35,8 @@ export class FakeTier {
   refusals: { code: Parameters<typeof protocolError>[0]; retryAfterMs?: number }[] = []
   /** The node's setting, for peers that claim from now on. */
   deadlineMs = 30_000
+  /** The relay policy that peers are told. The fake carries every message all the same. */
+  relay: NodeMessageOf<'welcome'>['relay'] = null
   readonly #watchers = new Map<TransportEvents, Set<Name>>()
   #lastSince = 0
   #made = 0
@@ -129,7 +131,7 @@ export class FakeTier {
       since: holder.since,
       node: 'fakenode',
       p2p: { server: null, turn: null },
-      relay: null,
+      relay: this.relay,
       graceMs: 30_000,
       deadlineMs: this.deadlineMs,
       pingMs: 10_000,

@@ -1,4 +1,6 @@
 import type { Name } from '@peerage/protocol'
+import type { Clock } from '../lib/clock.js'
+import type { Verify } from '../p2p/options.js'
 import type { Peer } from '../peer.js'
 import type { Consent, OfferedFile, SessionState, ShareGuest, Source, Store, TransferState } from './types.js'
 
@@ -38,8 +40,13 @@ export interface ShareSession {
   readonly consent: Consent
   /** How many bytes a second the server carries at most. Undefined: it carries none. */
   readonly serverBytesPerSecond: number | undefined
-  /** True if another connection would replace this one, and the guest's Accept has taken a one-time share. */
+  /** Whether the guest of this session has taken a one-time share by its Accept. */
   readonly hasTaken: boolean
+  /**
+   * With this ticket, a guest that has taken a one-time share comes back after a reload: pass it to `join`. It is secret.
+   * Undefined: the host has not welcomed this guest yet, or this side is the host.
+   */
+  readonly guestTicket: string | undefined
   answerConsent(isGiven: boolean): void
   /** Calls the listener after each change of what is above, `transfer` excepted. */
   onChange(listener: () => void): () => void
@@ -115,6 +122,15 @@ export interface SharingOptions {
   connectAs?: ((name: string) => Promise<Peer>) | undefined
   /** What to tell others about this device, such as `Firefox on Android`. */
   device?: string | undefined
+  /**
+   * Over how many channels a guest sends and receives bytes, from 1 to 4. More than one may be faster over long distances.
+   * Default: 1.
+   */
+  channels?: number | undefined
+  /** Gets errors of the program, such as one that a listener threw. Default: they go to the console. */
+  onError?: ((error: unknown) => void) | undefined
+  /** The source of time. Default: the system's. */
+  clock?: Clock | undefined
 }
 
 /** The options of `host`. */
@@ -131,4 +147,32 @@ export interface JoinOptions {
   password?: string | undefined
   /** The ticket from `guestTicket` before a reload, with which a guest that took a one-time share comes back. */
   ticket?: string | undefined
+}
+
+/** Files and texts between this peer and others, by links and codes: what `createSharing` makes. */
+export interface Sharing {
+  /** Proves who is at the other end of a channel. Pass it to `connect` as `p2p: { verify }`. */
+  readonly verify: Verify
+  /** Uses this peer from now on. Call it once, when `connect` has resolved. */
+  start(peer: Peer): void
+  /**
+   * Shares files and texts under a link. One share at a time: `stop` the one before.
+   * @throws Error before `start`, or while a share is open
+   */
+  host(options?: HostOptions): ShareHost
+  /**
+   * Opens a link. The session says how it goes: a link that is wrong ends it at once.
+   * @throws Error before `start`
+   */
+  join(link: ShareLink, options?: JoinOptions): ShareSession
+  /**
+   * Uses a code that somebody has said, such as `17-crane-otter-tulip`.
+   * @throws Error before `start`
+   */
+  joinCode(code: string, options?: JoinOptions): ShareSession
+  /**
+   * Ends all sessions and the share on this side. The peer stays open. Resolves when the other sides have been told and
+   * have all that was sent, or after 3 s, so that the peer can leave. Never rejects.
+   */
+  close(): Promise<void>
 }

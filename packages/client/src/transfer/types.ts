@@ -56,6 +56,11 @@ export interface Store {
   /** The largest file that fits, in bytes. `Infinity`: no limit is known. */
   readonly bytesMax: number
   /**
+   * How many places may be open at once, such as 1 for a stream that holds one file after the other. Default: 32. A place is
+   * open from `open` until `finish`, `discard` or `close` has been called.
+   */
+  readonly openMax?: number | undefined
+  /**
    * Opens the place for one file. `share` identifies the share, so that a later resume finds the same file again. If a
    * file of the same share, id, path, size and time was begun before, its blocks are in `kept`.
    * @throws StoreError if the file cannot be stored
@@ -70,7 +75,8 @@ export interface Target {
   /** True: blocks must be put in order, because the place is a stream. */
   readonly inOrder: boolean
   /**
-   * Checks a block against its hash and keeps it. Resolves when the block counts: for a durable store, when it is on disk.
+   * Checks a block against its hash and keeps it. The target takes the bytes over: nobody else uses them from then on.
+   * Resolves when the block counts: for a durable store, when it is on disk.
    * False: the bytes do not match the hash, and nothing was kept.
    * @throws StoreError if the block cannot be stored, such as on a full disk
    */

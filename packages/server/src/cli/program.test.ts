@@ -1,8 +1,19 @@
+import { PassThrough } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { run } from './program.js'
 import type { Surroundings } from './surroundings.js'
 
-const COMMANDS = ['serve', 'stun', 'check-config', 'print-config', 'doctor', 'cluster', 'version'] as const
+const COMMANDS = [
+  'serve',
+  'stun',
+  'check-config',
+  'print-config',
+  'doctor',
+  'cluster',
+  'send',
+  'receive',
+  'version',
+] as const
 
 /** Runs the command line with a made-up process around it. */
 async function peerage(args: readonly string[], more: Partial<Surroundings> = {}) {
@@ -19,6 +30,7 @@ async function peerage(args: readonly string[], more: Partial<Surroundings> = {}
     startedAs: { program: 'peerage', serve: 'peerage serve' },
     terminated: AbortSignal.abort(),
     onHangup: () => {},
+    streams: { stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough() },
     ...more,
   })
   return { code, out: out.join('\n'), err: err.join('\n') }

@@ -13,6 +13,7 @@ import { configured, refuseFlags, refuseRepeats, settingsAsIn, type Execution } 
 import { doctor } from './doctor.js'
 import { addExamples, helpLayout, widthOfHelp } from './help.js'
 import { serve } from './serve.js'
+import { addReceive, addSend } from './share/declare.js'
 import { serveStun } from './stun.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
@@ -65,6 +66,7 @@ function createProgram(execution: Execution): Command {
   addExamples(program, [
     [`${name} serve`, 'start one node on this machine'],
     [`${name} serve --help`, 'all that a node can be told'],
+    [`${name} send FILE`, 'share a file through that node'],
   ])
   program.addHelpText('after', EPILOGUE)
   const add = (command: string, about: string): Command =>
@@ -91,6 +93,9 @@ function createProgram(execution: Execution): Command {
     ],
   ])
   forNode(serving, serve)
+
+  addSend(add('send', 'send files and folders by a link or a code'), execution)
+  addReceive(add('receive', 'receive files by a link or a code'), execution)
 
   const stun = add('stun', 'start a P2P (STUN) server by itself: it tells peers their address')
   addExamples(stun, [[`${name} stun --port 3478`, 'on the usual port of STUN']])

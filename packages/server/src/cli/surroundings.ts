@@ -1,3 +1,4 @@
+import type { Readable, Writable } from 'node:stream'
 import type { Environment } from '../config/sources.js'
 
 /** All that a command may touch of its process. Only `main` knows the real process. */
@@ -13,8 +14,17 @@ export interface Surroundings extends Environment {
   startedAs: StartedAs
   /** Aborted by the first SIGTERM or SIGINT. */
   terminated: AbortSignal
+  /** For commands that ask, draw, or carry files. */
+  streams: Streams
   /** Calls one listener for each SIGHUP, which never ends the process. */
   onHangup: (listener: () => void) => void
+}
+
+/** The standard streams of the process. */
+export interface Streams {
+  stdin: Readable & { isTTY?: boolean }
+  stdout: Writable & { isTTY?: boolean }
+  stderr: Writable & { isTTY?: boolean; columns?: number }
 }
 
 export interface StartedAs {
@@ -24,8 +34,11 @@ export interface StartedAs {
   serve: string
 }
 
-/** 0: done; 1: failed at run time; 2: the configuration is wrong. */
-export type ExitCode = 0 | 1 | 2
+/**
+ * 0: done; 1: failed at run time; 2: the configuration or the command line is wrong. Of `send` and `receive` also 3: the
+ * files were not wanted, or the transfer was ended by hand; 4: the link, the code or the password is wrong.
+ */
+export type ExitCode = 0 | 1 | 2 | 3 | 4
 
 /** Resolves when the process is told to end. */
 export function toldToEnd({ terminated }: Surroundings): Promise<void> {

@@ -15,6 +15,8 @@ export const PAGE_CSP = [
   "font-src 'self'",
   "connect-src 'self' ws: wss: blob:",
   "worker-src 'self'",
+  // A download that is written while it arrives is asked for in a frame, and answered by the page's service worker.
+  "frame-src 'self'",
   "manifest-src 'self'",
   "base-uri 'none'",
   "form-action 'none'",

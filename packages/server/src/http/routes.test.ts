@@ -13,7 +13,7 @@ const directory = mkdtempSync(join(tmpdir(), 'peerage-page-'))
 mkdirSync(join(directory, 'assets'))
 writeFileSync(join(directory, 'index.html'), '<!doctype html>')
 writeFileSync(join(directory, 'assets', 'app-abc123.js'), 'export {}')
-for (const name of ['assets/app-abc123.css', 'icon.svg', 'app.webmanifest'])
+for (const name of ['assets/app-abc123.css', 'icon.svg', 'app.webmanifest', 'downloads.js'])
   writeFileSync(join(directory, name), name)
 writeFileSync(join(directory, 'secret.pem'), 'not for the web')
 writeFileSync(join(directory, 'assets', 'app-abc123.js.map'), '{}')
@@ -78,14 +78,26 @@ describe('probes', () => {
 describe('the root', () => {
   const html = { Accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
 
-  test('is the page for browsers, under a policy without inline script or foreign sources', async () => {
+  test('[FT79] is the page for browsers, under exactly this policy, without inline script or foreign sources', async () => {
     const answer = await routes().request('/', { headers: html })
     expect(answer.headers.get('Content-Type')).toBe('text/html; charset=utf-8')
     expect(await answer.text()).toBe('<!doctype html>')
     expect(answer.headers.get('Content-Security-Policy')).toBe(PAGE_CSP)
-    expect(PAGE_CSP).toMatch(/^default-src 'none'/)
-    expect(PAGE_CSP).not.toContain('unsafe-inline')
-    expect(PAGE_CSP).not.toContain("'unsafe-eval'")
+    expect(PAGE_CSP.split('; ')).toEqual([
+      "default-src 'none'",
+      "script-src 'self'",
+      "style-src 'self'",
+      "img-src 'self' data: blob:",
+      "media-src 'self' blob:",
+      "font-src 'self'",
+      "connect-src 'self' ws: wss: blob:",
+      "worker-src 'self'",
+      "frame-src 'self'",
+      "manifest-src 'self'",
+      "base-uri 'none'",
+      "form-action 'none'",
+      "frame-ancestors 'none'",
+    ])
     expect(answer.headers.get('X-Content-Type-Options')).toBe('nosniff')
     expect(answer.headers.get('Referrer-Policy')).toBe('no-referrer')
   })
@@ -141,6 +153,13 @@ describe('files of the page', () => {
     const etag = index.headers.get('ETag') ?? ''
     const again = await routes().request('/index.html', { headers: { 'If-None-Match': etag } })
     expect([again.status, await again.text()]).toEqual([304, ''])
+  })
+
+  test('[FT79] the service worker is beside the page, and browsers ask for it anew each time', async () => {
+    const { status, headers } = await routes().request('/downloads.js')
+    expect([status, headers.get('Cache-Control')]).toEqual([200, 'no-cache'])
+    expect(headers.get('Content-Type')).toMatch(/^text\/javascript/)
+    expect(headers.get('Content-Security-Policy')).toBe(PAGE_CSP)
   })
 
   test.each([

@@ -1,0 +1,91 @@
+// What host and guest tell each other about the session itself, over a verified conduit: texts that begin with a mark
+// which no message of a transfer has.
+
+/** The version of everything that host and guest say to each other. */
+export const VERSION = 1
+const MARK = '{"session":'
+/** No honest side says more. */
+const DEVICE_LENGTH_MAX = 100
+const TICKET_LENGTH_MAX = 64
+
+/** Why a host refuses a guest that has proven to know the link. */
+export type Refusal = 'stopped' | 'expired' | 'taken-elsewhere' | 'incompatible' | 'busy'
+/** Why a side ends the session. */
+export type Bye = 'closed' | 'stopped' | 'expired' | 'taken-elsewhere'
+
+/** A message about the session. */
+export type Control =
+  /** The first message of a guest. `instance`: new at each load of its page. */
+  | { session: 'hello'; version: number; device: string; instance: string; ticket?: string }
+  /**
+   * The host's answer. `isTaken`: this guest has taken the one-time share. `ticket`: with it, the guest comes back after a
+   * reload.
+   */
+  | {
+      session: 'welcome'
+      version: number
+      device: string
+      instance: string
+      isTaken: boolean
+      ticket?: string
+    }
+  | { session: 'refused'; why: Refusal }
+  /** The guest's Accept has taken the one-time share. */
+  | { session: 'taken' }
+  | { session: 'bye'; why: Bye }
+
+const REFUSALS: readonly Refusal[] = ['stopped', 'expired', 'taken-elsewhere', 'incompatible', 'busy']
+const BYES: readonly Bye[] = ['closed', 'stopped', 'expired', 'taken-elsewhere']
+
+export const isControl = (text: string): boolean => text.startsWith(MARK)
+
+/** `session` comes first, so that the other side finds the mark. */
+export function encodeControl({ session, ...rest }: Control): string {
+  return JSON.stringify({ session, ...rest })
+}
+
+/** Undefined for a text that breaks the format. */
+export function decodeControl(text: string): Control | undefined {
+  const fields = fieldsOf(text)
+  const { session, version, device, instance, ticket, why } = fields
+  switch (session) {
+    case 'hello':
+    case 'welcome': {
+      if (typeof version !== 'number') return undefined
+      // Of another version, only the number can be relied on.
+      const who = {
+        version,
+        device: shortened(device, DEVICE_LENGTH_MAX),
+        instance: shortened(instance, TICKET_LENGTH_MAX),
+        ...(typeof ticket === 'string' && { ticket: ticket.slice(0, TICKET_LENGTH_MAX) }),
+      }
+      if (session === 'hello') return { session, ...who }
+      return { session, ...who, isTaken: fields['isTaken'] === true }
+    }
+    case 'refused': {
+      const known = REFUSALS.find((one) => one === why)
+      return known && { session, why: known }
+    }
+    case 'bye': {
+      const known = BYES.find((one) => one === why)
+      return known && { session, why: known }
+    }
+    case 'taken':
+      return { session }
+    default:
+      return undefined
+  }
+}
+
+const shortened = (value: unknown, most: number): string =>
+  // Control characters have no place in what is shown to people.
+  typeof value === 'string' ? value.replaceAll(/\p{Cc}/gu, ' ').slice(0, most) : ''
+
+function fieldsOf(text: string): Record<string, unknown> {
+  try {
+    const parsed: unknown = JSON.parse(text)
+    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {}
+  } catch {
+    return {}
+  }
+}

@@ -1,0 +1,309 @@
+import type { Name } from '@peerage/protocol'
+import type { Clock, Timer } from '../../lib/clock.js'
+import type { Peer } from '../../peer.js'
+import { createKeyPair, hashOfKey } from '../keys/key-pair.js'
+import { createLinkSecret, fragmentOf, linkOf } from '../keys/link.js'
+import { passwordSecret } from '../keys/password.js'
+import type { CodeState, HostOptions, HostState, SharedFile, ShareHost, ShareSession } from '../sharing.js'
+import type { FileInfo, Source } from '../types.js'
+import type { Transfer } from '../engine/transfer.js'
+import type { Entrance } from './entrance.js'
+import { HostCode } from './host-code.js'
+import { HostDoor } from './host-door.js'
+import { HostedGuests } from './hosted-guests.js'
+import type { HostedHooks } from './hosted-guests.js'
+import { Listeners } from './listeners.js'
+import type { LiveSession } from './live-session.js'
+import { PasswordTries } from './password-tries.js'
+import { decodeSaved, encodeSaved } from './saved-share.js'
+import type { SavedShare } from './saved-share.js'
+import type { ServerPort } from './server-port.js'
+import { shareIdOf } from './share-id.js'
+
+export interface HostParts {
+  name: Name
+  port: ServerPort
+  clock: Clock
+  /** Gets what a listener of the application threw. */
+  onError: (error: unknown) => void
+  entrance: Entrance
+  device: string
+  instance: string
+  connectAs: ((name: string) => Promise<Peer>) | undefined
+  /** Makes the transfer and the session with a guest. `share` identifies the share and the guest, for the store. */
+  open: (guest: Name, share: string, hooks: HostedHooks) => { engine: Transfer; session: LiveSession }
+}
+
+/** What a peer shares by one link. */
+export class HostedShare implements ShareHost {
+  readonly door: HostDoor
+  readonly #parts: HostParts
+  readonly #saved: SavedShare
+  readonly #tries: PasswordTries
+  readonly #guests: HostedGuests
+  readonly #listeners: Listeners
+  #files: SharedFile[]
+  #password: Promise<bigint | undefined>
+  #hasPassword: boolean
+  #stopped: 'stopped' | 'expired' | undefined
+  #code: CodeState = { name: 'none' }
+  #hostCode: HostCode | undefined
+  #expiry: Timer | undefined
+
+  constructor(parts: HostParts, { saved, password, isOneTime, expiresAt }: HostOptions) {
+    this.#parts = parts
+    this.#listeners = new Listeners(parts.onError)
+    const found = saved === undefined ? undefined : decodeSaved(saved, parts.name)
+    this.#saved = found ?? newShare(parts.name)
+    this.#saved.isOneTime = isOneTime ?? this.#saved.isOneTime
+    this.#files = this.#saved.files.map((file) => ({ ...file, source: undefined }))
+    this.#tries = new PasswordTries(this.#saved.wrongPasswords)
+    this.#password = Promise.resolve(this.#saved.password)
+    this.#hasPassword = this.#saved.password !== undefined
+    this.#guests = this.#makeGuests()
+    this.door = this.#makeDoor()
+    if (password !== undefined) this.setPassword(password)
+    this.setExpiry(expiresAt ?? this.#saved.expiresAt)
+  }
+
+  get name(): Name {
+    return this.#parts.name
+  }
+
+  get state(): HostState {
+    if (this.#stopped !== undefined) return { name: 'stopped', why: this.#stopped }
+    if (this.#saved.takenBy !== undefined) return { name: 'taken' }
+    return { name: this.#hasPassword && this.#tries.isLocked ? 'locked' : 'open' }
+  }
+
+  get code(): CodeState {
+    return this.#code
+  }
+
+  get files(): readonly SharedFile[] {
+    return this.#files
+  }
+
+  get sessions(): readonly ShareSession[] {
+    return this.#guests.sessions
+  }
+
+  get hasPassword(): boolean {
+    return this.#hasPassword
+  }
+
+  get isOneTime(): boolean {
+    return this.#saved.isOneTime
+  }
+
+  get expiresAt(): number | undefined {
+    return this.#saved.expiresAt
+  }
+
+  link(base: string): string {
+    return linkOf(base, this.name, this.#fragment())
+  }
+
+  add(sources: readonly Source[]): void {
+    const added: SharedFile[] = []
+    for (const source of sources) {
+      const same = this.#files.find((file) => file.source === undefined && isSame(file, source.info))
+      if (same === undefined) added.push({ ...source.info, id: this.#saved.nextId++, source })
+      else {
+        this.#files = this.#files.map((file) => (file === same ? { ...file, source } : file))
+        for (const engine of this.#guests.engines) engine.provide(same.id, source)
+      }
+    }
+    this.#files = [...this.#files, ...added]
+    if (added.length > 0) for (const engine of this.#guests.engines) engine.offerShared(added)
+    this.#changed()
+  }
+
+  removeFiles(ids: readonly number[]): void {
+    this.#files = this.#files.filter(({ id }) => !ids.includes(id))
+    for (const engine of this.#guests.engines)
+      engine.endShared(ids, 'stopped', 'the file is not shared any more')
+    this.#changed()
+  }
+
+  setPassword(password: string | undefined): void {
+    this.#hasPassword = password !== undefined
+    this.#tries.reset()
+    this.#saved.password = undefined
+    const computed =
+      password === undefined ? Promise.resolve(undefined) : passwordSecret(password, this.#keyHash())
+    this.#password = computed
+    // scrypt fails only without memory. Then `answer` of the door rejects, and lets nobody in.
+    void computed.then(
+      (secret) => {
+        // Another password may have been set meanwhile.
+        if (this.#password !== computed) return
+        this.#saved.password = secret
+        this.#changed()
+      },
+      () => undefined,
+    )
+    this.#changed()
+  }
+
+  setOneTime(isOneTime: boolean): void {
+    this.#saved.isOneTime = isOneTime
+    if (!isOneTime) this.#saved.takenBy = undefined
+    this.#changed()
+  }
+
+  setExpiry(at: number | undefined): void {
+    this.#saved.expiresAt = at
+    this.#expiry?.cancel()
+    if (at !== undefined && this.#stopped === undefined) this.#awaitExpiry(at)
+    this.#changed()
+  }
+
+  newCode(): void {
+    this.#hostCode?.close()
+    this.#hostCode = undefined
+    const { connectAs, clock } = this.#parts
+    if (connectAs === undefined || this.#stopped !== undefined)
+      return this.#setCode({ name: 'failed', detail: 'no code can be made here' })
+    const code: HostCode = new HostCode({
+      clock,
+      connectAs,
+      keyPair: this.#saved.keyPair,
+      destination: () => ({ name: this.name, fragment: this.#fragment() }),
+      onGuest: (guest, keys) => this.door.know(guest, keys),
+      onState: (state) => {
+        if (this.#hostCode === code) this.#setCode(state)
+      },
+    })
+    this.#hostCode = code
+    this.#setCode({ name: 'making' })
+    void code.begin()
+  }
+
+  dropCode(): void {
+    this.#hostCode?.close()
+    this.#hostCode = undefined
+    this.#setCode({ name: 'none' })
+  }
+
+  stop(): void {
+    this.#end('stopped')
+  }
+
+  save(): string {
+    const files = this.#files.map(({ id, path, size, type, modifiedAt }) => ({
+      id,
+      path,
+      size,
+      type,
+      modifiedAt,
+    }))
+    return encodeSaved({ ...this.#saved, files, wrongPasswords: this.#tries.wrong })
+  }
+
+  onChange(listener: () => void): () => void {
+    return this.#listeners.add(listener)
+  }
+
+  /** This peer is closed, so nothing of the share goes on. */
+  close(): void {
+    this.#expiry?.cancel()
+    this.#hostCode?.close()
+    this.#guests.end('self-closed', 'closed')
+    this.door.close()
+  }
+
+  #end(why: 'stopped' | 'expired'): void {
+    if (this.#stopped !== undefined) return
+    this.#stopped = why
+    this.#expiry?.cancel()
+    this.#hostCode?.close()
+    this.#hostCode = undefined
+    this.#code = { name: 'none' }
+    this.#guests.end(why, why)
+    this.#changed()
+  }
+
+  #awaitExpiry(at: number): void {
+    const { clock } = this.#parts
+    this.#expiry = clock.after(Math.max(0, at - clock.now()), () => {
+      // A timer is shorter than the time to a far date.
+      if (clock.now() >= at) this.#end('expired')
+      else this.#awaitExpiry(at)
+    })
+  }
+
+  #makeDoor(): HostDoor {
+    const { port, clock, entrance } = this.#parts
+    return new HostDoor({
+      port,
+      clock,
+      entrance,
+      keyPair: this.#saved.keyPair,
+      linkSecret: this.#saved.secret,
+      tries: this.#tries,
+      password: () => this.#password,
+      refusal: () => this.#stopped,
+      welcome: (guest, hello) =>
+        this.#stopped === undefined ? this.#guests.welcome(guest, hello) : { refused: this.#stopped },
+      wrongPassword: () => this.#changed(),
+      onError: this.#parts.onError,
+    })
+  }
+
+  #makeGuests(): HostedGuests {
+    const { instance, device, open } = this.#parts
+    const share = shareIdOf(this.#keyHash())
+    return new HostedGuests({
+      instance,
+      device,
+      open: (guest, hooks) => open(guest, `${share}/${guest}`, hooks),
+      files: () => this.#files,
+      isOneTime: () => this.#saved.isOneTime,
+      takenBy: () => this.#saved.takenBy,
+      take: (ticket) => {
+        this.#saved.takenBy = ticket
+        this.#changed()
+      },
+      changed: () => this.#changed(),
+      forget: (session) => this.door.forget(session),
+    })
+  }
+
+  #keyHash(): Uint8Array<ArrayBuffer> {
+    return hashOfKey(this.#saved.keyPair.publicKey)
+  }
+
+  #fragment(): string {
+    const { secret } = this.#saved
+    return fragmentOf({ needsPassword: this.#hasPassword, secret, keyHash: this.#keyHash() })
+  }
+
+  #setCode(state: CodeState): void {
+    this.#code = state
+    this.#changed()
+  }
+
+  #changed(): void {
+    this.#listeners.tell()
+  }
+}
+
+function newShare(name: Name): SavedShare {
+  return {
+    name,
+    secret: createLinkSecret(),
+    keyPair: createKeyPair(),
+    files: [],
+    nextId: 0,
+    password: undefined,
+    wrongPasswords: 0,
+    isOneTime: false,
+    takenBy: undefined,
+    expiresAt: undefined,
+  }
+}
+
+/** After a reload, a file counts as the same one by these. Its content is checked while it is sent. */
+const isSame = (a: FileInfo, b: FileInfo): boolean =>
+  a.path === b.path && a.size === b.size && a.modifiedAt === b.modifiedAt

@@ -1,0 +1,21 @@
+import type { SessionEnd } from '../types.js'
+
+/** What happened, for people, where no more is known. */
+export const endTexts: Record<SessionEnd, string> = {
+  'not-found': 'nobody shares files under this link or code now',
+  'wrong-link': 'the link is not complete, or it is an old one; ask for the link again',
+  'not-verified':
+    'the other side could not prove that it made the link, or the connection was tampered with, so nothing was sent',
+  'wrong-password': 'the password is wrong',
+  locked: 'the password was wrong ten times, so the share takes nobody new; ask for a new link',
+  'wrong-code': 'the code is wrong, and it is void now; ask for a new one',
+  'taken-elsewhere': 'the files are for one receiver, and another one took them',
+  stopped: 'the other side stopped sharing',
+  expired: 'the share has expired',
+  'peer-left': 'the other side has left',
+  'self-closed': 'this side is closed',
+  'closed-here': 'ended here',
+  'closed-there': 'the other side ended the connection',
+  incompatible: 'the two sides use different versions; reload the page, or update the program',
+  failed: 'no connection could be made',
+}

@@ -1,0 +1,226 @@
+import type { SessionEnd, ShareSession, TransferFile } from '@peerage/client/transfer'
+import type { ExitCode } from '../surroundings.js'
+import type { Asker } from './ask.js'
+import { parseChoice } from './choice.js'
+import { codeOfEnd, codeOfFiles, filesOf, isOver } from './ended.js'
+import type { Output } from './output.js'
+import { watchSession } from './watch.js'
+import { durationText, filesText, sizeText, visible } from './words.js'
+
+// One session of `peerage receive`, from its beginning to its end.
+
+/** Offers come in pages. After this time without another page, the person is asked. */
+const SETTLE_MS = 300
+/** After everything has arrived, the sender may offer more for this long. */
+const LINGER_MS = 700
+/** Of a long offer, the first files are listed. */
+const LISTED_MAX = 20
+
+export interface Ending {
+  code: ExitCode
+  /** `interrupted`: the session is still open. */
+  why: SessionEnd | 'interrupted' | 'other'
+  message: string
+}
+
+interface Parts {
+  /** Accept everything. */
+  isYes: boolean
+  /** Only one file fits. */
+  isStream: boolean
+  /** Undefined: nobody can be asked. */
+  asker: Asker | undefined
+  output: Output
+  terminated: AbortSignal
+  /** Called with what a later try needs to come back to a share for one receiver. */
+  onTicket: (ticket: string) => void
+}
+
+export function receiveFrom(session: ShareSession, parts: Parts): Promise<Ending> {
+  return new Promise((resolve, reject) => new Receiver(session, parts, resolve, reject).start())
+}
+
+class Receiver {
+  readonly #session: ShareSession
+  readonly #parts: Parts
+  readonly #resolve: (ending: Ending) => void
+  readonly #reject: (error: unknown) => void
+  readonly #stops: (() => void)[] = []
+  readonly #decided = new Set<string>()
+  #timer: NodeJS.Timeout | undefined
+  #timerFor = ''
+  #isAsking = false
+  #isOver = false
+
+  constructor(
+    session: ShareSession,
+    parts: Parts,
+    resolve: (ending: Ending) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#session = session
+    this.#parts = parts
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  start(): void {
+    const { terminated, output } = this.#parts
+    const step = (): void => this.#step()
+    const interrupted = (): void => this.#interrupted()
+    this.#stops.push(
+      watchSession(this.#session, output.tell),
+      this.#session.onChange(step),
+      this.#session.transfer.onChange(step),
+      () => terminated.removeEventListener('abort', interrupted),
+    )
+    terminated.addEventListener('abort', interrupted, { once: true })
+    if (terminated.aborted) interrupted()
+    else step()
+  }
+
+  #step(): void {
+    if (this.#isOver) return
+    const { state, consent } = this.#session
+    const { guestTicket, hasTaken } = this.#session
+    if (guestTicket !== undefined && hasTaken) this.#parts.onTicket(guestTicket)
+    if (!this.#isAsking) this.#parts.output.draw([this.#session])
+    if (state.name === 'ended') return this.#ended(state.why, state.detail)
+    if (this.#isAsking) return
+    if (consent === 'asked') return this.#ask(() => this.#askConsent())
+    const files = filesOf(this.#session, 'in')
+    if (this.#offered().length > 0)
+      return this.#after(SETTLE_MS, `${files.length} offered`, () => this.#decide())
+    const hasText = this.#session.transfer.state.items.some(
+      (item) => item.kind === 'text' && item.direction === 'in',
+    )
+    if ((files.length > 0 || hasText) && files.every(isOver))
+      return this.#after(LINGER_MS, `${this.#session.transfer.state.items.length} over`, () => this.#done())
+    this.#after(0, '', undefined)
+  }
+
+  /** Does `act` after a time in which `what` stays the same. */
+  #after(ms: number, what: string, act: (() => void) | undefined): void {
+    if (what === this.#timerFor) return
+    clearTimeout(this.#timer)
+    this.#timerFor = what
+    if (act === undefined) return
+    this.#timer = setTimeout(() => {
+      this.#timerFor = ''
+      act()
+    }, ms)
+  }
+
+  #ask(question: () => Promise<void>): void {
+    this.#isAsking = true
+    this.#parts.output.draw([])
+    question()
+      .finally(() => (this.#isAsking = false))
+      .then(() => this.#step(), this.#reject)
+  }
+
+  /** What nobody has decided about yet. */
+  #offered(): TransferFile[] {
+    const files = filesOf(this.#session, 'in')
+    return files.filter(({ key, state }) => state.name === 'offered' && !this.#decided.has(key))
+  }
+
+  #choose(offered: readonly TransferFile[], wanted: ReadonlySet<number>): void {
+    const { transfer } = this.#session
+    const keys = offered.map(({ key }) => key)
+    for (const key of keys) this.#decided.add(key)
+    const rejected = keys.filter((_, index) => !wanted.has(index))
+    const accepted = keys.filter((_, index) => wanted.has(index))
+    if (rejected.length > 0) transfer.reject(rejected)
+    if (accepted.length > 0) transfer.accept(accepted)
+  }
+
+  #decide(): void {
+    const offered = this.#offered()
+    this.#list(offered)
+    const { isYes, isStream } = this.#parts
+    if (isStream && filesOf(this.#session, 'in').length > 1) {
+      this.#session.transfer.reject(offered.map(({ key }) => key))
+      return this.#end({
+        code: 2,
+        why: 'other',
+        message: 'peerage: --to - takes one file, and several are offered',
+      })
+    }
+    if (isYes) this.#choose(offered, new Set(offered.keys()))
+    else this.#ask(() => this.#askFiles(offered))
+  }
+
+  #list(offered: readonly TransferFile[]): void {
+    const { say } = this.#parts.output
+    const { device, name } = this.#session.peer
+    say(`${visible(device) || visible(name)} offers:`)
+    const width = String(offered.length).length
+    for (const [index, { path, size }] of offered.slice(0, LISTED_MAX).entries())
+      say(`  ${String(index + 1).padStart(width)}. ${visible(path)} (${sizeText(size)})`)
+    if (offered.length > LISTED_MAX) say(`  and ${(offered.length - LISTED_MAX).toLocaleString('en')} more`)
+  }
+
+  async #askFiles(offered: readonly TransferFile[]): Promise<void> {
+    const bytes = offered.reduce((sum, { size }) => sum + size, 0)
+    const numbers = offered.length > 1 ? ', or numbers such as 1,3-5' : ''
+    const question = `${filesText(offered.length)}, ${sizeText(bytes)}. Accept? [Y/n${numbers}] `
+    for (;;) {
+      const answer = await this.#parts.asker?.ask(question)
+      if (this.#isOver || this.#session.state.name === 'ended') return
+      if (answer === undefined) return this.#interrupted()
+      const chosen = parseChoice(answer, offered.length)
+      if (chosen === undefined) continue
+      this.#choose(offered, new Set(chosen))
+      return
+    }
+  }
+
+  async #askConsent(): Promise<void> {
+    const { asker, isYes, output } = this.#parts
+    const { bytes, bytesDone } = this.#session.transfer.state.in
+    const rate = this.#session.serverBytesPerSecond
+    const time = rate === undefined ? '' : `, about ${durationText((bytes - bytesDone) / rate)}`
+    const what = `No direct connection was possible, so ${sizeText(bytes - bytesDone)} would go through the server${time}.`
+    if (isYes) {
+      output.say(what)
+      return this.#session.answerConsent(true)
+    }
+    const answer = await asker?.ask(`${what} Go on? [Y/n] `)
+    const isGiven = answer !== undefined && /^(?:y|yes|)$/i.test(answer.trim())
+    if (isGiven) this.#session.answerConsent(true)
+    else this.#interrupted()
+  }
+
+  #done(): void {
+    const code = codeOfFiles(filesOf(this.#session, 'in'))
+    this.#end({ code, why: 'other', message: '' })
+  }
+
+  /** The sender is not told, so that a later try finds the share as it is now. */
+  #interrupted(): void {
+    this.#end({ code: 3, why: 'interrupted', message: 'Ended before everything had arrived.' })
+  }
+
+  #ended(why: SessionEnd, detail: string): void {
+    const files = filesOf(this.#session, 'in')
+    const { items } = this.#session.transfer.state
+    const hasAll =
+      items.length > 0 &&
+      files.every(
+        ({ state }) => state.name === 'complete' || (state.name === 'ended' && state.reason === 'rejected'),
+      )
+    if (hasAll) return this.#done()
+    this.#end({ code: codeOfEnd(why), why, message: visible(detail) })
+  }
+
+  #end(ending: Ending): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    for (const stop of this.#stops) stop()
+    this.#parts.output.draw([])
+    if (ending.why !== 'interrupted') this.#session.close()
+    this.#resolve(ending)
+  }
+}

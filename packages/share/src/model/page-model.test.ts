@@ -1,0 +1,121 @@
+import { describe, expect, test } from 'vitest'
+import { FakeHost, FakeSession, FakeTransfer } from '../demo/fake-share.js'
+import { fakeWorld } from '../demo/fake-world.js'
+import type { Demo } from '../demo/fake-world.js'
+import { PageModel } from './page-model.js'
+import { ConnectionFailure } from './world.js'
+
+const LINK = { query: '?peer_id=someone', hash: '#fragment' }
+
+async function started(demo: Demo): Promise<PageModel> {
+  const model = new PageModel(fakeWorld(demo))
+  await model.start()
+  return model
+}
+
+describe('what the address opens', () => {
+  test.each<[string, Demo, object]>([
+    ['no name: a share', {}, { name: 'host', notice: undefined }],
+    ['an empty name: a share', { query: '?peer_id=' }, { name: 'host', notice: 'emptyName' }],
+    ['the own name: a share', { query: '?peer_id=f2h8-own' }, { name: 'host', notice: 'ownLink' }],
+    ['a link', LINK, { name: 'guest', to: { name: 'someone', fragment: 'fragment' } }],
+    ['a link with a password', { ...LINK, reading: 'needs-password' }, { name: 'password', isWrong: false }],
+    ['an absurd name', { ...LINK, reading: 'bad-name' }, { name: 'problem', problem: 'badName' }],
+    ['no fragment', { ...LINK, reading: 'missing' }, { name: 'problem', problem: 'missingFragment' }],
+    ['a cut fragment', { ...LINK, reading: 'cut' }, { name: 'problem', problem: 'cutFragment' }],
+    ['another version', { ...LINK, reading: 'other-version' }, { name: 'problem', problem: 'otherVersion' }],
+    ['no way at all', { direct: 'off', isServerWay: false }, { name: 'problem', problem: 'noWayAtAll' }],
+  ])('%s', async (_what, demo, screen) => {
+    expect((await started(demo)).screen).toMatchObject(screen)
+  })
+
+  test.each(['unreachable', 'refused', 'not-loaded'] as const)(
+    'a server that is %s is a problem',
+    async (why) => {
+      const model = await started({ connect: () => Promise.reject(new ConnectionFailure(why)) })
+      expect(model.screen).toMatchObject({
+        name: 'problem',
+        problem: why === 'not-loaded' ? 'notLoaded' : why,
+      })
+    },
+  )
+})
+
+test('a wrong password is asked again', async () => {
+  const session = new FakeSession({ state: { name: 'ended', why: 'wrong-password', detail: '' } })
+  const model = await started({ ...LINK, session })
+  session.changed()
+  expect(model.screen).toMatchObject({ name: 'password', isWrong: true })
+})
+
+test('each guest gets the texts for everyone once, also after it was away', async () => {
+  const transfer = new FakeTransfer()
+  const guest = new FakeSession({ role: 'host', name: 'guest', transfer, state: { name: 'connecting' } })
+  const host = new FakeHost({ sessions: [guest] })
+  const model = await started({ host })
+  model.addText('hello')
+  expect(transfer.items).toHaveLength(0)
+  for (const state of ['open', 'reconnecting', 'open'] as const) {
+    guest.state =
+      state === 'open' ? { name: state, path: 'direct', sameLan: false } : { name: state, isPeerAway: true }
+    host.changed()
+  }
+  expect(transfer.items).toMatchObject([{ kind: 'text', text: 'hello' }])
+  model.stop()
+})
+
+test('only files that still move hold the tab open', async () => {
+  const file = { kind: 'file', id: 1, path: 'a', size: 10, type: '', direction: 'in', bytesDone: 5 } as const
+  const transfer = new FakeTransfer([{ ...file, key: 'a', state: { name: 'accepted', isMoving: true } }])
+  const model = await started({ ...LINK, session: new FakeSession({ transfer }) })
+  expect(model.isMoving).toBe(true)
+  transfer.cancel(['a'])
+  expect(model.isMoving).toBe(false)
+})
+
+test('after a reload, what was accepted into the durable storage is accepted again, unless it was cancelled', async () => {
+  const offered = (key: string) =>
+    ({
+      kind: 'file',
+      key,
+      id: 1,
+      path: key,
+      size: 10,
+      type: '',
+      direction: 'in',
+      bytesDone: 0,
+      state: { name: 'offered' },
+    }) as const
+  const world = fakeWorld({
+    ...LINK,
+    session: new FakeSession({ transfer: new FakeTransfer([offered('a'), offered('b')]) }),
+  })
+  const model = new PageModel(world)
+  await model.start()
+  if (model.screen.name !== 'guest') throw new Error('the page is no guest')
+  const { session } = model.screen
+  const files = session.transfer.state.items.filter((item) => item.kind === 'file')
+  const saving = model.saving
+  const [choice] = saving?.choices(files) ?? []
+  const opened = choice && (await saving?.open(choice, files))
+  if (choice === undefined || opened === undefined) throw new Error('the demo has no storage')
+  model.accept(session, files, choice, opened)
+  session.transfer.cancel(['b'])
+
+  const after = new FakeTransfer([offered('a'), offered('b')])
+  const connection = await world.connect(AbortSignal.timeout(1_000))
+  const reloaded = new PageModel({
+    ...world,
+    connect: () =>
+      Promise.resolve({
+        ...connection,
+        saving: { ...connection.saving, durable: opened.store },
+        join: () => new FakeSession({ transfer: after }),
+      }),
+  })
+  await reloaded.start()
+  expect(after.items.map(({ key, ...item }) => [key, item.kind === 'file' && item.state.name])).toEqual([
+    ['a', 'accepted'],
+    ['b', 'offered'],
+  ])
+})

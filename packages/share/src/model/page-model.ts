@@ -1,0 +1,287 @@
+import type { ShareHost, ShareLink, ShareSession, Source, TransferFile } from '@peerage/client/transfer'
+import type { StoreChoice } from '../storage/storage.js'
+import { Accepted } from './accepted.js'
+import { Archives, blobOf } from './archives.js'
+import { HostTexts } from './host-texts.js'
+import type { Picked } from './picked.js'
+import type { Connection, OpenedStore, Saving, World } from './world.js'
+import { ConnectionFailure } from './world.js'
+
+/** What stops the page. */
+export type Problem =
+  | 'unreachable'
+  | 'refused'
+  | 'notLoaded'
+  | 'noWayAtAll'
+  | 'badName'
+  | 'missingFragment'
+  | 'cutFragment'
+  | 'otherVersion'
+  | 'unexpected'
+
+/** What the person sees below the header. */
+export type Screen =
+  | { name: 'starting' }
+  | { name: 'host'; host: ShareHost; notice: 'ownLink' | 'emptyName' | undefined }
+  | { name: 'guest'; session: ShareSession; to: ShareLink | string }
+  | { name: 'code' }
+  | { name: 'password'; link: ShareLink; isWrong: boolean }
+  | { name: 'problem'; problem: Problem }
+
+/** What is said above the screen. The screen goes on. */
+export type Banner = 'serverLost' | 'superseded' | 'serverClosed' | 'notLoaded' | 'noWebRtc' | 'p2pOff'
+
+const SAVED = 'peerage-share-host'
+const TICKET = 'peerage-share-ticket'
+const SAVE_DELAY_MS = 300
+
+/** What the page does. The views show it, and call it. */
+export class PageModel {
+  readonly world: World
+  readonly texts: HostTexts
+  readonly archives = new Archives()
+  readonly #accepted: Accepted
+  readonly #listeners = new Set<() => void>()
+  readonly #leaving = new AbortController()
+  #screen: Screen = { name: 'starting' }
+  #banner: Banner | undefined
+  #connection: Connection | undefined
+  #host: ShareHost | undefined
+  #guest: ShareSession | undefined
+  #saving: ReturnType<typeof setTimeout> | undefined
+
+  constructor(world: World) {
+    this.world = world
+    this.texts = new HostTexts(world.memory)
+    this.#accepted = new Accepted(world.memory)
+  }
+
+  get screen(): Screen {
+    return this.#screen
+  }
+
+  get banner(): Banner | undefined {
+    return this.#banner
+  }
+
+  /** The page without its query and fragment, to which links lead. */
+  get base(): string {
+    return new URL('.', this.world.href).href
+  }
+
+  /** Whether a transfer would be broken off if the tab were closed now. */
+  get isMoving(): boolean {
+    const sessions = [...(this.#host?.sessions ?? []), ...(this.#guest ? [this.#guest] : [])]
+    return sessions.some(({ state, transfer }) => {
+      const { in: incoming, out } = transfer.state
+      const isMoving = incoming.filesComplete < incoming.files || out.filesComplete < out.files
+      return state.name !== 'ended' && isMoving
+    })
+  }
+
+  /** Where received files can go. Undefined before the page is connected. */
+  get saving(): Saving | undefined {
+    return this.#connection?.saving
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Connects to the server, and opens the link of the address or makes a share. */
+  async start(): Promise<void> {
+    try {
+      const connection = await this.world.connect(this.#leaving.signal)
+      this.#connection = connection
+      connection.onServer((state) => {
+        if (state === 'online') this.#setBanner(this.#standingBanner())
+        else if (state === 'lost') this.#setBanner('serverLost')
+        else this.#setBanner(state === 'superseded' ? 'superseded' : 'serverClosed')
+      })
+      this.#banner = this.#standingBanner()
+      if (connection.direct !== 'possible' && !connection.isServerWay) return this.#fail('noWayAtAll')
+      this.#openAddress(connection)
+    } catch (error) {
+      if (this.#leaving.signal.aborted) return
+      if (!(error instanceof ConnectionFailure)) console.error(error)
+      const why = error instanceof ConnectionFailure ? error.why : 'unexpected'
+      this.#fail(why === 'not-loaded' ? 'notLoaded' : why)
+    }
+  }
+
+  stop(): void {
+    this.#leaving.abort()
+    clearTimeout(this.#saving)
+  }
+
+  /** Files of the person, for everyone who has the link. */
+  addFiles(picked: readonly Picked[]): void {
+    if (this.#screen.name === 'guest') this.offer(this.#screen.session, picked)
+    else this.#host?.add(this.#sources(picked))
+  }
+
+  /** Files of the person, for one other peer. */
+  offer(session: ShareSession, picked: readonly Picked[]): void {
+    session.transfer.offer(this.#sources(picked))
+  }
+
+  addText(text: string): void {
+    this.texts.add(text)
+    if (this.#host) this.texts.sendTo(this.#host)
+    this.#changed()
+  }
+
+  removeText(id: number): void {
+    this.texts.remove(id)
+    this.#changed()
+  }
+
+  /** A share of one's own, with a new link if the one before was stopped. */
+  showHost(notice?: 'ownLink' | 'emptyName'): void {
+    const connection = this.#connection
+    if (!connection) return
+    if (this.#host === undefined || this.#host.state.name === 'stopped') {
+      const isNew = this.#host !== undefined
+      if (isNew) {
+        this.world.memory.remove(SAVED)
+        this.texts.clear()
+      }
+      const host = connection.host(isNew ? {} : { saved: this.world.memory.get(SAVED) })
+      this.#host = host
+      host.onChange(() => this.#hostChanged(host))
+      this.texts.sendTo(host)
+      this.#save(host)
+    }
+    this.#show({ name: 'host', host: this.#host, notice })
+  }
+
+  showCodeForm(): void {
+    this.#show({ name: 'code' })
+  }
+
+  /** Opens a link or a code. */
+  join(to: ShareLink | string, password?: string): void {
+    if (!this.#connection) return
+    const key = typeof to === 'string' ? undefined : `${TICKET} ${to.name} ${to.fragment}`
+    const ticket = key === undefined ? undefined : this.world.memory.get(key)
+    const session = this.#connection.join(to, { password, ticket })
+    this.#guest = session
+    session.onChange(() => this.#guestChanged(session, to, key))
+    if (typeof to !== 'string') this.#accepted.resume(to, session, this.#connection.saving.durable)
+    this.#show({ name: 'guest', session, to })
+  }
+
+  /** Accepts offered files into a store that was opened for them. */
+  accept(
+    session: ShareSession,
+    files: readonly TransferFile[],
+    { kind }: StoreChoice,
+    { store, endArchive }: OpenedStore,
+  ): void {
+    const keys = files.map(({ key }) => key)
+    session.transfer.accept(keys, store)
+    if (endArchive !== undefined) this.archives.watch(session, keys, endArchive)
+    const { screen } = this
+    if (kind === 'own-storage' && screen.name === 'guest' && typeof screen.to !== 'string')
+      this.#accepted.add(screen.to, keys)
+  }
+
+  /** Takes files off the list. The person does not need their content any more. */
+  removeFiles(session: ShareSession, files: readonly TransferFile[]): void {
+    const keys = files.map(({ key }) => key)
+    session.transfer.remove(keys)
+    const { screen } = this
+    if (screen.name === 'guest' && typeof screen.to !== 'string') this.#accepted.remove(screen.to, keys)
+    const contents = files.map(blobOf).filter((content) => content !== undefined)
+    for (const content of contents) this.saving?.release(content)
+  }
+
+  /** A part of the page could not be loaded, because the server has another version now. */
+  tellMissing(error: unknown): void {
+    console.warn('a part of the page could not be loaded', error)
+    this.#setBanner('notLoaded')
+  }
+
+  reload(): void {
+    this.world.go(this.world.href)
+  }
+
+  #openAddress(connection: Connection): void {
+    const { searchParams, hash } = new URL(this.world.href)
+    const name = searchParams.get('peer_id')
+    if (name === null) return this.showHost()
+    if (name === '') return this.showHost('emptyName')
+    if (name === connection.name) return this.showHost('ownLink')
+    const link: ShareLink = { name, fragment: hash.slice(1) }
+    const reading = connection.readLink(link)
+    switch (reading) {
+      case 'ok':
+        return this.join(link)
+      case 'needs-password':
+        return this.#show({ name: 'password', link, isWrong: false })
+      case 'bad-name':
+        return this.#fail('badName')
+      case 'missing':
+        return this.#fail('missingFragment')
+      case 'cut':
+        return this.#fail('cutFragment')
+      case 'other-version':
+        return this.#fail('otherVersion')
+    }
+  }
+
+  #sources(picked: readonly Picked[]): Source[] {
+    const connection = this.#connection
+    return connection === undefined ? [] : picked.map(({ file, path }) => connection.sourceOf(file, path))
+  }
+
+  #hostChanged(host: ShareHost): void {
+    if (host !== this.#host) return
+    this.texts.sendTo(host)
+    // Many changes come at once, such as when a folder is added.
+    this.#saving ??= setTimeout(() => this.#save(host), SAVE_DELAY_MS)
+    this.#changed()
+  }
+
+  #save(host: ShareHost): void {
+    clearTimeout(this.#saving)
+    this.#saving = undefined
+    if (host.state.name === 'stopped') this.world.memory.remove(SAVED)
+    else this.world.memory.set(SAVED, host.save())
+  }
+
+  #guestChanged(session: ShareSession, to: ShareLink | string, key: string | undefined): void {
+    if (session !== this.#guest) return
+    const { state, guestTicket } = session
+    if (guestTicket !== undefined && key !== undefined) this.world.memory.set(key, guestTicket)
+    if (state.name === 'ended' && state.why === 'wrong-password' && typeof to !== 'string')
+      this.#show({ name: 'password', link: to, isWrong: true })
+    else this.#changed()
+  }
+
+  #standingBanner(): Banner | undefined {
+    const direct = this.#connection?.direct
+    return direct === 'no-webrtc' ? 'noWebRtc' : direct === 'off' ? 'p2pOff' : undefined
+  }
+
+  #setBanner(banner: Banner | undefined): void {
+    // These two stay until the page is reloaded.
+    if (this.#banner === 'superseded' || this.#banner === 'serverClosed') return
+    this.#banner = banner
+    this.#changed()
+  }
+
+  #fail(problem: Problem): void {
+    this.#show({ name: 'problem', problem })
+  }
+
+  #show(screen: Screen): void {
+    this.#screen = screen
+    this.#changed()
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener()
+  }
+}

@@ -1,0 +1,14 @@
+import { completeCode, codeWords, parseCode } from '@peerage/client/transfer'
+import type { Codes } from './model/world.js'
+
+/** What the form for codes needs. It is loaded when it is needed. */
+export async function codes(): Promise<Codes> {
+  const words = await codeWords()
+  return {
+    complete: (text) => completeCode(text, words),
+    normal: (text) => {
+      const parsed = parseCode(text, words)
+      return parsed.ok ? parsed.code.text : undefined
+    },
+  }
+}

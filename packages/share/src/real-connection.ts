@@ -1,0 +1,94 @@
+import { connect, PeerageError } from '@peerage/client'
+import type { Peer, PeerState } from '@peerage/client'
+import { createSharing, parseFragment } from '@peerage/client/transfer'
+import type { Sharing, ShareLink } from '@peerage/client/transfer'
+import { parseName } from '@peerage/protocol'
+import { deviceOf } from './model/friendly.js'
+import type { Connection, LinkReading, ServerState } from './model/world.js'
+import { ConnectionFailure } from './model/world.js'
+import { receivedInMemory, savingWith } from './saving.js'
+import type { PageStorage } from './storage/storage.js'
+import { openStorage } from './storage/storage.js'
+
+// The page's connection to the server, and to other peers.
+
+/** @throws ConnectionFailure */
+export async function connected(signal: AbortSignal): Promise<Connection> {
+  const storage = await openStorage(address())
+  // What nobody came back for is removed. It takes a moment, and nothing waits for it.
+  storage.own?.sweep(Date.now()).catch((error: unknown) => console.warn(error))
+  const sharing = createSharing({
+    store: storage.own ?? receivedInMemory(),
+    device: deviceOf(navigator.userAgent),
+    connectAs: (name) => connect(address(), { name, storage: null, p2p: false, timeoutMs: CODE_MS }),
+  })
+  const peer = await connectOrExplain(sharing, signal)
+  sharing.start(peer)
+  return connectionOf(peer, sharing, storage)
+}
+
+/** How long a page tries to get a name for a code. */
+const CODE_MS = 10_000
+
+/** The address of this page, with its folder, and without its query and fragment. */
+function address(): string {
+  const { origin, pathname } = new URL('.', location.href)
+  return origin + pathname
+}
+
+async function connectOrExplain(sharing: Sharing, signal: AbortSignal): Promise<Peer> {
+  try {
+    return await connect(address(), { signal, p2p: { verify: sharing.verify } })
+  } catch (error) {
+    if (!(error instanceof PeerageError)) throw error
+    console.warn(error)
+    const { code: why } = error
+    const isNetwork = why === 'unreachable' || why === 'timeout'
+    throw new ConnectionFailure(why === 'not-loaded' ? why : isNetwork ? 'unreachable' : 'refused', {
+      cause: error,
+    })
+  }
+}
+
+function connectionOf(peer: Peer, sharing: Sharing, storage: PageStorage): Connection {
+  const hasWebRtc = typeof RTCPeerConnection === 'function'
+  return {
+    name: peer.name,
+    direct: !hasWebRtc ? 'no-webrtc' : peer.p2p === null ? 'off' : 'possible',
+    isServerWay: peer.relay !== null,
+    saving: savingWith(storage),
+    readLink,
+    sourceOf: (file, path) => storage.source(file, path),
+    onServer: (listener) => void peer.on('state', (state) => listener(serverState(state))),
+    host: (options) => sharing.host(options),
+    join: (to, options) =>
+      typeof to === 'string' ? sharing.joinCode(to, options) : sharing.join(to, options),
+  }
+}
+
+function serverState(state: PeerState): ServerState {
+  switch (state.state) {
+    case 'online':
+      return 'online'
+    case 'connecting':
+    case 'reconnecting':
+      return 'lost'
+    case 'closed':
+      return state.reason === 'superseded' ? 'superseded' : 'closed'
+  }
+}
+
+function readLink({ name, fragment }: ShareLink): LinkReading | 'bad-name' {
+  if (!parseName(name).ok) return 'bad-name'
+  const parsed = parseFragment(fragment)
+  if (parsed.ok) return parsed.key.needsPassword ? 'needs-password' : 'ok'
+  switch (parsed.why) {
+    case 'missing':
+    case 'other-version':
+      return parsed.why
+    case 'cut-short':
+    case 'too-long':
+    case 'bad-characters':
+      return 'cut'
+  }
+}

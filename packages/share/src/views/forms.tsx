@@ -1,0 +1,128 @@
+import type { ShareLink } from '@peerage/client/transfer'
+import { useEffect, useId, useRef, useState } from 'preact/hooks'
+import { useWords } from '../words/words.js'
+import { useModel, usePart } from './hooks.js'
+
+/** How often a password may be wrong, for one share. */
+const TRIES = 10
+
+/** Where a person types the code that somebody told them. */
+export function CodeForm() {
+  const words = useWords()
+  const model = useModel()
+  const codes = usePart(() => model.world.codes(), 'codes')
+  const [text, setText] = useState('')
+  const [isBad, setBad] = useState(false)
+  const field = useRef<HTMLInputElement>(null)
+  const hint = useId()
+  const list = useId()
+  useEffect(() => field.current?.focus(), [])
+  const complete = codes.state === 'ready' ? codes.value.complete(text).slice(0, 6) : []
+  // All but the word that is being typed.
+  const before = text.replace(/[^\s-]*$/, '')
+
+  const go = (event: Event): void => {
+    event.preventDefault()
+    const code = codes.state === 'ready' ? codes.value.normal(text) : undefined
+    setBad(code === undefined)
+    if (code === undefined) field.current?.focus()
+    else model.join(code)
+  }
+  const take = (word: string): void => {
+    const words = `${before}${word}`
+    setText(words.split(/[\s-]+/).length < 4 ? `${words}-` : words)
+    field.current?.focus()
+  }
+  return (
+    <form class="card narrow" onSubmit={go}>
+      <h1>{words.codeFormHeading}</h1>
+      <p id={hint} class="soft">
+        {words.codeFormLead}
+      </p>
+      <label class="field">
+        <span>{words.codeFormLabel}</span>
+        <input
+          ref={field}
+          class="code-field"
+          type="text"
+          name="code"
+          autocomplete="off"
+          autocapitalize="none"
+          spellcheck={false}
+          value={text}
+          aria-describedby={hint}
+          aria-invalid={isBad}
+          onInput={(event) => {
+            setText(event.currentTarget.value)
+            setBad(false)
+          }}
+        />
+      </label>
+      {complete.length > 0 && text !== '' && (
+        <ul class="chips" id={list} aria-label={words.codeFormLabel}>
+          {complete.map((word) => (
+            <li key={word}>
+              <button type="button" class="chip" lang="en" onClick={() => take(word)}>
+                {word}
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
+      {isBad && (
+        <p class="why" role="alert">
+          {words.codeFormBad}
+        </p>
+      )}
+      <div class="row wrap">
+        <button type="submit">{words.codeFormGo}</button>
+        <button type="button" class="quiet" onClick={() => model.showHost()}>
+          {words.back}
+        </button>
+      </div>
+    </form>
+  )
+}
+
+export function PasswordForm({ link, isWrong }: { link: ShareLink; isWrong: boolean }) {
+  const words = useWords()
+  const model = useModel()
+  const [password, setPassword] = useState('')
+  const field = useRef<HTMLInputElement>(null)
+  useEffect(() => field.current?.focus(), [])
+  return (
+    <form
+      class="card narrow"
+      onSubmit={(event) => {
+        event.preventDefault()
+        if (password !== '') model.join(link, password)
+      }}
+    >
+      <h1>{words.passwordHeading}</h1>
+      <p class="soft">{words.passwordLead}</p>
+      {isWrong && (
+        <p class="why" role="alert">
+          {words.passwordWrong(String(TRIES))}
+        </p>
+      )}
+      <label class="field">
+        <span>{words.passwordLabel}</span>
+        <input
+          ref={field}
+          type="password"
+          name="password"
+          autocomplete="off"
+          value={password}
+          aria-invalid={isWrong}
+          onInput={(event) => setPassword(event.currentTarget.value)}
+        />
+      </label>
+      <div class="row wrap">
+        <button type="submit">{words.passwordGo}</button>
+        <button type="button" class="quiet" onClick={() => model.world.go(model.base)}>
+          {words.back}
+        </button>
+      </div>
+    </form>
+  )
+}

@@ -1,0 +1,111 @@
+import type { ShareSession, TransferFile } from '@peerage/client/transfer'
+import { useMemo, useState } from 'preact/hooks'
+import { kindOf } from '../model/kinds.js'
+import { treeOf } from '../model/tree.js'
+import type { StoreChoice } from '../storage/storage.js'
+import { useModel, useTexts } from './hooks.js'
+import { OfferTree } from './offer-tree.js'
+
+/** Files that the other side offers: what they are, where they would go, and the buttons to take them or not. */
+export function Offer({ session, files }: { session: ShareSession; files: readonly TransferFile[] }) {
+  const model = useModel()
+  const { saving } = model
+  const { words, count, size } = useTexts()
+  // Only what was left out is kept, so that files that are offered later are chosen too.
+  const [leftOut, setLeftOut] = useState<ReadonlySet<string>>(new Set())
+  const [wanted, setWanted] = useState<StoreChoice['kind']>()
+  const [wasClosed, setClosed] = useState(false)
+  const tree = useMemo(() => treeOf(files), [files.length, files[0]?.key])
+  const chosen = files.filter(({ key }) => !leftOut.has(key))
+  const bytes = chosen.reduce((sum, file) => sum + file.size, 0)
+  const allBytes = files.reduce((sum, file) => sum + file.size, 0)
+  const possible = saving?.choices(chosen) ?? []
+  const way = possible.find(({ kind }) => kind === wanted) ?? possible.find(({ fits }) => fits) ?? possible[0]
+  const isTooBig = way !== undefined && !way.fits
+
+  const accept = (): void => {
+    if (way === undefined || saving === undefined) return
+    // Before anything is awaited: a browser opens its dialog only in the click itself.
+    saving.open(way, chosen).then(
+      (opened) => {
+        setClosed(opened === undefined)
+        if (opened !== undefined) model.accept(session, chosen, way, opened)
+      },
+      (error: unknown) => {
+        console.warn(error)
+        setClosed(true)
+      },
+    )
+  }
+  return (
+    <section class="offer" aria-labelledby="offer-title">
+      <h2 id="offer-title">{words.offerHeading(files.length, count(files.length), size(allBytes))}</h2>
+      <OfferTree tree={tree} files={files} leftOut={leftOut} onLeftOut={setLeftOut} />
+      {chosen.some((file) => kindOf(file.path, file.type) === 'program') && (
+        <p class="mark">{words.programWarning}</p>
+      )}
+      <WayChoice ways={possible} chosen={way} onChoose={setWanted} />
+      {isTooBig && (
+        <p class="why" role="alert">
+          {possible.length > 1 ? words.tooBigForWay(size(way.bytesMax)) : words.noWayFits}
+        </p>
+      )}
+      {wasClosed && (
+        <p class="hint" role="status">
+          {words.placeNotChosen}
+        </p>
+      )}
+      <div class="row wrap">
+        <button
+          type="button"
+          disabled={chosen.length === 0 || isTooBig || way === undefined}
+          onClick={accept}
+        >
+          {chosen.length === 0
+            ? words.acceptNone
+            : words.accept(chosen.length, count(chosen.length), size(bytes))}
+        </button>
+        <button
+          type="button"
+          class="quiet"
+          onClick={() => session.transfer.reject(files.map(({ key }) => key))}
+        >
+          {words.decline}
+        </button>
+      </div>
+    </section>
+  )
+}
+
+/** Where the files go, and what survives a reload. One way is said; several are a choice. */
+function WayChoice({
+  ways,
+  chosen,
+  onChoose,
+}: {
+  ways: readonly StoreChoice[]
+  chosen: StoreChoice | undefined
+  onChoose: (kind: StoreChoice['kind']) => void
+}) {
+  const { words, size } = useTexts()
+  if (chosen === undefined) return null
+  const limitOf = ({ bytesMax }: StoreChoice): string =>
+    Number.isFinite(bytesMax) ? ` ${words.wayLimit(size(bytesMax))}` : ''
+  return (
+    <fieldset class="ways">
+      <legend>{words.saveHeading}</legend>
+      {ways.map((way) => (
+        <label key={way.kind} class="check">
+          <input type="radio" name="way" checked={way === chosen} onChange={() => onChoose(way.kind)} />
+          <span>
+            {words.ways[way.kind].title}
+            <span class="hint block">
+              {words.ways[way.kind].text}
+              {limitOf(way)}
+            </span>
+          </span>
+        </label>
+      ))}
+    </fieldset>
+  )
+}

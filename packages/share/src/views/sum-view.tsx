@@ -1,0 +1,61 @@
+import type { TransferControls, TransferFile } from '@peerage/client/transfer'
+import { percentOf, timeLeft } from '../model/format.js'
+import { useTexts } from './hooks.js'
+
+/** How far all files of one direction are. */
+export function SumView({ transfer, direction }: { transfer: TransferControls; direction: 'in' | 'out' }) {
+  const { words, count, size } = useTexts()
+  const sum = transfer.state[direction]
+  if (sum.files === 0) return null
+  const done = sum.filesComplete
+  if (done >= sum.files)
+    return (
+      <p class="sum-done" role="status">
+        {direction === 'in' ? words.doneIn(done, count(done)) : words.doneOut(done, count(done))}
+      </p>
+    )
+  const title = (direction === 'in' ? words.sumIn : words.sumOut)(
+    done,
+    sum.files,
+    count(done),
+    count(sum.files),
+  )
+  const parts = [`${percentOf(sum.bytesDone, sum.bytes)} %`, `${size(sum.bytesDone)} / ${size(sum.bytes)}`]
+  if (sum.bytesPerSecond > 0) {
+    parts.push(words.speed(size(sum.bytesPerSecond)))
+    if (sum.secondsLeft !== undefined) parts.push(words.left(timeLeft(sum.secondsLeft)))
+  }
+  const moving = transfer.state.items.filter(
+    (item): item is TransferFile =>
+      item.kind === 'file' &&
+      item.direction === direction &&
+      (item.state.name === 'accepted' || item.state.name === 'paused'),
+  )
+  const keys = moving.map(({ key }) => key)
+  const isPaused = moving.length > 0 && moving.every(({ state }) => state.name === 'paused' && state.here)
+  return (
+    <div class="sum">
+      <p class="sum-title">{title}</p>
+      <progress max={Math.max(1, sum.bytes)} value={sum.bytesDone} aria-label={title} />
+      <div class="row wrap spread">
+        <p class="soft numbers">{parts.join(' · ')}</p>
+        {keys.length > 0 && (
+          <div class="row">
+            {isPaused ? (
+              <button type="button" class="quiet" onClick={() => transfer.resume(keys)}>
+                {words.resumeAll}
+              </button>
+            ) : (
+              <button type="button" class="quiet" onClick={() => transfer.pause(keys)}>
+                {words.pauseAll}
+              </button>
+            )}
+            <button type="button" class="quiet" onClick={() => transfer.cancel(keys)}>
+              {words.cancelAll}
+            </button>
+          </div>
+        )}
+      </div>
+    </div>
+  )
+}
