@@ -39,6 +39,7 @@ const PACKAGES = [
           'Via',
           'SendResult',
           'Waiting',
+          'RelayPolicy',
           'Presence',
           'ErrorStage',
         ],

@@ -18,7 +18,9 @@ import type { Presence } from './tier/watches.js'
 
 /** Which messages the nodes carry; see `Peer.relay`. */
 export interface RelayPolicy {
+  /** How many bytes of messages a second, in all. 0: no limit. */
   bytesPerSecond: number
+  /** How many bytes in each part of a message. */
   messageBytes: number
 }
 

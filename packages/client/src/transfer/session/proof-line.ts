@@ -6,7 +6,7 @@ import type { ServerLink } from './server-link.js'
 /** How long one side waits for the other's next message of a handshake through the server. */
 const ANSWER_MS = 20_000
 /** How long a guest has to read why it was refused. */
-const READ_MS = 2_000
+const READ_MS = 5_000
 
 /** What both sides see of a new connection. */
 export function contextOfChannel(
