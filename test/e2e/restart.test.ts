@@ -112,7 +112,7 @@ describe('a browser and a Node peer', () => {
     host = sharing.host()
   })
   afterAll(async () => {
-    sharing?.close()
+    await sharing?.close()
     await peer?.leave()
   })
 
