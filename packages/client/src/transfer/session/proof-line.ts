@@ -5,6 +5,8 @@ import type { ServerLink } from './server-link.js'
 
 /** How long one side waits for the other's next message of a handshake through the server. */
 const ANSWER_MS = 20_000
+/** How long a guest has to read why it was refused. */
+const READ_MS = 5_000
 
 /** What both sides see of a new connection. */
 export function contextOfChannel(
@@ -22,6 +24,22 @@ export function contextOfServer(own: string, link: ServerLink): HandshakeContext
     local: { name: own, fingerprint: '' },
     remote: { name: link.to, fingerprint: '' },
   }
+}
+
+/**
+ * Resolves when the guest has ended the connection, because it has read why it was refused, or after a while. If the host
+ * ended it, the reason could be lost, and the guest would try once more, perhaps with the same wrong password.
+ */
+export function untilRead({ signal }: VerifyLine, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.after(READ_MS, resolve)
+    const end = (): void => {
+      timer.cancel()
+      resolve()
+    }
+    signal.addEventListener('abort', end, { once: true })
+    if (signal.aborted) end()
+  })
 }
 
 /** Carries one handshake through the server. */

@@ -27,7 +27,7 @@ import { HostedShare } from './hosted-share.js'
 import { CHANNELS_MAX, isShareLabel } from './labels.js'
 import { LiveSession } from './live-session.js'
 import { Presences } from './presences.js'
-import { contextOfChannel } from './proof-line.js'
+import { contextOfChannel, untilRead } from './proof-line.js'
 import { ServerPort } from './server-port.js'
 
 /** What the sessions share once there is a peer. */
@@ -237,12 +237,12 @@ export class SharingHub implements Sharing {
       return guest !== undefined && isProven === true ? { role: 'guest', guest } : undefined
     }
     const host = this.#host
-    if (host === undefined) {
-      await refuse(line, 'busy')
-      return undefined
-    }
-    const keys = await host.door.answer(line, context, remote.name)
-    return keys && { role: 'host', host, keys }
+    const keys = await (host === undefined
+      ? refuse(line, 'busy')
+      : host.door.answer(line, context, remote.name))
+    if (host !== undefined && keys !== undefined) return { role: 'host', host, keys }
+    await untilRead(line, this.#clock)
+    return undefined
   }
 
   #opened(channel: Channel): void {

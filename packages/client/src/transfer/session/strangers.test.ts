@@ -165,7 +165,7 @@ test('[FT51] sharing hands out no channel of another label, or to a peer that no
   })
   const end = (name: string) => ({ name: nameFrom(name), fingerprint: 'a'.repeat(64) })
   const verify = (label: string, isCaller: boolean): Promise<boolean> =>
-    sharing.verify(end('guest'), end('other'), line(label, isCaller))
+    world.soon(sharing.verify(end('guest'), end('other'), line(label, isCaller)))
   expect(await verify('chat', true)).toBe(false)
   expect(await verify('share-5', false)).toBe(false)
   expect(await verify('share', true)).toBe(false)
