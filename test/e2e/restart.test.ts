@@ -1,5 +1,7 @@
 import { connect } from '@peerage/client'
-import type { Channel, P2P, Peer } from '@peerage/client'
+import type { Peer } from '@peerage/client'
+import { createSharing, memoryStore } from '@peerage/client/transfer'
+import type { ShareHost, ShareSession, Sharing } from '@peerage/client/transfer'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { launchChromium, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
@@ -41,9 +43,15 @@ async function open(url: string): Promise<Page> {
 /** Opens two pages with an open channel between them. */
 async function openPair(): Promise<[Page, Page]> {
   const sharer = await open(node.url)
-  const caller = await open(await sharer.getByLabel('Link to this page').inputValue())
-  for (const page of [caller, sharer]) await page.getByText('Connected to the other browser').waitFor()
+  const caller = await open(await sharer.getByLabel('Link to this share').inputValue())
+  for (const page of [caller, sharer]) await becomesWritable(page)
   return [sharer, caller]
+}
+
+/** Waits for a connection, and opens the field for texts. */
+async function becomesWritable(page: Page): Promise<void> {
+  await page.locator('[data-state=ready]').getByText('Connected').waitFor({ timeout: 30_000 })
+  await page.getByText('Send a text or files').click()
 }
 
 /** Reports to the SDK what a browser reports when every path is lost. */
@@ -64,9 +72,13 @@ const ufrag = (page: Page): Promise<string | undefined> =>
   )
 
 async function say(from: Page, to: Page, text: string): Promise<void> {
-  await from.getByPlaceholder('Message').fill(text)
+  await write(from, text)
+  await to.getByText(text, { exact: true }).waitFor()
+}
+
+async function write(from: Page, text: string): Promise<void> {
+  await from.getByLabel('Text', { exact: true }).fill(text)
   await from.getByRole('button', { name: 'Send', exact: true }).click()
-  await to.getByText(text).waitFor()
 }
 
 describe('ICE restart', () => {
@@ -85,70 +97,63 @@ describe('ICE restart', () => {
     await say(pages[1], pages[0], 'after')
     await say(pages[0], pages[1], 'and back')
     expect(await Promise.all(pages.map(connections))).toEqual(made)
-    for (const page of pages) expect(await page.getByText('Connection closed').count()).toBe(0)
+    for (const page of pages) expect(await page.locator('[data-state=ready]').count()).toBe(1)
   })
 })
 
 describe('a browser and a Node peer', () => {
   let peer: Peer
-  let p2p: P2P
+  let sharing: Sharing
+  let host: ShareHost
   beforeAll(async () => {
-    peer = await connect(node.url)
-    if (peer.p2p === null) throw new Error('P2P is disabled')
-    p2p = peer.p2p
+    sharing = createSharing({ store: memoryStore(1024 * 1024) })
+    peer = await connect(node.url, { p2p: { verify: sharing.verify } })
+    sharing.start(peer)
+    host = sharing.host()
   })
   afterAll(async () => {
+    await sharing?.close()
     await peer?.leave()
   })
 
-  const opened = (): Promise<Channel> =>
-    new Promise((resolve) => {
-      const stop = p2p.on('channel-opened', (channel) => {
-        stop()
-        resolve(channel)
-      })
-    })
-  const heard = (channel: Channel): Promise<unknown> =>
-    new Promise((resolve) => {
-      const stop = channel.on('message', (data) => {
-        stop()
-        resolve(data)
-      })
-    })
+  const texts = ({ transfer }: ShareSession): string[] =>
+    transfer.state.items.flatMap((item) => (item.kind === 'text' ? item.text : []))
+
+  const lastSession = (): ShareSession => {
+    const session = host.sessions.at(-1)
+    if (session === undefined) throw new Error('nobody has opened the link')
+    return session
+  }
 
   test('open a channel, whichever side calls', async () => {
-    const called = opened()
-    const caller = await open(`${node.url}/?peer_id=${peer.name}`)
-    await caller.getByText('Connected to the other browser').waitFor()
-    const first = await called
-    const message = heard(first)
-    await caller.getByPlaceholder('Message').fill('to Node')
-    await caller.getByRole('button', { name: 'Send', exact: true }).click()
-    expect(await message).toContain('to Node')
+    const guest = await open(host.link(`${node.url}/`))
+    await becomesWritable(guest)
+    await write(guest, 'to Node')
+    await expect.poll(() => texts(lastSession())).toContain('to Node')
 
     const sharer = await open(node.url)
-    const link = new URL(await sharer.getByLabel('Link to this page').inputValue())
-    const second = await p2p.connect(link.searchParams.get('peer_id') ?? '')
-    await second.send('{"type":"text","text":"to the page"}')
+    const link = new URL(await sharer.getByLabel('Link to this share').inputValue())
+    const name = link.searchParams.get('peer_id') ?? ''
+    const session = sharing.join({ name, fragment: link.hash.slice(1) })
+    await expect
+      .poll(() => session.state, { timeout: 30_000 })
+      .toMatchObject({ name: 'open', path: 'direct' })
+    session.transfer.sendText('to the page')
     await sharer.getByText('to the page').waitFor()
-    await first.close()
-    await caller.getByText('Connection closed').waitFor()
+    session.close()
+    await sharer.getByText('Has disconnected').waitFor()
   })
 
   test('[PP13] make a new connection when the path is lost, because Node cannot restart ICE', async () => {
-    const called = opened()
-    const caller = await open(`${node.url}/?peer_id=${peer.name}`)
-    await caller.getByText('Connected to the other browser').waitFor()
-    const first = await called
-    const made = await connections(caller)
-    const again = opened()
-    const gone = new Promise((resolve) => first.on('close', resolve))
-    await losePath(caller)
-    await gone
-    const second = await again
-    await second.send('{"type":"text","text":"still here"}')
-    await caller.getByText('still here').waitFor()
+    const guest = await open(host.link(`${node.url}/`))
+    await becomesWritable(guest)
+    await write(guest, 'before')
+    await expect.poll(() => texts(lastSession())).toContain('before')
+    const made = await connections(guest)
+    await losePath(guest)
     // There may be several new connections, if the first attempt of libdatachannel failed.
-    expect(await connections(caller)).toBeGreaterThan(made)
+    await expect.poll(() => connections(guest), { timeout: 30_000 }).toBeGreaterThan(made)
+    lastSession().transfer.sendText('still here')
+    await guest.getByText('still here').waitFor({ timeout: 30_000 })
   })
 })
