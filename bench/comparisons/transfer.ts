@@ -1,3 +1,7 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import type { Comparison, Contender, Metrics, Row } from '../lib/comparison.js'
 import { openTwoPages, serveEntry } from '../lib/two-pages.js'
@@ -20,6 +24,7 @@ const FAR: Delay = { id: 'transfer-20ms', ms: 10, mib: 64, quickMib: 8 }
 
 const RAW = 'RTCDataChannel'
 const PEERJS = 'peerjs'
+const PAGE = 'peerage, the page'
 const BARE = 'peerage, hash and disk off'
 const BARE_FOUR = 'peerage, hash and disk off, 4 channels'
 
@@ -42,8 +47,9 @@ const raw = ({ ms, mib, quickMib }: Delay): Contender => ({
   name: RAW,
   start: async ({ quick }) => {
     const { url, stop: stopServer } = await serveEntry(RAW_ENTRY)
-    const two = await openTwoPages((context) => openMover(context.newPage(), url), ms)
+    const two = await openTwoPages(ms)
     const [sender, receiver] = two.pages
+    for (const page of two.pages) await openMover(page, url)
     const offer = await sender.evaluate(() => globalThis.raw.offer())
     const answer = await receiver.evaluate((offer) => globalThis.raw.answer(offer), offer)
     await sender.evaluate((answer) => globalThis.raw.take(answer), answer)
@@ -62,8 +68,9 @@ const peerjs = ({ ms, mib, quickMib }: Delay): Contender => ({
   start: async ({ quick }) => {
     const stack = await startStack('peer', 1)
     const { url, stop: stopServer } = await serveEntry(PEERJS_ENTRY)
-    const two = await openTwoPages((context) => openMover(context.newPage(), url), ms)
+    const two = await openTwoPages(ms)
     const [sender, receiver] = two.pages
+    for (const page of two.pages) await openMover(page, url)
     const port = stack.ports[0] ?? 0
     await sender.evaluate((port) => globalThis.mover.here(port, 'sender'), port)
     await receiver.evaluate((port) => globalThis.mover.here(port, 'receiver'), port)
@@ -83,8 +90,9 @@ const bare = ({ ms, mib, quickMib }: Delay, name: string, channels: number): Con
   start: async ({ quick }) => {
     const stack = await startStack('peerage', 1)
     const { url, stop: stopServer } = await serveEntry(TRANSFER_ENTRY)
-    const two = await openTwoPages((context) => openMover(context.newPage(), url), ms)
+    const two = await openTwoPages(ms)
     const [sender, receiver] = two.pages
+    for (const page of two.pages) await openMover(page, url)
     const here = { port: stack.ports[0] ?? 0, channels }
     for (const [page, name] of [
       [sender, 'sender'],
@@ -107,11 +115,65 @@ const bare = ({ ms, mib, quickMib }: Delay, name: string, channels: number): Con
   },
 })
 
-async function openMover(opening: Promise<Page>, url: string): Promise<Page> {
-  const page = await opening
+async function openMover(page: Page, url: string): Promise<void> {
   await page.goto(url)
   await page.waitForFunction(() => 'mover' in globalThis)
-  return page
+}
+
+/** The page of a node, as people use it: the sender reads and hashes a file, and the receiver checks and stores it. */
+const page = ({ ms, mib, quickMib }: Delay): Contender => ({
+  name: PAGE,
+  start: async ({ quick }) => {
+    const stack = await startStack('peerage', 1)
+    const two = await openTwoPages(ms)
+    const folder = await mkdtemp(join(tmpdir(), 'peerage-bench-'))
+    const [sender, receiver] = two.pages
+    const url = `http://127.0.0.1:${stack.ports[0] ?? 0}/`
+    await sender.goto(url)
+    const link = await sender.getByLabel('Link to this share').inputValue()
+    await receiver.goto(link)
+    let files = 0
+    return {
+      measure: async () => {
+        const size = quick ? quickMib : mib
+        const name = `bench-${++files}.bin`
+        await writeFile(join(folder, name), randomBytes(size * MIB))
+        await sender.locator('[data-pick=files]').first().setInputFiles(join(folder, name))
+        await receiver.getByRole('radio', { name: 'Keep in this browser' }).check()
+        const [total, first] = await receiver.evaluate(acceptAndWait, name)
+        await rm(join(folder, name))
+        return { mibPerSecond: size / total, firstByteMs: first * 1000 }
+      },
+      stop: async () => {
+        await two.stop()
+        await stack.stop()
+        await rm(folder, { recursive: true, force: true })
+      },
+    }
+  },
+})
+
+/**
+ * Runs in the receiver's page. Accepts the offer, and resolves with the seconds until the file is complete, and until the
+ * page showed that bytes had come.
+ */
+async function acceptAndWait(name: string): Promise<[total: number, first: number]> {
+  const button = [...document.querySelectorAll('button')].find(({ textContent }) =>
+    /^Get \d/.test(textContent),
+  )
+  if (button === undefined) throw new Error('the page shows no button to get the file')
+  const row = (): Element | null => document.querySelector(`[data-direction][data-file="${name}"]`)
+  const start = performance.now()
+  const since = (): number => (performance.now() - start) / 1000
+  button.click()
+  let first: number | undefined
+  for (;;) {
+    await new Promise((resolve) => requestAnimationFrame(resolve))
+    const state = row()?.getAttribute('data-state')
+    if ((row()?.querySelector('progress')?.value ?? 0) > 0) first ??= since()
+    if (state === 'complete') return [since(), first ?? since()]
+    if (state === 'ended') throw new Error(`the file ended: ${row()?.textContent}`)
+  }
 }
 
 async function move(sender: Page, receiver: Page, mib: number): Promise<Metrics> {
@@ -127,11 +189,28 @@ const comparisonOf = (delay: Delay): Comparison => ({
   load: `two Chromium contexts on one machine, ${delay.mib} MiB a round`,
   processes: 'kept',
   rounds: 5,
-  contenders: [raw(delay), peerjs(delay), bare(delay, BARE, 1), bare(delay, BARE_FOUR, 4)],
+  contenders: [raw(delay), peerjs(delay), page(delay), bare(delay, BARE, 1), bare(delay, BARE_FOUR, 4)],
   rows: rowsOf(),
 })
 
 const rowsOf = (): Row[] => [
+  {
+    measure: 'bytes moved, hash and disk on',
+    metric: 'mibPerSecond',
+    unit: 'MiB/s',
+    subject: PAGE,
+    against: RAW,
+    aim: { of: 'ratio', least: 0.9 },
+  },
+  {
+    measure: 'bytes moved, hash and disk on',
+    metric: 'mibPerSecond',
+    unit: 'MiB/s',
+    subject: PAGE,
+    against: PEERJS,
+    aim: { of: 'ratio', least: 1.5 },
+  },
+  { measure: 'accept → first bytes shown', metric: 'firstByteMs', unit: 'ms', subject: PAGE },
   { measure: 'bytes moved', metric: 'mibPerSecond', unit: 'MiB/s', subject: PEERJS, against: RAW },
   { measure: 'bytes moved', metric: 'mibPerSecond', unit: 'MiB/s', subject: BARE, against: RAW },
   { measure: 'bytes moved', metric: 'mibPerSecond', unit: 'MiB/s', subject: BARE_FOUR, against: RAW },

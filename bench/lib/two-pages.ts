@@ -1,43 +1,41 @@
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
-import type { BrowserContext, Page } from 'playwright-core'
-import { launchChromium, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
-import { relayPages, startDelayingRelay, type DelayingRelay } from '@peerage/test-support/delaying-relay.js'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { chromium, type Page } from 'playwright-core'
+import { findBinary } from '@peerage/test-support/binary.js'
+import { CHROMIUM, CHROMIUM_FLAGS } from '@peerage/test-support/chromium.js'
+import { relayPages, startDelayingRelay } from '@peerage/test-support/delaying-relay.js'
 import { bundle } from './bundle.js'
 
-/** Two pages of one Chromium, in contexts of their own. */
+/** Two tabs of one Chromium. */
 export interface TwoPages {
   readonly pages: readonly [Page, Page]
   stop(): Promise<void>
 }
 
-/** Opens two pages. `delayMs`: how long their WebRTC datagrams take, one way. */
-export async function openTwoPages(
-  open: (context: BrowserContext, index: number) => Promise<Page>,
-  delayMs: number,
-): Promise<TwoPages> {
-  const browser = await launchChromium()
+/**
+ * Opens two tabs of one Chromium with a profile on the disk. In playwright's own contexts, the storage of a page lies in
+ * memory. `delayMs`: how long the WebRTC datagrams take, one way.
+ */
+export async function openTwoPages(delayMs: number): Promise<TwoPages> {
+  const { path } = await findBinary(CHROMIUM)
+  const profile = await mkdtemp(join(tmpdir(), 'peerage-bench-'))
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: path,
+    args: [...CHROMIUM_FLAGS],
+    chromiumSandbox: false,
+  })
   const relay = delayMs > 0 ? startDelayingRelay(delayMs) : undefined
-  const stop = async (): Promise<void> => {
-    await browser.stop()
-    relay?.stop()
-  }
-  try {
-    return { pages: [await openOne(browser, relay, open, 0), await openOne(browser, relay, open, 1)], stop }
-  } catch (error) {
-    await stop()
-    throw error
-  }
-}
-
-async function openOne(
-  browser: ChromiumBrowser,
-  relay: DelayingRelay | undefined,
-  open: (context: BrowserContext, index: number) => Promise<Page>,
-  index: number,
-): Promise<Page> {
-  const { context } = await browser.context()
   if (relay) await relayPages(context, relay)
-  return open(context, index)
+  return {
+    pages: [await context.newPage(), await context.newPage()],
+    stop: async () => {
+      await context.close()
+      relay?.stop()
+      await rm(profile, { recursive: true, force: true })
+    },
+  }
 }
 
 /** Serves a page that runs this module. */

@@ -37,7 +37,8 @@ export interface Context {
   close(): Promise<void>
 }
 
-const FLAGS = [
+/** The flags with which tests start Chromium. */
+export const CHROMIUM_FLAGS = [
   '--headless',
   '--no-sandbox',
   '--disable-gpu',
@@ -65,7 +66,7 @@ export async function launchChromium(options: ChromiumOptions = {}): Promise<Chr
   announce(`chromium: ${binary.how} ${binary.version}`)
   const browser = await chromium.launch({
     executablePath: options.executablePath ?? binary.path,
-    args: [...FLAGS, ...(options.flags ?? [])],
+    args: [...CHROMIUM_FLAGS, ...(options.flags ?? [])],
     chromiumSandbox: false,
     timeout: LAUNCH_DEADLINE_MS,
   })
