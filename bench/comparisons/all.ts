@@ -10,6 +10,7 @@ import { room } from './room.js'
 import { roundTrip } from './round-trip.js'
 import { size } from './size.js'
 import { stun } from './stun.js'
+import { terminal } from './terminal.js'
 import { transfer } from './transfer.js'
 
 /** Every comparison, in the order in which the table shows them. */
@@ -23,6 +24,7 @@ export const COMPARISONS: readonly Comparison[] = [
   ...reconnect,
   ...channel,
   ...transfer,
+  ...terminal,
   ...size,
   ...stun,
   ...registry,
