@@ -128,12 +128,36 @@ describe('files by a link', () => {
     expect(await readFile(join(folder, 'out/a.txt'), 'utf8')).toBe('hello')
     const { code: second } = await event(sender, 'code', ({ code }) => code !== first)
     // The words are right, and in the wrong order.
-    const [number, ...words] = String(second).split('-')
-    const wrong = await receive([number, ...words.reverse()].join('-'), '--to', 'wrong')
+    const [number, one, ...words] = String(second).split('-')
+    const wrong = await receive([number, ...words, one].join('-'), '--to', 'wrong')
     expect(wrong.code).toBe(4)
     await event(sender, 'code-gone', ({ why }) => why === 'burnt')
     await sender.kill('SIGINT')
     expect((await sender.stopped).code).toBe(0)
+  })
+
+  test('a named file is sent also when standard input is a pipe', async () => {
+    await newFolder()
+    await writeFile(join(folder, 'named.txt'), 'from the file')
+    const sender = await startChild({
+      command: 'sh',
+      args: [
+        '-c',
+        'echo from the pipe | "$0" "$@"',
+        process.execPath,
+        PEERAGE_BIN,
+        'send',
+        '--json',
+        'named.txt',
+      ],
+      cwd: folder,
+      env: { PEERAGE_SERVER: node.url },
+    })
+    children.push(sender)
+    const { link } = await event(sender, 'share')
+    expect((await receive(String(link), '--to', 'out')).code).toBe(0)
+    expect(await readdir(join(folder, 'out'))).toEqual(['named.txt'])
+    expect(await readFile(join(folder, 'out/named.txt'), 'utf8')).toBe('from the file')
   })
 
   test('what a program writes goes to another program, and nothing of it is left', async () => {
