@@ -67,6 +67,8 @@ export interface HostSecrets {
    * told. For `link+password` and `code`, a proof that is not right is a wrong guess.
    */
   onProof?: ((kind: HandshakeKind, isRight: boolean) => void) | undefined
+  /** How many wrong passwords the share still takes, after the one that `onProof` was told of. */
+  triesLeft?: (() => number) | undefined
   /** Bytes for the guest, at most `PAYLOAD_BYTES_MAX`. Only a guest that has proven itself gets them. */
   payload?: ((kind: HandshakeKind) => Bytes) | undefined
 }
@@ -122,7 +124,14 @@ export interface GuestSuccess {
   payload: Bytes
 }
 
-export type GuestResult = GuestSuccess | { ok: false; why: HandshakeFailure }
+export type GuestResult =
+  | GuestSuccess
+  | {
+      ok: false
+      why: HandshakeFailure
+      /** After a wrong password: how many more the share takes, as far as the host has said so. */
+      triesLeft?: number | undefined
+    }
 
 /** The guest has proven itself. The host has, too, once the guest has the last message. */
 export interface HostSuccess {

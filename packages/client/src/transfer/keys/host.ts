@@ -60,7 +60,8 @@ export async function answerAsHost(
       : await new HostHandshake(line, kind, context, secrets, options).run(m1.bytes)
   if (result.ok) return result.value
   const { why, isTold = false, isGuess = false } = result
-  if (!isTold) await refuse(line, why)
+  if (!isTold)
+    await refuse(line, why, isGuess && kind === 'link+password' ? secrets.triesLeft?.() : undefined)
   // What a guest gives as its reason is not a finding of the host.
   return { ok: false, why: isTold ? 'broken-off' : why, kind, isGuess }
 }

@@ -89,8 +89,15 @@ export class HostDoor {
         isTrying = why === undefined
         return why
       },
+      onProof: (kind, isRight) => {
+        if (kind !== 'link+password' || !isTrying) return
+        tries.end(!isRight)
+        isTrying = false
+      },
+      triesLeft: () => tries.left,
     })
-    if (isTrying) tries.end(!result.ok && result.isGuess)
+    // It broke off before the proof.
+    if (isTrying) tries.end(false)
     if (!result.ok && result.isGuess) this.#parts.wrongPassword()
     if (!result.ok) return undefined
     if (result.kind !== 'session') this.know(guest, result.keys)

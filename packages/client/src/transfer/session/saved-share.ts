@@ -1,9 +1,9 @@
 import type { Name } from '@peerage/protocol'
 import { fromBase64, toBase64Url } from '../../lib/base64.js'
-import { exportKeyPair, importKeyPair } from '../keys/key-pair.js'
+import { createKeyPair, exportKeyPair, importKeyPair } from '../keys/key-pair.js'
 import type { KeyPair } from '../keys/key-pair.js'
-import { LINK_SECRET_BYTES } from '../keys/link.js'
-import type { OfferedFile } from '../types.js'
+import { createLinkSecret, LINK_SECRET_BYTES } from '../keys/link.js'
+import type { FileInfo, OfferedFile } from '../types.js'
 
 /** What a host keeps over a reload, so that its link still works. */
 export interface SavedShare {
@@ -23,6 +23,25 @@ export interface SavedShare {
 
 const VERSION = 1
 const FILES_MAX = 10_000
+
+export function newShare(name: Name): SavedShare {
+  return {
+    name,
+    secret: createLinkSecret(),
+    keyPair: createKeyPair(),
+    files: [],
+    nextId: 0,
+    password: undefined,
+    wrongPasswords: 0,
+    isOneTime: false,
+    takenBy: undefined,
+    expiresAt: undefined,
+  }
+}
+
+/** After a reload, a file counts as the same one by these. Its content is checked while it is sent. */
+export const isSame = (a: FileInfo, b: FileInfo): boolean =>
+  a.path === b.path && a.size === b.size && a.modifiedAt === b.modifiedAt
 
 export function encodeSaved({ keyPair, secret, password, ...rest }: SavedShare): string {
   return JSON.stringify({

@@ -100,6 +100,19 @@ test('[FT61] guesses that are under way at the same time get no more tries', asy
   await world.until(() => friend.state.name === 'open')
 }, 60_000)
 
+test('[FT61] a guest hears how many tries of the password are left', async () => {
+  const share = await hosting({ password: 'right' })
+  for (const left of [9, 8]) {
+    const session = await join(share, `guesser-${left}`, 'wrong')
+    await world.until(() => session.state.name === 'ended')
+    expect([whyOf(session), session.passwordTriesLeft]).toEqual(['wrong-password', left])
+  }
+  // Without a password, nothing was tried.
+  const session = await join(share, 'guest')
+  await world.until(() => session.state.name === 'ended')
+  expect([whyOf(session), session.passwordTriesLeft]).toEqual(['wrong-password', undefined])
+})
+
 test('[FT61] a guest without the password is told that there is one', async () => {
   const share = await hosting({ password: 'right' })
   const session = await join(share, 'guest')
