@@ -50,6 +50,8 @@ export interface HostSecrets {
   keyPair: KeyPair
   /** The secrets of the links that work. */
   links?: readonly Bytes[] | undefined
+  /** The secrets of links that work, and never need a password. */
+  openLinks?: readonly Bytes[] | undefined
   /** The result of `passwordSecret`, if guests with a link need a password. */
   password?: bigint | undefined
   /** The result of `codeSecret`, while the host waits for a guest with a code. */

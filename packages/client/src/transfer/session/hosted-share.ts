@@ -171,7 +171,7 @@ export class HostedShare implements ShareHost {
       clock,
       connectAs,
       keyPair: this.#saved.keyPair,
-      destination: () => ({ name: this.name, fragment: this.#fragment() }),
+      destination: () => ({ name: this.name, fragment: this.#fragmentOfCode() }),
       onGuest: (guest, keys) => this.door.know(guest, keys),
       onState: (state) => {
         if (this.#hostCode === code) this.#setCode(state)
@@ -243,6 +243,7 @@ export class HostedShare implements ShareHost {
       entrance,
       keyPair: this.#saved.keyPair,
       linkSecret: this.#saved.secret,
+      codeLinkSecret: this.#saved.codeLinkSecret,
       tries: this.#tries,
       password: () => this.#password,
       refusal: () => this.#stopped,
@@ -282,6 +283,11 @@ export class HostedShare implements ShareHost {
   #fragment(): string {
     const { secret } = this.#saved
     return fragmentOf({ needsPassword: this.#hasPassword, secret, keyHash: this.#keyHash() })
+  }
+
+  /** The guest of a code has shown that it may come, so its link needs no password. */
+  #fragmentOfCode(): string {
+    return fragmentOf({ needsPassword: false, secret: this.#saved.codeLinkSecret, keyHash: this.#keyHash() })
   }
 
   #setCode(state: CodeState): void {

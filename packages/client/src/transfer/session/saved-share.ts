@@ -9,6 +9,8 @@ import type { FileInfo, OfferedFile } from '../types.js'
 export interface SavedShare {
   name: Name
   secret: Uint8Array<ArrayBuffer>
+  /** Of the link that the guests of codes get. */
+  codeLinkSecret: Uint8Array<ArrayBuffer>
   keyPair: KeyPair
   files: OfferedFile[]
   nextId: number
@@ -28,6 +30,7 @@ export function newShare(name: Name): SavedShare {
   return {
     name,
     secret: createLinkSecret(),
+    codeLinkSecret: createLinkSecret(),
     keyPair: createKeyPair(),
     files: [],
     nextId: 0,
@@ -43,11 +46,12 @@ export function newShare(name: Name): SavedShare {
 export const isSame = (a: FileInfo, b: FileInfo): boolean =>
   a.path === b.path && a.size === b.size && a.modifiedAt === b.modifiedAt
 
-export function encodeSaved({ keyPair, secret, password, ...rest }: SavedShare): string {
+export function encodeSaved({ keyPair, secret, codeLinkSecret, password, ...rest }: SavedShare): string {
   return JSON.stringify({
     version: VERSION,
     ...rest,
     secret: toBase64Url(secret),
+    codeLink: toBase64Url(codeLinkSecret),
     key: exportKeyPair(keyPair),
     password: password?.toString(16),
   })
@@ -57,17 +61,25 @@ export function encodeSaved({ keyPair, secret, password, ...rest }: SavedShare):
 export function decodeSaved(text: string, name: Name): SavedShare | undefined {
   const fields = fieldsOf(text)
   const secret = secretOf(fields['secret'])
+  const codeLinkSecret = secretOf(fields['codeLink'])
   const keyPair = importKeyPair(String(fields['key']))
   const files = filesOf(fields['files'])
   const password = passwordOf(fields['password'])
   const { version, nextId, wrongPasswords, isOneTime, takenBy, expiresAt } = fields
   if (version !== VERSION || fields['name'] !== name || secret === undefined || keyPair === undefined)
     return undefined
-  if (files === undefined || password === null || !isCount(nextId) || !isCount(wrongPasswords))
+  if (
+    files === undefined ||
+    codeLinkSecret === undefined ||
+    password === null ||
+    !isCount(nextId) ||
+    !isCount(wrongPasswords)
+  )
     return undefined
   return {
     name,
     secret,
+    codeLinkSecret,
     keyPair,
     files,
     nextId: Math.max(nextId, ...files.map(({ id }) => id + 1)),

@@ -132,6 +132,30 @@ async function code(share: ShareHost): Promise<string> {
   return share.code.name === 'ready' ? share.code.code : ''
 }
 
+test('[FT60] the guest of a code needs no password after a reload of the host, and none after its own', async () => {
+  const share = await hosting({ password: 'right' })
+  const { sharing } = await world.side('guest')
+  const session = sharing.joinCode(await code(share))
+  await world.until(() => session.state.name === 'open')
+  const { link } = session
+  if (link === undefined) throw new Error('the guest has no link')
+  expect(link.fragment).not.toBe(linkOf(share).fragment)
+  const saved = share.save()
+  // The page of the host is loaded anew, and says nothing before.
+  world.tier.cut('host', 'superseded')
+  await world.until(() => session.state.name === 'reconnecting', 200_000)
+  world.tier.release('host')
+  const again = (await world.side('host')).sharing.host({ saved })
+  expect(again.hasPassword).toBe(true)
+  await world.until(() => session.state.name === 'open', 200_000)
+  const reloaded = (await world.side('guest-2')).sharing.join(link)
+  await world.until(() => reloaded.state.name === 'open')
+  // Others still need the password.
+  const other = await join(again, 'other', 'wrong')
+  await world.until(() => other.state.name === 'ended')
+  expect(whyOf(other)).toBe('wrong-password')
+}, 60_000)
+
 test('[FT60] five handshakes that break off void a code', async () => {
   const share = await hosting()
   const number = (await code(share)).split('-')[0] ?? ''
