@@ -248,7 +248,7 @@ export class LiveSession implements ShareSession {
     if (this.#consent === 'given' || this.isEnded) return
     const isServer = this.way === 'server'
     if (!isServer && this.way === undefined) return
-    const asks = isServer && missingBytes(engine) > CONSENT_BYTES
+    const asks = isServer && engine.bytesLeft.in > CONSENT_BYTES
     if (asks === (this.#consent !== 'not-needed')) return
     this.#consent = asks ? 'asked' : 'not-needed'
     engine.hold(asks)
@@ -264,14 +264,3 @@ export class LiveSession implements ShareSession {
     this.#listeners.tell()
   }
 }
-
-/** What this side has accepted and does not have yet. */
-function missingBytes({ state }: Transfer): number {
-  let bytes = 0
-  for (const item of state.items)
-    if (item.kind === 'file' && item.direction === 'in' && isAccepted(item.state.name))
-      bytes += item.size - item.bytesDone
-  return bytes
-}
-
-const isAccepted = (name: string): boolean => name === 'accepted' || name === 'paused'
