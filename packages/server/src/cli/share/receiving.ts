@@ -4,6 +4,7 @@ import type { Asker } from './ask.js'
 import { parseChoice } from './choice.js'
 import { codeOfEnd, codeOfFiles, filesOf, isOver } from './ended.js'
 import type { Output } from './output.js'
+import { paced } from './paced.js'
 import { watchSession } from './watch.js'
 import { durationText, filesText, sizeText, visible } from './words.js'
 
@@ -66,12 +67,13 @@ class Receiver {
 
   start(): void {
     const { terminated, output } = this.#parts
-    const step = (): void => this.#step()
+    const { ask: step, stop } = paced(() => this.#step())
     const interrupted = (): void => this.#interrupted()
     this.#stops.push(
       watchSession(this.#session, output.tell),
       this.#session.onChange(step),
       this.#session.transfer.onChange(step),
+      stop,
       () => terminated.removeEventListener('abort', interrupted),
     )
     terminated.addEventListener('abort', interrupted, { once: true })

@@ -5,6 +5,7 @@ import { isLoopback } from './connection.js'
 import { codeOfFiles, filesOf } from './ended.js'
 import type { Output } from './output.js'
 import type { SendFlags } from './options.js'
+import { paced } from './paced.js'
 import { watchSession } from './watch.js'
 import { filesText, sizeText } from './words.js'
 
@@ -36,7 +37,6 @@ class RunningShare {
   /** The sessions so far, each with what stops listening to it. */
   readonly #guests = new Map<ShareSession, () => void>()
   #stopHost: () => void = () => {}
-  #isDue = false
   #isOver = false
 
   constructor(host: ShareHost, sending: Sending, resolve: (code: ExitCode) => void) {
@@ -48,22 +48,19 @@ class RunningShare {
 
   start(): void {
     const { flags, surroundings } = this.#sending
-    this.#stopHost = this.#host.onChange(this.#later)
+    this.#stopHost = this.#host.onChange(this.#steps.ask)
     surroundings.terminated.addEventListener('abort', this.#interrupted, { once: true })
     if (surroundings.terminated.aborted) return this.#interrupted()
     if (flags.code) this.#host.newCode()
     this.#step()
   }
 
-  /** A listener is called in the middle of a change, so everything is read afterwards. */
-  readonly #later = (): void => {
-    if (this.#isDue) return
-    this.#isDue = true
+  readonly #steps = paced(() => {
+    // A listener is called in the middle of a change, so everything is read afterwards.
     queueMicrotask(() => {
-      this.#isDue = false
       if (!this.#isOver) this.#step()
     })
-  }
+  })
 
   readonly #interrupted = (): void =>
     this.#end(this.#hasDelivered() ? 0 : 3, 'The link works no more. Goodbye.')
@@ -86,8 +83,8 @@ class RunningShare {
     if (flags.text !== undefined) session.transfer.sendText(flags.text)
     const stops = [
       watchSession(session, output.tell),
-      session.onChange(this.#later),
-      session.transfer.onChange(this.#later),
+      session.onChange(this.#steps.ask),
+      session.transfer.onChange(this.#steps.ask),
     ]
     return () => {
       for (const stop of stops) stop()
@@ -105,6 +102,7 @@ class RunningShare {
   #end(code: ExitCode, message: string): void {
     const { surroundings, output } = this.#sending
     this.#isOver = true
+    this.#steps.stop()
     this.#stopHost()
     surroundings.terminated.removeEventListener('abort', this.#interrupted)
     for (const stop of this.#guests.values()) stop()

@@ -1,7 +1,8 @@
-import type { ShareSession, TransferFile, TransferText } from '@peerage/client/transfer'
+import type { ShareSession, TransferFile, TransferItem, TransferText } from '@peerage/client/transfer'
 import type { ShareEvent, Tell } from './events.js'
+import { paced } from './paced.js'
 
-/** Tells each change of a session as an event. Returns what stops it. */
+/** Tells the changes of a session as events. Returns what tells the last ones, and stops. */
 export function watchSession(session: ShareSession, tell: Tell): () => void {
   const last = new Map<string, string>()
   /** Tells the event if it differs from the last one of this key. */
@@ -11,17 +12,20 @@ export function watchSession(session: ShareSession, tell: Tell): () => void {
     last.set(key, text)
     tell(event)
   }
+  /** Items are replaced when they change. */
+  const known = new Map<string, TransferItem>()
   const read = (): void => {
     once('session', sessionEvent(session))
     const { name: peer } = session.peer
     const { items, in: incoming, out } = session.transfer.state
-    const offered = items.filter(
-      (item) => item.kind === 'file' && item.direction === 'in' && !last.has(item.key),
+    const changed = items.filter((item) => known.get(item.key) !== item)
+    const offered = changed.filter(
+      (item) => item.kind === 'file' && item.direction === 'in' && !known.has(item.key),
     )
     const files = offered.filter((item) => item.kind === 'file').map(({ path, size }) => ({ path, size }))
     if (files.length > 0) tell({ event: 'offer', peer, files })
-    for (const { key } of offered) last.set(key, '')
-    for (const item of items)
+    for (const item of changed) known.set(item.key, item)
+    for (const item of changed)
       if (item.kind === 'text') tellText(item, peer, once)
       else tellFile(item, peer, once)
     for (const [direction, progress] of [
@@ -30,10 +34,12 @@ export function watchSession(session: ShareSession, tell: Tell): () => void {
     ] as const)
       if (progress.files > 0) once(direction, { event: 'progress', peer, direction, ...progress })
   }
-  const stops = [session.onChange(read), session.transfer.onChange(read)]
-  read()
+  const reading = paced(read)
+  const stops = [session.onChange(reading.ask), session.transfer.onChange(reading.ask), reading.stop]
+  reading.ask()
   return () => {
     for (const stop of stops) stop()
+    read()
   }
 }
 
