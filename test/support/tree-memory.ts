@@ -3,9 +3,14 @@ import { readFileSync, readdirSync } from 'node:fs'
 // The memory of a browser is spread over many processes, which share pages. So the measure is the sum of their
 // proportional set sizes (PSS): a page that n processes share counts 1/n in each (proc(5), smaps_rollup).
 
-/** The memory of a process and all its descendants, in bytes. A process that ends meanwhile counts as 0. */
-export function treeMemory(root: number): number {
-  return [root, ...descendantsOf(root)].reduce((sum, pid) => sum + pssOf(pid), 0)
+/**
+ * The memory of a process and all its descendants, in bytes. A process that ends meanwhile counts as 0. `command`: only
+ * processes whose command line matches.
+ */
+export function treeMemory(root: number, command?: RegExp): number {
+  return [root, ...descendantsOf(root)]
+    .filter((pid) => command === undefined || command.test(argumentsOf(pid).join(' ')))
+    .reduce((sum, pid) => sum + pssOf(pid), 0)
 }
 
 /** The ids of all processes below this one. */
