@@ -102,7 +102,7 @@ export class Tab {
       async () => {
         last = await this.row(path)
         if (last !== undefined && last.state !== state && ['complete', 'ended'].includes(last.state))
-          throw new Error(`${path} is ${last.state} and not ${state}: ${last.note}`)
+          throw new Error(`${path} is ${last.state} and not ${state}: ${last.note}\n${await this.shown()}`)
         return last?.state === state
       },
       withinMs,
@@ -142,7 +142,8 @@ export class Tab {
   async until(what: string, isSo: () => Promise<boolean>, withinMs = OPEN_MS): Promise<void> {
     const deadline = performance.now() + withinMs
     while (!(await isSo())) {
-      if (performance.now() > deadline) throw new Error(`${what}: not within ${withinMs} ms\n${await this.shown()}`)
+      if (performance.now() > deadline)
+        throw new Error(`${what}: not within ${withinMs} ms\n${await this.shown()}`)
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
   }
@@ -150,7 +151,9 @@ export class Tab {
   /** For error messages. */
   private async shown(): Promise<string> {
     const text = await this.page.evaluate(() => document.body.innerText)
-    return [`the page shows:`, text.replaceAll(/\n+/g, ' | ').slice(0, 1500), ...this.said.slice(-20)].join('\n')
+    return [`the page shows:`, text.replaceAll(/\n+/g, ' | ').slice(0, 1500), ...this.said.slice(-20)].join(
+      '\n',
+    )
   }
 
   async reload(): Promise<void> {

@@ -71,7 +71,10 @@ export class HostedGuests {
     if (takenBy !== undefined && ticket !== takenBy) return { refused: 'taken-elsewhere' }
     if (before === undefined && this.#active().length >= ACTIVE_MAX) return { refused: 'busy' }
     const hosted = isSame ? before : this.#open(guest, hello.instance, takenBy ?? randomText(TICKET_BYTES))
-    if (before !== hosted) before?.session.end('closed-there')
+    if (before !== hosted) {
+      before?.session.end('closed-there')
+      this.#dropReplaced(hosted)
+    }
     const { device, instance } = this.#parts
     const isTaken = takenBy !== undefined
     const welcome = { version: VERSION, device, instance, isTaken, ticket: hosted.ticket }
@@ -84,6 +87,18 @@ export class HostedGuests {
 
   #active(): Hosted[] {
     return this.#all.filter(({ session }) => !session.isEnded)
+  }
+
+  /** The new session of a guest stands for its old ones too, unless an old one has what only it can show. */
+  #dropReplaced(hosted: Hosted): void {
+    const isReplaced = ({ guest, session, engine }: Hosted): boolean =>
+      guest === hosted.guest &&
+      session.isEnded &&
+      !engine.state.items.some(({ direction }) => direction === 'in')
+    const left = this.#all.filter((one) => !isReplaced(one))
+    if (left.length === this.#all.length) return
+    this.#all = left
+    this.#parts.changed()
   }
 
   #open(guest: Name, instance: string, ticket: string): Hosted {

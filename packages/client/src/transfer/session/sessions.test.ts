@@ -88,7 +88,17 @@ test('[FT53] a guest that begins anew replaces its session, and another name doe
   const again = guest.sharing.join(linkOf(share))
   await world.until(() => again.state.name === 'open')
   await ended(hosted, 'closed-there')
-  expect(share.sessions.map(({ state }) => state.name)).toEqual(['ended', 'open', 'open'])
+  expect(share.sessions.map(({ state }) => state.name)).toEqual(['open', 'open'])
+})
+
+test('[FT53] a session that was replaced is still listed if the guest sent something in it', async () => {
+  const { guest, share, session, hosted } = await open()
+  session.transfer.sendText('hello')
+  await world.until(() => hosted.transfer.state.items.length === 1)
+  const again = guest.sharing.join(linkOf(share))
+  await world.until(() => again.state.name === 'open')
+  await ended(hosted, 'closed-there')
+  expect(share.sessions.map(({ state }) => state.name)).toEqual(['ended', 'open'])
 })
 
 test('[FT54] after the host has lost its sessions, the guest proves the link again, and its texts arrive', async () => {
