@@ -12,6 +12,8 @@ import { Tab } from './tab.js'
 export const BROWSERS = ['chromium', 'firefox'] as const
 export type BrowserName = (typeof BROWSERS)[number]
 
+export type Preferences = Readonly<Record<string, boolean | number | string>>
+
 export interface ShareBrowser {
   readonly name: BrowserName
   /** The root of its process tree. */
@@ -49,7 +51,7 @@ const LAUNCH_MS = 60_000
 /** A call may wait as long as its case. */
 const ANSWER_MS = 1_800_000
 
-export async function startBrowser(name: BrowserName): Promise<ShareBrowser> {
+export async function startBrowser(name: BrowserName, preferences: Preferences = {}): Promise<ShareBrowser> {
   const directory = await makeDirectory(`share-${name}`)
   const downloads = join(directory, 'downloads')
   const usual = { headless: true, timeout: LAUNCH_MS, protocolTimeout: ANSWER_MS }
@@ -67,7 +69,7 @@ export async function startBrowser(name: BrowserName): Promise<ShareBrowser> {
           ...usual,
           browser: 'firefox',
           executablePath: (await findBinary(FIREFOX)).path,
-          extraPrefsFirefox: { ...FIREFOX_PREFERENCES, 'browser.download.dir': downloads },
+          extraPrefsFirefox: { ...FIREFOX_PREFERENCES, 'browser.download.dir': downloads, ...preferences },
         })
   const pid = browser.process()?.pid
   if (pid === undefined) throw new Error(`${name} has no process`)

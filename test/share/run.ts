@@ -2,9 +2,14 @@ import { parseArgs } from 'node:util'
 import { ensureBuilt } from '@peerage/test-support/node.js'
 import { requireKnown, wholeNumber } from '@peerage/test-support/usage.js'
 import type { Case, Settings } from './case.js'
+import { breaks } from './cases/breaks.js'
+import { faults } from './cases/faults.js'
+import { memory } from './cases/memory.js'
+import { names } from './cases/names.js'
 import { pairs } from './cases/pairs.js'
+import { terminals } from './cases/terminals.js'
 
-export const CASES: readonly Case[] = [...pairs]
+export const CASES: readonly Case[] = [...pairs, ...terminals, ...breaks, ...names, ...faults, ...memory]
 
 export const USAGE = `npm run test:share -- [--only ID,…] [--megabytes N] [--breaks N] [--sparse-megabytes N] [--seed N]
 Files by a link between real browsers and terminals, through HAProxy and two nodes. Each case has its own nodes and

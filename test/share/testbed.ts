@@ -8,7 +8,7 @@ import { startHaproxy } from '@peerage/test-support/haproxy.js'
 import { PEERAGE_BIN, startNodes, type Node } from '@peerage/test-support/node.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 import { startRedis } from '@peerage/test-support/redis.js'
-import { startBrowser, type BrowserName, type ShareBrowser } from './browsers.js'
+import { startBrowser, type BrowserName, type Preferences, type ShareBrowser } from './browsers.js'
 
 export const MIB = 1024 * 1024
 const SAVED_MS = 120_000
@@ -20,12 +20,18 @@ export interface Testbed {
   readonly nodes: readonly Node[]
   /** A folder for files. */
   readonly folder: string
-  browser(name: BrowserName): Promise<ShareBrowser>
+  /** `preferences`: for Firefox alone. */
+  browser(name: BrowserName, preferences?: Preferences): Promise<ShareBrowser>
   /** New connections go to this node alone until it is called again; without a node, to all that are alive. */
   steer(node?: number): Promise<void>
   /** `peerage` with these arguments, in `folder`. */
-  peerage(args: readonly string[]): Promise<Child>
+  peerage(args: readonly string[], options?: TerminalOptions): Promise<Child>
   stop(): Promise<void>
+}
+
+export interface TerminalOptions {
+  /** This folder is a disk of its own, with so many MiB, for this process alone. It needs root. */
+  diskMegabytes?: { folder: string; size: number }
 }
 
 export async function startTestbed(): Promise<Testbed> {
@@ -47,8 +53,8 @@ export async function startTestbed(): Promise<Testbed> {
       url: haproxy.url,
       nodes,
       folder,
-      browser: async (name) => {
-        const browser = await startBrowser(name)
+      browser: async (name, preferences) => {
+        const browser = await startBrowser(name, preferences)
         ends.push(() => browser.stop())
         return browser
       },
@@ -57,10 +63,16 @@ export async function startTestbed(): Promise<Testbed> {
           if (wanted === undefined || wanted === index) await haproxy.enable(index)
           else await haproxy.disable(index)
       },
-      peerage: async (args) => {
+      peerage: async (args, { diskMegabytes } = {}) => {
+        const [command, ...given] = [
+          ...(diskMegabytes === undefined ? [] : onDisk(diskMegabytes)),
+          process.execPath,
+          PEERAGE_BIN,
+          ...args,
+        ]
         const child = await startChild({
-          command: process.execPath,
-          args: [PEERAGE_BIN, ...args],
+          command: command ?? '',
+          args: given,
           cwd: folder,
           env: { PEERAGE_SERVER: haproxy.url },
         })
@@ -74,6 +86,15 @@ export async function startTestbed(): Promise<Testbed> {
     throw error
   }
 }
+
+/** Mounts the disk in a mount namespace, which ends with the process. */
+const onDisk = ({ folder, size }: { folder: string; size: number }): string[] => [
+  'unshare',
+  '--mount',
+  'sh',
+  '-c',
+  `mount -t tmpfs -o size=${size}m none "${folder}" && exec "$0" "$@"`,
+]
 
 /** A file of random bytes. */
 export async function randomFile(folder: string, name: string, bytes: number): Promise<string> {
