@@ -11,9 +11,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findBinary } from '@peerage/test-support/binary.js'
 import { CHROMIUM, launchChromium, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
 import { launchFirefox, type FirefoxBrowser } from '@peerage/test-support/firefox.js'
-import { memoryBelow } from '@peerage/test-support/memory.js'
 import { REPOSITORY } from '@peerage/test-support/node.js'
 import { serveBuiltPage } from '@peerage/test-support/testing/server.js'
+import { treeMemory } from '@peerage/test-support/tree-memory.js'
 import { contentOf } from './storage-content.js'
 import type { TestFile, Trial } from './storage-page.js'
 
@@ -301,11 +301,11 @@ describe.each([
     await withTab(await profileOf(), async (tab) => {
       expect(await tab.call('open', 'downloads', file)).toEqual([])
       expect(await tab.call('put', file, 0, 20)).toBe(20)
-      const before = await memoryBelow(command)
+      const before = treeMemory(process.pid, command)
       let most = before
       for (let from = 20; from < 600; from += 20) {
         expect(await tab.call('put', file, from, from + 20)).toBe(from + 20)
-        most = Math.max(most, await memoryBelow(command))
+        most = Math.max(most, treeMemory(process.pid, command))
       }
       // The main process of Firefox grows by the size of the download here.
       if (name === 'Chromium') expect((most - before) / MIB).toBeLessThan(300)

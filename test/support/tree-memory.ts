@@ -3,13 +3,31 @@ import { readFileSync, readdirSync } from 'node:fs'
 // The memory of a browser is spread over many processes, which share pages. So the measure is the sum of their
 // proportional set sizes (PSS): a page that n processes share counts 1/n in each (proc(5), smaps_rollup).
 
-/** The memory of a process and all its descendants, in bytes. A process that ends meanwhile counts as 0. */
-export function treeMemory(root: number): number {
-  return [root, ...descendantsOf(root)].reduce((sum, pid) => sum + pssOf(pid), 0)
+/**
+ * The memory of a process and all its descendants, in bytes. A process that ends meanwhile counts as 0. `command`: only
+ * processes whose command line matches.
+ */
+export function treeMemory(root: number, command?: RegExp): number {
+  return [root, ...descendantsOf(root)]
+    .filter((pid) => command === undefined || command.test(argumentsOf(pid).join(' ')))
+    .reduce((sum, pid) => sum + pssOf(pid), 0)
+}
+
+/** The same by the kind of process, such as `renderer` or `tab`. */
+function memoryByKind(root: number): Map<string, number> {
+  const kinds = new Map<string, number>()
+  for (const pid of [root, ...descendantsOf(root)]) {
+    const given = argumentsOf(pid).filter((one) => one !== '')
+    // Chromium says `--type=renderer`, and Firefox ends with `tab`.
+    const type = given.find((one) => one.startsWith('--type='))?.slice(7) ?? given.at(-1) ?? ''
+    const kind = pid === root || /[^a-z-]/.test(type) ? 'main' : type
+    kinds.set(kind, (kinds.get(kind) ?? 0) + pssOf(pid))
+  }
+  return kinds
 }
 
 /** The ids of all processes below this one. */
-export function descendantsOf(root: number): number[] {
+function descendantsOf(root: number): number[] {
   const children = new Map<number, number[]>()
   for (const pid of allProcesses()) {
     const parent = parentOf(pid)
@@ -25,23 +43,38 @@ export function descendantsOf(root: number): number[] {
   return found
 }
 
-/** The topmost process whose command line holds this argument. Undefined: there is none. */
-export function processWithArgument(argument: string): number | undefined {
-  const matches = allProcesses().filter((pid) => argumentsOf(pid).includes(argument))
-  return matches.find((pid) => !matches.includes(parentOf(pid) ?? -1))
+export interface Growth {
+  /** Bytes at the start, and how many more there were at the highest reading. */
+  before: number
+  more: number
+  /** The same growth by the kind of process, for error messages: `tab +20 MB, socket +3 MB`. */
+  where: string
 }
 
-/** Reads the memory again and again until `stop`, which returns the highest reading. */
-export function watchPeak(root: number, everyMs = 200): { stop(): number } {
-  let peak = treeMemory(root)
-  const timer = setInterval(() => (peak = Math.max(peak, treeMemory(root))), everyMs)
+/** Reads the memory again and again until `stop`. */
+export function watchGrowth(root: number, everyMs = 500): { stop(): Growth } {
+  const before = memoryByKind(root)
+  let peak = before
+  const read = (): void => {
+    const now = memoryByKind(root)
+    if (sum(now) > sum(peak)) peak = now
+  }
+  const timer = setInterval(read, everyMs)
   return {
     stop: () => {
       clearInterval(timer)
-      return Math.max(peak, treeMemory(root))
+      read()
+      const where = [...peak].map(([kind, bytes]) => [kind, bytes - (before.get(kind) ?? 0)] as const)
+      return {
+        before: sum(before),
+        more: sum(peak) - sum(before),
+        where: where.map(([kind, bytes]) => `${kind} +${Math.round(bytes / 1e6)} MB`).join(', '),
+      }
     },
   }
 }
+
+const sum = (kinds: ReadonlyMap<string, number>): number => [...kinds.values()].reduce((a, b) => a + b, 0)
 
 const allProcesses = (): number[] =>
   readdirSync('/proc')

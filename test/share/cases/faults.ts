@@ -1,0 +1,155 @@
+import { mkdir, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { BROWSERS, type BrowserName } from '../browsers.js'
+import type { Case } from '../case.js'
+import { eventOf, eventsOf, receive, send } from '../terminal.js'
+import { MIB, randomFile, saved, sparseFile, startTestbed } from '../testbed.js'
+
+// A file that changes or goes, a disk or a quota that is full, and wrong passwords: each is told on both sides.
+
+const MOVED_MS = 180_000
+const NAME = 'content.bin'
+const NEXT = 'next.txt'
+const WAY = 'Keep in this browser'
+/** Takes seconds to send. */
+const LONG_BYTES = 300 * MIB
+const ROOM_MIB = 16
+const PASSWORD_TRIES = 10
+
+type Change = 'shorter' | 'other-bytes' | 'removed'
+const CHANGES: readonly Change[] = ['shorter', 'other-bytes', 'removed']
+
+export const faults: readonly Case[] = [
+  ...BROWSERS.flatMap((browser) => [
+    ...CHANGES.map((change) => ({
+      id: `changed:${browser}:${change}`,
+      title: `the file of a host in ${browser} is changed while it is sent: ${change}`,
+      run: () => changing(browser, change),
+    })),
+    { id: `full:${browser}`, title: `the quota of ${browser} is used up`, run: () => fullBrowser(browser) },
+  ]),
+  { id: 'full:terminal', title: 'the disk of a terminal is full', run: fullDisk },
+  { id: 'password:terminal', title: 'a wrong password, ten times', run: wrongPasswords },
+]
+
+async function changing(name: BrowserName, change: Change): Promise<string> {
+  const bed = await startTestbed()
+  try {
+    const file = await randomFile(bed.folder, NAME, LONG_BYTES)
+    await writeFile(join(bed.folder, NEXT), 'the next file')
+    const host = await (await bed.browser(name)).open(bed.url)
+    const link = await host.link()
+    await host.share([file, join(bed.folder, NEXT)])
+    const browser = await bed.browser('chromium')
+    const guest = await browser.open(link)
+    await guest.accept(WAY)
+    await guest.untilBytes(NAME, 20 * MIB)
+    await changeFile(file, change)
+    const [there, here] = [
+      await host.untilRow(NAME, 'ended', MOVED_MS),
+      await guest.untilRow(NAME, 'ended', MOVED_MS),
+    ]
+    await guest.untilRow(NEXT, 'complete', MOVED_MS)
+    await host.untilRow(NEXT, 'complete', MOVED_MS)
+    await guest.press(`Save ${NEXT}`)
+    await saved(join(browser.downloads, NEXT), 'the next file'.length)
+    return `host: «${there.note}», guest: «${here.note}»`
+  } finally {
+    await bed.stop()
+  }
+}
+
+async function changeFile(path: string, change: Change): Promise<void> {
+  switch (change) {
+    case 'shorter':
+      return truncate(path, 10)
+    case 'removed':
+      return rm(path)
+    case 'other-bytes':
+      await writeFile(path, Buffer.alloc(LONG_BYTES, 7))
+      // A file system may keep whole seconds.
+      return utimes(path, new Date(), new Date(Date.now() + 10_000))
+  }
+}
+
+async function fullBrowser(name: BrowserName): Promise<string> {
+  const bed = await startTestbed()
+  try {
+    const bytes = (4 * ROOM_MIB + 200) * MIB
+    const file = await sparseFile(bed.folder, NAME, bytes)
+    await writeFile(join(bed.folder, NEXT), 'the next file')
+    const host = await (await bed.browser('chromium')).open(bed.url)
+    const link = await host.link()
+    await host.share([file, join(bed.folder, NEXT)])
+    const quota = ROOM_MIB * 1024
+    const browser = await bed.browser(
+      name,
+      name === 'firefox' ? { 'dom.quotaManager.temporaryStorage.fixedLimit': 4 * quota } : {},
+    )
+    const guest = await browser.open(link)
+    if (name === 'chromium') {
+      const tools = await guest.page.createCDPSession()
+      await tools.send('Storage.overrideQuotaForOrigin', { origin: bed.url, quotaSize: quota * 1024 })
+    }
+    await guest.see(NAME)
+    const text = await guest.text()
+    if (text.includes('The chosen files are larger than')) return 'refused before the first byte'
+    await guest.accept(text.includes(WAY) ? WAY : undefined)
+    const here = await guest.untilRow(NAME, 'ended', MOVED_MS)
+    const there = await host.untilRow(NAME, 'ended', MOVED_MS)
+    await guest.untilRow(NEXT, 'complete', MOVED_MS)
+    return `host: «${there.note}», guest: «${here.note}»`
+  } finally {
+    await bed.stop()
+  }
+}
+
+async function fullDisk(): Promise<string> {
+  const bed = await startTestbed()
+  try {
+    await sparseFile(bed.folder, NAME, 4 * ROOM_MIB * MIB)
+    await writeFile(join(bed.folder, NEXT), 'the next file')
+    await mkdir(join(bed.folder, 'small'))
+    const { sender, link } = await send(bed, ['--no-code', NAME, NEXT])
+    const receiver = await bed.peerage(['receive', '--json', '--yes', '--to', 'small', link], {
+      diskMegabytes: { folder: 'small', size: ROOM_MIB },
+    })
+    const { code } = await receiver.stopped
+    if (code !== 1) throw new Error(`it ended with ${code} and not with 1\n${receiver.output()}`)
+    const ended = ({ path, state }: Readonly<Record<string, unknown>>): boolean =>
+      path === NAME && state === 'ended'
+    const here = eventsOf(receiver).find(ended)
+    const there = await eventOf(sender, 'file', ended)
+    const next = eventsOf(receiver).find(({ path, state }) => path === NEXT && state === 'complete')
+    if (next === undefined) throw new Error(`the next file did not arrive\n${receiver.output()}`)
+    return `sender: «${String(there['detail'])}», receiver: «${String(here?.['detail'])}»`
+  } finally {
+    await bed.stop()
+  }
+}
+
+async function wrongPasswords(): Promise<string> {
+  const bed = await startTestbed()
+  try {
+    for (const [file, text] of Object.entries({ 'a.txt': 'hello', right: 'sesame', wrong: 'salami' }))
+      await writeFile(join(bed.folder, file), text)
+    const { sender, link } = await send(bed, ['--no-code', '--password-file', 'right', 'a.txt'])
+    const tryWith = async (password: string): Promise<string> => {
+      const child = await receive(bed, ['--to', 'out', '--password-file', password, link])
+      const { code } = await child.stopped
+      const closed = eventsOf(child).find(({ event }) => event === 'closed')
+      return `${code} ${String(closed?.['why'])}`
+    }
+    for (let tries = 1; tries <= PASSWORD_TRIES; tries++) {
+      const outcome = await tryWith('wrong')
+      if (outcome !== '4 wrong-password') throw new Error(`try ${tries}: ${outcome}\n${sender.output()}`)
+    }
+    const locked = await tryWith('right')
+    if (!locked.endsWith(' locked')) throw new Error(`after ten tries: ${locked}\n${sender.output()}`)
+    if ((await readdir(bed.folder)).includes('out') && (await readdir(join(bed.folder, 'out'))).length > 0)
+      throw new Error('something was written')
+    return `then ${locked}`
+  } finally {
+    await bed.stop()
+  }
+}
