@@ -11,6 +11,8 @@ const TEXT = 1
 const MORE = 2
 /** The largest message in pieces. A page of an offer has at most 48 KiB. */
 const MESSAGE_BYTES_MOST = 512 * 1024
+/** A piece that another one follows has at least this much content, so that the number of pieces is bounded, too. */
+const PIECE_BYTES_MIN = 128
 const utf8 = new TextEncoder()
 
 /** Messages through the server, sealed so that no node can read or change them. */
@@ -25,6 +27,7 @@ export class ServerConduit implements OpenConduit {
   #sent: Promise<unknown> = Promise.resolve()
   #opened: Promise<unknown> = Promise.resolve()
   #pieces: Uint8Array<ArrayBuffer>[] = []
+  #piecesBytes = 0
 
   constructor(link: ServerLink, seal: Seal, payloadBytesMax: number) {
     this.#link = link
@@ -75,17 +78,21 @@ export class ServerConduit implements OpenConduit {
     if (this.#link.closed !== undefined) return
     const opened = await this.#seal.open(payload)
     if (!opened.ok) this.#link.close('a message through the server was changed or is missing')
-    else if (!this.#take(opened.bytes)) this.#link.close('the other side sent a message that is too long')
+    else if (!this.#take(opened.bytes))
+      this.#link.close('the other side sent a message that is too long, or in pieces that are too small')
   }
 
-  /** Returns false if the message is too long. */
+  /** Returns false if the message is too long, or its pieces are too small. */
   #take(piece: Uint8Array<ArrayBuffer>): boolean {
     const mark = piece[0] ?? 0
-    this.#pieces.push(piece.subarray(1))
-    const size = this.#pieces.reduce((sum, { length }) => sum + length, 0)
-    if (size > MESSAGE_BYTES_MOST) return false
-    if ((mark & MORE) !== 0) return true
-    const bytes = joined(this.#pieces.splice(0), size)
+    const content = piece.subarray(1)
+    const isLast = (mark & MORE) === 0
+    this.#piecesBytes += content.length
+    if (this.#piecesBytes > MESSAGE_BYTES_MOST || (!isLast && content.length < PIECE_BYTES_MIN)) return false
+    this.#pieces.push(content)
+    if (!isLast) return true
+    const bytes = joined(this.#pieces.splice(0), this.#piecesBytes)
+    this.#piecesBytes = 0
     this.#messages.push((mark & TEXT) === 0 ? bytes : new TextDecoder().decode(bytes))
     return true
   }

@@ -167,3 +167,14 @@ test('[FT52] what is said about a session is read as it was written', () => {
     expect(decodeControl(wrong), wrong).toBeUndefined()
   expect(isControl('{"type":"offer","files":[]}')).toBe(false)
 })
+
+test('[FT56] pieces without content close the connection, so that their number is bounded', async () => {
+  const { bob, link } = await pair()
+  const seal = await createSeal({ out: someBytes(32, 1), in: someBytes(32, 2) })
+  let closed: string | undefined
+  bob.onClosed((reason) => (closed = reason))
+  const more = await seal.seal(Uint8Array.of(2))
+  await world.soon(link.send('data', more.ok ? more.bytes : new Uint8Array()))
+  await world.until(() => closed !== undefined)
+  expect(closed).toContain('pieces that are too small')
+})
