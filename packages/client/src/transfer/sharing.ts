@@ -47,6 +47,17 @@ export interface ShareSession {
    * Undefined: the host has not welcomed this guest yet, or this side is the host.
    */
   readonly guestTicket: string | undefined
+  /** Whether the share is for one receiver. A guest knows it from the host's welcome on. */
+  readonly isOneTime: boolean
+  /** When the share ends, in milliseconds since 1970. Undefined: it does not, or the host has not welcomed this guest yet. */
+  readonly expiresAt: number | undefined
+  /**
+   * With this link a guest joins again after a reload. The guest of a code has one of its own, which needs no password, once
+   * the host has accepted the code. Undefined on the side of the host.
+   */
+  readonly link: ShareLink | undefined
+  /** After the end `wrong-password`: how many more tries the share takes, if the host has said so. */
+  readonly passwordTriesLeft: number | undefined
   answerConsent(isGiven: boolean): void
   /** Calls the listener after each change of what is above, `transfer` excepted. */
   onChange(listener: () => void): () => void

@@ -57,6 +57,10 @@ export function fakeSession(): FakeSession {
     serverBytesPerSecond: 1_000_000,
     hasTaken: false,
     guestTicket: undefined,
+    isOneTime: false,
+    expiresAt: undefined,
+    link: undefined,
+    passwordTriesLeft: undefined,
     answerConsent: (isGiven) => {
       consent = isGiven ? 'given' : 'refused'
       calls.push(`consent ${isGiven}`)

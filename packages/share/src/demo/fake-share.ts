@@ -126,6 +126,10 @@ export class FakeSession extends Changes implements ShareSession {
   readonly serverBytesPerSecond: number | undefined
   readonly hasTaken = false
   readonly guestTicket = undefined
+  readonly isOneTime = false
+  readonly expiresAt = undefined
+  readonly link = undefined
+  readonly passwordTriesLeft = undefined
 
   constructor(parts: FakeSessionParts = {}) {
     super()

@@ -17,7 +17,9 @@ import { linkKeys, linkMac, scheduleOf, Transcript } from './schedule.js'
 import type { Schedule } from './schedule.js'
 import { createCipher, nonceOf } from './seal.js'
 
-type Step<T> = { ok: true; value: T } | { ok: false; why: HandshakeFailure; isTold?: boolean }
+type Step<T> =
+  | { ok: true; value: T }
+  | { ok: false; why: HandshakeFailure; isTold?: boolean; triesLeft?: number | undefined }
 const failed = (why: HandshakeFailure): Step<never> => ({ ok: false, why })
 
 /**
@@ -38,7 +40,8 @@ export async function connectAsGuest(
   const result = await new GuestHandshake(line, context, secret, options).run()
   if (result.ok) return result.value
   if (!result.isTold) await refuse(line, result.why)
-  return { ok: false, why: result.why }
+  const { why, triesLeft } = result
+  return { ok: false, why, ...(why === 'wrong-password' && { triesLeft }) }
 }
 
 class GuestHandshake {

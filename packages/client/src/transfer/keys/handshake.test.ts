@@ -51,6 +51,14 @@ test('[FT41] one host serves every kind for which it has a secret', async () => 
   expect((await meet(guestSecrets.link, { links })).guest.ok).toBe(true)
 })
 
+test('[FT41] a link of a share with a password may need none', async () => {
+  const secrets = { ...hostSecrets['link+password'], links: [repeatableRandom('main')(16)] }
+  const open = { ...secrets, openLinks: [linkSecret] }
+  expect(await outcome(guestSecrets.link, open)).toBe('ok ok')
+  expect(await outcome(guestSecrets['link+password'], open)).toBe('password-not-needed password-not-needed')
+  expect(await outcome(guestSecrets.link, secrets)).toBe('wrong-link wrong-link')
+})
+
 test('[FT43] a session goes on with its key and id, and with new keys for the seal', async () => {
   const before = await meet(guestSecrets.code, hostSecrets.code)
   if (!before.guest.ok || !before.host.ok) throw new Error('they share a code')

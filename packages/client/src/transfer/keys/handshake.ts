@@ -50,6 +50,8 @@ export interface HostSecrets {
   keyPair: KeyPair
   /** The secrets of the links that work. */
   links?: readonly Bytes[] | undefined
+  /** The secrets of links that work, and never need a password. */
+  openLinks?: readonly Bytes[] | undefined
   /** The result of `passwordSecret`, if guests with a link need a password. */
   password?: bigint | undefined
   /** The result of `codeSecret`, while the host waits for a guest with a code. */
@@ -67,6 +69,8 @@ export interface HostSecrets {
    * told. For `link+password` and `code`, a proof that is not right is a wrong guess.
    */
   onProof?: ((kind: HandshakeKind, isRight: boolean) => void) | undefined
+  /** How many wrong passwords the share still takes, after the one that `onProof` was told of. */
+  triesLeft?: (() => number) | undefined
   /** Bytes for the guest, at most `PAYLOAD_BYTES_MAX`. Only a guest that has proven itself gets them. */
   payload?: ((kind: HandshakeKind) => Bytes) | undefined
 }
@@ -122,7 +126,14 @@ export interface GuestSuccess {
   payload: Bytes
 }
 
-export type GuestResult = GuestSuccess | { ok: false; why: HandshakeFailure }
+export type GuestResult =
+  | GuestSuccess
+  | {
+      ok: false
+      why: HandshakeFailure
+      /** After a wrong password: how many more the share takes, as far as the host has said so. */
+      triesLeft?: number | undefined
+    }
 
 /** The guest has proven itself. The host has, too, once the guest has the last message. */
 export interface HostSuccess {

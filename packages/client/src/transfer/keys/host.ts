@@ -60,7 +60,8 @@ export async function answerAsHost(
       : await new HostHandshake(line, kind, context, secrets, options).run(m1.bytes)
   if (result.ok) return result.value
   const { why, isTold = false, isGuess = false } = result
-  if (!isTold) await refuse(line, why)
+  if (!isTold)
+    await refuse(line, why, isGuess && kind === 'link+password' ? secrets.triesLeft?.() : undefined)
   // What a guest gives as its reason is not a finding of the host.
   return { ok: false, why: isTold ? 'broken-off' : why, kind, isGuess }
 }
@@ -68,6 +69,8 @@ export async function answerAsHost(
 /** The secret that the guest has named, and the key that proves to have its link. */
 interface Chosen {
   exchange: ExchangeSecret
+  /** The link is one that needs no password. */
+  isOpenLink?: boolean
   authKey?: Bytes
   session?: SessionKeys
 }
@@ -109,16 +112,16 @@ class HostHandshake {
     const { authKey } = chosen.value
     if (authKey && !isEqual(mac, linkMac(authKey, this.#transcript, concat(header, id, theirs))))
       return failed('not-verified')
-    const missing = this.#passwordMistake()
+    const missing = this.#passwordMistake(chosen.value)
     if (missing) return failed(missing)
     this.#transcript.add(m1)
     return { ok: true, value: { chosen: chosen.value, theirs } }
   }
 
-  #passwordMistake(): 'password-needed' | 'password-not-needed' | undefined {
-    const { kind, secrets } = this
-    if (kind === 'link' && secrets.password !== undefined) return 'password-needed'
-    if (kind === 'link+password' && secrets.password === undefined) return 'password-not-needed'
+  #passwordMistake({ isOpenLink }: Chosen): 'password-needed' | 'password-not-needed' | undefined {
+    const needsPassword = this.secrets.password !== undefined && isOpenLink !== true
+    if (this.kind === 'link' && needsPassword) return 'password-needed'
+    if (this.kind === 'link+password' && !needsPassword) return 'password-not-needed'
     return undefined
   }
 
@@ -137,14 +140,16 @@ class HostHandshake {
       }
       case 'link':
       case 'link+password': {
-        const linkSecret = secrets.links?.find((secret) => isEqual(linkKeys(secret).id, id))
+        const isMeant = (secret: Bytes): boolean => isEqual(linkKeys(secret).id, id)
+        const open = secrets.openLinks?.find(isMeant)
+        const linkSecret = open ?? secrets.links?.find(isMeant)
         if (!linkSecret) return failed('wrong-link')
         const { authKey } = linkKeys(linkSecret)
         const exchange: ExchangeSecret =
           kind === 'link' || secrets.password === undefined
             ? { kind: 'link', linkSecret }
             : { kind, linkSecret, w: secrets.password }
-        return { ok: true, value: { exchange, authKey } }
+        return { ok: true, value: { exchange, authKey, isOpenLink: open !== undefined } }
       }
     }
   }

@@ -53,7 +53,9 @@ export function message(type: MessageType, ...fields: Uint8Array[]): Bytes {
   return concat(Uint8Array.of(VERSION, type), ...fields)
 }
 
-export type Received = { ok: true; bytes: Bytes } | { ok: false; why: HandshakeFailure; isTold: boolean }
+export type Received =
+  | { ok: true; bytes: Bytes }
+  | { ok: false; why: HandshakeFailure; isTold: boolean; triesLeft?: number | undefined }
 
 /** The next message, whole. `isTold`: the other side has ended the handshake itself, so it need not be told. */
 export async function receive(line: Line, type: MessageType): Promise<Received> {
@@ -67,8 +69,10 @@ export async function receive(line: Line, type: MessageType): Promise<Received> 
   if (bytes.length < 3 || bytes.length > MESSAGE_BYTES_MAX)
     return { ok: false, why: 'malformed', isTold: false }
   if (version !== VERSION) return { ok: false, why: 'incompatible', isTold: false }
-  if (found === REFUSAL && bytes.length === 3)
-    return { ok: false, why: keyOf(refusalCodes, reason) ?? 'incompatible', isTold: true }
+  if (found === REFUSAL && bytes.length <= 4) {
+    const why = keyOf(refusalCodes, reason) ?? 'incompatible'
+    return { ok: false, why, isTold: true, triesLeft: bytes[3] }
+  }
   return found === type ? { ok: true, bytes } : { ok: false, why: 'malformed', isTold: false }
 }
 
@@ -82,11 +86,15 @@ export async function send(line: Line, bytes: Bytes): Promise<boolean> {
   }
 }
 
-/** Tells the other side why the handshake ends. If the line is closed, the other side knows. */
-export async function refuse(line: Line, why: HandshakeFailure): Promise<void> {
+/**
+ * Tells the other side why the handshake ends. If the line is closed, the other side knows. `triesLeft`: how many wrong
+ * passwords the share still takes.
+ */
+export async function refuse(line: Line, why: HandshakeFailure, triesLeft?: number): Promise<void> {
   if (why === 'broken-off') return
   const code = refusalCodes[why === 'wrong-key' ? 'not-verified' : why]
-  await send(line, Uint8Array.of(VERSION, REFUSAL, code))
+  const tries = triesLeft === undefined ? [] : [Math.min(255, triesLeft)]
+  await send(line, Uint8Array.of(VERSION, REFUSAL, code, ...tries))
 }
 
 /** Cuts bytes into fields of these lengths. Undefined: they have another length together. */

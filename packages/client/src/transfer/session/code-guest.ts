@@ -16,6 +16,7 @@ import { endTexts } from './texts.js'
 /** Where the guest of a code goes on, and the session that the code has begun. */
 export interface Entered {
   name: Name
+  fragment: string
   key: LinkKey
   keys: SessionKeys
 }
@@ -70,7 +71,7 @@ async function tryOnce(
     const found = decodeDestination(result.payload)
     return found === undefined
       ? failed('incompatible')
-      : { ok: true, entered: { name: found.name, key: found.key, keys: result.keys } }
+      : { ok: true, entered: { ...found, keys: result.keys } }
   }
   switch (result.why) {
     case 'busy':

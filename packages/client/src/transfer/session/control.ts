@@ -13,13 +13,20 @@ export type Refusal = 'stopped' | 'expired' | 'taken-elsewhere' | 'incompatible'
 /** Why a side ends the session. */
 export type Bye = 'closed' | 'stopped' | 'expired' | 'taken-elsewhere'
 
+/** What holds for a share, as its guests know it. */
+export interface ShareTerms {
+  isOneTime: boolean
+  /** Milliseconds since 1970. */
+  expiresAt?: number
+}
+
 /** A message about the session. */
 export type Control =
   /** The first message of a guest. `instance`: new at each load of its page. */
   | { session: 'hello'; version: number; device: string; instance: string; ticket?: string }
   /**
    * The host's answer. `isTaken`: this guest has taken the one-time share. `ticket`: with it, the guest comes back after a
-   * reload.
+   * reload. `isOneTime` and `expiresAt`: as in `terms`.
    */
   | {
       session: 'welcome'
@@ -28,7 +35,11 @@ export type Control =
       instance: string
       isTaken: boolean
       ticket?: string
+      isOneTime: boolean
+      expiresAt?: number
     }
+  /** The host has changed what holds for its share: whether it is for one receiver, and when it ends. */
+  | ({ session: 'terms' } & ShareTerms)
   | { session: 'refused'; why: Refusal }
   /** The guest's Accept has taken the one-time share. */
   | { session: 'taken' }
@@ -60,8 +71,10 @@ export function decodeControl(text: string): Control | undefined {
         ...(typeof ticket === 'string' && { ticket: ticket.slice(0, TICKET_LENGTH_MAX) }),
       }
       if (session === 'hello') return { session, ...who }
-      return { session, ...who, isTaken: fields['isTaken'] === true }
+      return { session, ...who, isTaken: fields['isTaken'] === true, ...termsOf(fields) }
     }
+    case 'terms':
+      return { session, ...termsOf(fields) }
     case 'refused': {
       const known = REFUSALS.find((one) => one === why)
       return known && { session, why: known }
@@ -76,6 +89,11 @@ export function decodeControl(text: string): Control | undefined {
       return undefined
   }
 }
+
+const termsOf = ({ isOneTime, expiresAt }: Record<string, unknown>): ShareTerms => ({
+  isOneTime: isOneTime === true,
+  ...(typeof expiresAt === 'number' && Number.isFinite(expiresAt) && { expiresAt }),
+})
 
 const shortened = (value: unknown, most: number): string =>
   // Control characters have no place in what is shown to people.

@@ -159,6 +159,7 @@ export class GuestCaller {
     if (answer?.session === 'welcome' && answer.version === VERSION) {
       this.#failures = this.#waits = 0
       session.taken(answer.ticket, answer.isTaken)
+      session.setTerms(answer)
       session.attach(split, answer.device)
       return !session.isEnded
     }
@@ -200,8 +201,9 @@ export class GuestCaller {
         return session.end('wrong-code')
       case 'malformed':
         return session.end('incompatible')
-      case 'wrong-link':
       case 'wrong-password':
+        return session.wrongPassword(verdict.triesLeft)
+      case 'wrong-link':
       case 'wrong-code':
       case 'not-verified':
       case 'incompatible':

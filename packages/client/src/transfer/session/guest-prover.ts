@@ -1,17 +1,10 @@
 import { connectAsGuest } from '../keys/guest.js'
-import type {
-  GuestSecret,
-  GuestSuccess,
-  HandshakeContext,
-  HandshakeFailure,
-  Line,
-  SessionKeys,
-} from '../keys/handshake.js'
+import type { GuestResult, GuestSecret, HandshakeContext, Line, SessionKeys } from '../keys/handshake.js'
 import type { LinkKey } from '../keys/link.js'
 import { passwordSecret } from '../keys/password.js'
 
 /** How the last handshake ended. */
-export type Verdict = GuestSuccess | { ok: false; why: HandshakeFailure }
+export type Verdict = GuestResult
 
 /** Proves this guest to its host: by the session once there is one, and before by the link. */
 export class GuestProver {

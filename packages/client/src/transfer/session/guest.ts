@@ -31,6 +31,7 @@ export interface GuestParts {
   open: (
     host: () => ShareGuest,
     share: () => string,
+    link: () => ShareLink | undefined,
     hooks: { onLost(): void; onEnded(): void },
   ) => LiveSession
   /** The name of the host is known: only one guest at a time has a session with it. */
@@ -45,6 +46,7 @@ export class Guest {
   readonly #ending = new AbortController()
   #name: Name | undefined
   #share = ''
+  #link: ShareLink | undefined
   #prover: GuestProver | undefined
   #caller: GuestCaller | undefined
   #unwatch: () => void = () => undefined
@@ -54,6 +56,7 @@ export class Guest {
     this.session = parts.open(
       () => ({ name: this.#name ?? unnamed(), device: '' }),
       () => this.#share,
+      () => this.#link,
       { onLost: () => this.#caller?.lost(), onEnded: () => this.#ended() },
     )
   }
@@ -69,8 +72,8 @@ export class Guest {
       const { port, clock } = this.#parts
       const result = await enterCode(invitation.code, port, clock, this.#ending.signal)
       if (!result.ok) return this.session.end(result.why, result.detail)
-      const { name, key, keys } = result.entered
-      await this.#call(name, key, keys)
+      const { name, fragment, key, keys } = result.entered
+      await this.#call({ name, fragment }, name, key, keys)
     } catch (error) {
       this.session.end('failed', error instanceof Error ? error.message : String(error))
     }
@@ -104,12 +107,13 @@ export class Guest {
       return this.session.end('failed', 'this is the link of this side itself; open it on another device')
     const parsed = parseFragment(fragment)
     if (!parsed.ok) return this.session.end('wrong-link', mistakeTexts[parsed.why])
-    await this.#call(parsedName.value, parsed.key)
+    await this.#call({ name, fragment }, parsedName.value, parsed.key)
   }
 
-  async #call(name: Name, key: LinkKey, keys?: SessionKeys): Promise<void> {
+  async #call(link: ShareLink, name: Name, key: LinkKey, keys?: SessionKeys): Promise<void> {
     if (this.session.isEnded) return
     const { port, presences, clock, device, instance, channels, options, named } = this.#parts
+    this.#link = link
     this.#name = name
     this.#share = shareIdOf(key.keyHash)
     named(name, this)

@@ -31,6 +31,8 @@ export interface DoorParts {
   entrance: Entrance
   keyPair: KeyPair
   linkSecret: Uint8Array<ArrayBuffer>
+  /** Of the link that the guests of codes get. It needs no password. */
+  codeLinkSecret: Uint8Array<ArrayBuffer>
   tries: PasswordTries
   /** Resolves to what SPAKE2 needs of the password. Undefined: there is none. */
   password: () => Promise<bigint | undefined>
@@ -73,11 +75,12 @@ export class HostDoor {
   }
 
   async #answer(line: Line, context: HandshakeContext, guest: Name): Promise<SessionKeys | undefined> {
-    const { tries, keyPair, linkSecret } = this.#parts
+    const { tries, keyPair, linkSecret, codeLinkSecret } = this.#parts
     let isTrying = false
     const result = await answerAsHost(line, context, {
       keyPair,
       links: [linkSecret],
+      openLinks: [codeLinkSecret],
       password: await this.#parts.password(),
       session: (id) => this.#keysOf(id, guest),
       // Asked twice: at the first message, and before the proof is checked.
@@ -89,8 +92,15 @@ export class HostDoor {
         isTrying = why === undefined
         return why
       },
+      onProof: (kind, isRight) => {
+        if (kind !== 'link+password' || !isTrying) return
+        tries.end(!isRight)
+        isTrying = false
+      },
+      triesLeft: () => tries.left,
     })
-    if (isTrying) tries.end(!result.ok && result.isGuess)
+    // It broke off before the proof.
+    if (isTrying) tries.end(false)
     if (!result.ok && result.isGuess) this.#parts.wrongPassword()
     if (!result.ok) return undefined
     if (result.kind !== 'session') this.know(guest, result.keys)

@@ -3,7 +3,7 @@ import { randomText } from '../../lib/base64.js'
 import type { SharedFile } from '../sharing.js'
 import type { SessionEnd } from '../types.js'
 import { VERSION } from './control.js'
-import type { Bye, Refusal } from './control.js'
+import type { Bye, Refusal, ShareTerms } from './control.js'
 import type { Transfer } from '../engine/transfer.js'
 import type { Hello, Welcome } from './host-door.js'
 import type { LiveSession } from './live-session.js'
@@ -19,6 +19,7 @@ interface Hosted {
 }
 
 export interface HostedHooks {
+  terms: () => ShareTerms
   onEnded: () => void
   onDropped: () => void
 }
@@ -30,7 +31,7 @@ export interface GuestsParts {
   /** Makes the transfer and the session with a guest. */
   open: (guest: Name, hooks: HostedHooks) => { engine: Transfer; session: LiveSession }
   files: () => readonly SharedFile[]
-  isOneTime: () => boolean
+  terms: () => ShareTerms
   /** The ticket of the guest that has taken the share. */
   takenBy: () => string | undefined
   take: (ticket: string) => void
@@ -74,8 +75,14 @@ export class HostedGuests {
     if (before !== hosted) before?.session.end('closed-there')
     const { device, instance } = this.#parts
     const isTaken = takenBy !== undefined
-    const welcome = { version: VERSION, device, instance, isTaken, ticket: hosted.ticket }
+    const terms = this.#parts.terms()
+    const welcome = { version: VERSION, device, instance, isTaken, ticket: hosted.ticket, ...terms }
     return { session: hosted.session, welcome: { session: 'welcome', ...welcome } }
+  }
+
+  /** The terms of the share have changed, so its guests are told. */
+  tellTerms(): void {
+    for (const { session } of this.#active()) session.say({ session: 'terms', ...this.#parts.terms() })
   }
 
   end(why: SessionEnd, bye?: Bye): void {
@@ -87,8 +94,9 @@ export class HostedGuests {
   }
 
   #open(guest: Name, instance: string, ticket: string): Hosted {
-    const { changed, forget } = this.#parts
+    const { changed, forget, terms } = this.#parts
     const { engine, session } = this.#parts.open(guest, {
+      terms,
       onEnded: () => {
         forget(session)
         changed()
@@ -111,8 +119,8 @@ export class HostedGuests {
 
   /** A one-time share belongs to the first guest that accepts a file of it. */
   #accepted(hosted: Hosted): void {
-    const { isOneTime, takenBy, take } = this.#parts
-    if (!isOneTime() || takenBy() !== undefined || hosted.session.isEnded) return
+    const { terms, takenBy, take } = this.#parts
+    if (!terms().isOneTime || takenBy() !== undefined || hosted.session.isEnded) return
     take(hosted.ticket)
     hosted.session.taken(hosted.ticket, true)
     hosted.session.say({ session: 'taken' })

@@ -1,11 +1,11 @@
 import type { Name } from '@peerage/protocol'
 import type { Clock, Timer } from '../../lib/clock.js'
 import type { Peer } from '../../peer.js'
-import { createKeyPair, hashOfKey } from '../keys/key-pair.js'
-import { createLinkSecret, fragmentOf, linkOf } from '../keys/link.js'
+import { hashOfKey } from '../keys/key-pair.js'
+import { fragmentOf, linkOf } from '../keys/link.js'
 import { passwordSecret } from '../keys/password.js'
 import type { CodeState, HostOptions, HostState, SharedFile, ShareHost, ShareSession } from '../sharing.js'
-import type { FileInfo, Source } from '../types.js'
+import type { Source } from '../types.js'
 import type { Transfer } from '../engine/transfer.js'
 import type { Entrance } from './entrance.js'
 import { HostCode } from './host-code.js'
@@ -15,7 +15,7 @@ import type { HostedHooks } from './hosted-guests.js'
 import { Listeners } from './listeners.js'
 import type { LiveSession } from './live-session.js'
 import { PasswordTries } from './password-tries.js'
-import { decodeSaved, encodeSaved } from './saved-share.js'
+import { decodeSaved, encodeSaved, isSame, newShare } from './saved-share.js'
 import type { SavedShare } from './saved-share.js'
 import type { ServerPort } from './server-port.js'
 import { shareIdOf } from './share-id.js'
@@ -149,6 +149,7 @@ export class HostedShare implements ShareHost {
   setOneTime(isOneTime: boolean): void {
     this.#saved.isOneTime = isOneTime
     if (!isOneTime) this.#saved.takenBy = undefined
+    this.#guests.tellTerms()
     this.#changed()
   }
 
@@ -156,6 +157,7 @@ export class HostedShare implements ShareHost {
     this.#saved.expiresAt = at
     this.#expiry?.cancel()
     if (at !== undefined && this.#stopped === undefined) this.#awaitExpiry(at)
+    this.#guests.tellTerms()
     this.#changed()
   }
 
@@ -169,7 +171,7 @@ export class HostedShare implements ShareHost {
       clock,
       connectAs,
       keyPair: this.#saved.keyPair,
-      destination: () => ({ name: this.name, fragment: this.#fragment() }),
+      destination: () => ({ name: this.name, fragment: this.#fragmentOfCode() }),
       onGuest: (guest, keys) => this.door.know(guest, keys),
       onState: (state) => {
         if (this.#hostCode === code) this.#setCode(state)
@@ -241,6 +243,7 @@ export class HostedShare implements ShareHost {
       entrance,
       keyPair: this.#saved.keyPair,
       linkSecret: this.#saved.secret,
+      codeLinkSecret: this.#saved.codeLinkSecret,
       tries: this.#tries,
       password: () => this.#password,
       refusal: () => this.#stopped,
@@ -259,7 +262,10 @@ export class HostedShare implements ShareHost {
       device,
       open: (guest, hooks) => open(guest, `${share}/${guest}`, hooks),
       files: () => this.#files,
-      isOneTime: () => this.#saved.isOneTime,
+      terms: () => {
+        const { isOneTime, expiresAt } = this.#saved
+        return { isOneTime, ...(expiresAt !== undefined && { expiresAt }) }
+      },
       takenBy: () => this.#saved.takenBy,
       take: (ticket) => {
         this.#saved.takenBy = ticket
@@ -279,6 +285,11 @@ export class HostedShare implements ShareHost {
     return fragmentOf({ needsPassword: this.#hasPassword, secret, keyHash: this.#keyHash() })
   }
 
+  /** The guest of a code has shown that it may come, so its link needs no password. */
+  #fragmentOfCode(): string {
+    return fragmentOf({ needsPassword: false, secret: this.#saved.codeLinkSecret, keyHash: this.#keyHash() })
+  }
+
   #setCode(state: CodeState): void {
     this.#code = state
     this.#changed()
@@ -288,22 +299,3 @@ export class HostedShare implements ShareHost {
     this.#listeners.tell()
   }
 }
-
-function newShare(name: Name): SavedShare {
-  return {
-    name,
-    secret: createLinkSecret(),
-    keyPair: createKeyPair(),
-    files: [],
-    nextId: 0,
-    password: undefined,
-    wrongPasswords: 0,
-    isOneTime: false,
-    takenBy: undefined,
-    expiresAt: undefined,
-  }
-}
-
-/** After a reload, a file counts as the same one by these. Its content is checked while it is sent. */
-const isSame = (a: FileInfo, b: FileInfo): boolean =>
-  a.path === b.path && a.size === b.size && a.modifiedAt === b.modifiedAt

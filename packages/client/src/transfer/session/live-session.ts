@@ -1,9 +1,10 @@
 import type { Clock } from '../../lib/clock.js'
-import type { ShareSession } from '../sharing.js'
-import type { Consent, EndReason, SessionEnd, SessionState, ShareGuest, SharePath } from '../types.js'
+import type { ShareLink, ShareSession } from '../sharing.js'
+import type { Consent, SessionEnd, SessionState, ShareGuest, SharePath } from '../types.js'
 import { AwayTimer } from './away-timer.js'
 import { ChannelConduit } from './channel-conduit.js'
-import type { Bye, Control } from './control.js'
+import type { Bye, Control, ShareTerms } from './control.js'
+import { byeEnds, transferEnds } from './ends.js'
 import { MESSAGE_BYTES_MIN } from '../engine/limits.js'
 import type { Transfer } from '../engine/transfer.js'
 import { Listeners } from './listeners.js'
@@ -22,6 +23,10 @@ export interface SessionParts {
   clock: Clock
   /** Gets what a listener of the application threw. */
   onError: (error: unknown) => void
+  /** What holds for the share. Undefined: this side is a guest, and the host says it. */
+  terms: (() => ShareTerms) | undefined
+  /** The link of a guest, once it is known. */
+  link: () => ShareLink | undefined
   /** The rate of the relay policy as bytes of files; undefined: the server carries nothing. */
   serverBytesPerSecond: () => number | undefined
   isSelfOnline: () => boolean
@@ -49,6 +54,8 @@ export class LiveSession implements ShareSession {
   #conduit: SplitConduit | undefined
   #hasTaken = false
   #ticket: string | undefined
+  #terms: ShareTerms = { isOneTime: false }
+  #triesLeft: number | undefined
 
   constructor(parts: SessionParts) {
     this.#parts = parts
@@ -90,6 +97,22 @@ export class LiveSession implements ShareSession {
 
   get guestTicket(): string | undefined {
     return this.#ticket
+  }
+
+  get isOneTime(): boolean {
+    return (this.#parts.terms?.() ?? this.#terms).isOneTime
+  }
+
+  get expiresAt(): number | undefined {
+    return (this.#parts.terms?.() ?? this.#terms).expiresAt
+  }
+
+  get link(): ShareLink | undefined {
+    return this.#parts.link()
+  }
+
+  get passwordTriesLeft(): number | undefined {
+    return this.#triesLeft
   }
 
   get isEnded(): boolean {
@@ -148,6 +171,18 @@ export class LiveSession implements ShareSession {
     this.#changed()
   }
 
+  /** The host says what holds for the share. */
+  setTerms({ isOneTime, expiresAt }: ShareTerms): void {
+    this.#terms = { isOneTime, ...(expiresAt !== undefined && { expiresAt }) }
+    this.#changed()
+  }
+
+  /** `triesLeft`: how many more wrong passwords the share takes, if the host has said so. */
+  wrongPassword(triesLeft: number | undefined): void {
+    this.#triesLeft = triesLeft
+    this.end('wrong-password')
+  }
+
   say(control: Control): void {
     this.#conduit?.say(control)
   }
@@ -182,6 +217,8 @@ export class LiveSession implements ShareSession {
         return this.end(byeEnds[control.why])
       case 'taken':
         return this.#parts.role === 'guest' ? this.taken(undefined, true) : undefined
+      case 'terms':
+        return this.setTerms(control)
       case 'hello':
       case 'welcome':
       case 'refused':
@@ -238,29 +275,3 @@ function missingBytes({ state }: Transfer): number {
 }
 
 const isAccepted = (name: string): boolean => name === 'accepted' || name === 'paused'
-
-/** How the transfers of a session end with it. */
-const transferEnds: Record<SessionEnd, EndReason> = {
-  'not-found': 'peer-offline',
-  'wrong-link': 'channel-closed',
-  'not-verified': 'channel-closed',
-  'wrong-password': 'channel-closed',
-  locked: 'channel-closed',
-  'wrong-code': 'channel-closed',
-  'taken-elsewhere': 'taken-elsewhere',
-  stopped: 'stopped',
-  expired: 'stopped',
-  'peer-left': 'peer-offline',
-  'self-closed': 'self-offline',
-  'closed-here': 'cancelled-here',
-  'closed-there': 'cancelled-there',
-  incompatible: 'channel-closed',
-  failed: 'channel-closed',
-}
-
-const byeEnds: Record<Bye, SessionEnd> = {
-  closed: 'closed-there',
-  stopped: 'stopped',
-  expired: 'expired',
-  'taken-elsewhere': 'taken-elsewhere',
-}

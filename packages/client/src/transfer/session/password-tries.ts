@@ -14,6 +14,11 @@ export class PasswordTries {
     return this.#wrong
   }
 
+  /** How many more wrong passwords the share takes. */
+  get left(): number {
+    return Math.max(0, TRIES_MAX - this.#wrong)
+  }
+
   get isLocked(): boolean {
     return this.#wrong >= TRIES_MAX
   }

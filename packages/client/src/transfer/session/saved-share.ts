@@ -1,14 +1,16 @@
 import type { Name } from '@peerage/protocol'
 import { fromBase64, toBase64Url } from '../../lib/base64.js'
-import { exportKeyPair, importKeyPair } from '../keys/key-pair.js'
+import { createKeyPair, exportKeyPair, importKeyPair } from '../keys/key-pair.js'
 import type { KeyPair } from '../keys/key-pair.js'
-import { LINK_SECRET_BYTES } from '../keys/link.js'
-import type { OfferedFile } from '../types.js'
+import { createLinkSecret, LINK_SECRET_BYTES } from '../keys/link.js'
+import type { FileInfo, OfferedFile } from '../types.js'
 
 /** What a host keeps over a reload, so that its link still works. */
 export interface SavedShare {
   name: Name
   secret: Uint8Array<ArrayBuffer>
+  /** Of the link that the guests of codes get. */
+  codeLinkSecret: Uint8Array<ArrayBuffer>
   keyPair: KeyPair
   files: OfferedFile[]
   nextId: number
@@ -24,11 +26,32 @@ export interface SavedShare {
 const VERSION = 1
 const FILES_MAX = 10_000
 
-export function encodeSaved({ keyPair, secret, password, ...rest }: SavedShare): string {
+export function newShare(name: Name): SavedShare {
+  return {
+    name,
+    secret: createLinkSecret(),
+    codeLinkSecret: createLinkSecret(),
+    keyPair: createKeyPair(),
+    files: [],
+    nextId: 0,
+    password: undefined,
+    wrongPasswords: 0,
+    isOneTime: false,
+    takenBy: undefined,
+    expiresAt: undefined,
+  }
+}
+
+/** After a reload, a file counts as the same one by these. Its content is checked while it is sent. */
+export const isSame = (a: FileInfo, b: FileInfo): boolean =>
+  a.path === b.path && a.size === b.size && a.modifiedAt === b.modifiedAt
+
+export function encodeSaved({ keyPair, secret, codeLinkSecret, password, ...rest }: SavedShare): string {
   return JSON.stringify({
     version: VERSION,
     ...rest,
     secret: toBase64Url(secret),
+    codeLink: toBase64Url(codeLinkSecret),
     key: exportKeyPair(keyPair),
     password: password?.toString(16),
   })
@@ -38,17 +61,25 @@ export function encodeSaved({ keyPair, secret, password, ...rest }: SavedShare):
 export function decodeSaved(text: string, name: Name): SavedShare | undefined {
   const fields = fieldsOf(text)
   const secret = secretOf(fields['secret'])
+  const codeLinkSecret = secretOf(fields['codeLink'])
   const keyPair = importKeyPair(String(fields['key']))
   const files = filesOf(fields['files'])
   const password = passwordOf(fields['password'])
   const { version, nextId, wrongPasswords, isOneTime, takenBy, expiresAt } = fields
   if (version !== VERSION || fields['name'] !== name || secret === undefined || keyPair === undefined)
     return undefined
-  if (files === undefined || password === null || !isCount(nextId) || !isCount(wrongPasswords))
+  if (
+    files === undefined ||
+    codeLinkSecret === undefined ||
+    password === null ||
+    !isCount(nextId) ||
+    !isCount(wrongPasswords)
+  )
     return undefined
   return {
     name,
     secret,
+    codeLinkSecret,
     keyPair,
     files,
     nextId: Math.max(nextId, ...files.map(({ id }) => id + 1)),

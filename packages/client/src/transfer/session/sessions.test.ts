@@ -68,6 +68,21 @@ test('[FT52] host and guest learn the device of the other, and texts go both way
   expect(texts(hosted)).toEqual(['in hello', 'out hi'])
 })
 
+test('[FT52] a guest knows by the welcome whether the share is for one receiver and when it ends, and hears of changes', async () => {
+  const [host, guest] = [await world.side('host'), await world.side('guest')]
+  const expiresAt = world.clock.now() + 3_600_000
+  const share = host.sharing.host({ isOneTime: true, expiresAt })
+  const session = guest.sharing.join(linkOf(share))
+  expect([session.isOneTime, session.expiresAt, session.link]).toEqual([false, undefined, linkOf(share)])
+  await world.until(() => session.state.name === 'open')
+  expect([session.isOneTime, session.expiresAt]).toEqual([true, expiresAt])
+  const [hosted] = share.sessions
+  expect([hosted?.isOneTime, hosted?.expiresAt, hosted?.link]).toEqual([true, expiresAt, undefined])
+  share.setOneTime(false)
+  share.setExpiry(undefined)
+  await world.until(() => !session.isOneTime && session.expiresAt === undefined)
+})
+
 test('[FT52] a side that closes its session tells the other', async () => {
   const { session, hosted, share } = await open()
   session.close()

@@ -18,7 +18,6 @@ import type {
   Sharing,
   SharingOptions,
 } from '../sharing.js'
-import type { ShareGuest } from '../types.js'
 import { Entrance } from './entrance.js'
 import { Guest } from './guest.js'
 import type { Invitation } from './guest.js'
@@ -26,6 +25,7 @@ import type { HostedHooks } from './hosted-guests.js'
 import { HostedShare } from './hosted-share.js'
 import { CHANNELS_MAX, isShareLabel } from './labels.js'
 import { LiveSession } from './live-session.js'
+import type { SessionParts } from './live-session.js'
 import { Presences } from './presences.js'
 import { contextOfChannel, untilRead } from './proof-line.js'
 import { ServerPort } from './server-port.js'
@@ -42,6 +42,15 @@ interface Started {
 /** Who has proven what over a channel that is about to open. */
 type Verified = { role: 'guest'; guest: Guest } | { role: 'host'; host: HostedShare; keys: SessionKeys }
 
+/** What differs between the sessions of a host and of a guest. `share` is the id of the share, for the store. */
+interface Opening extends Pick<
+  SessionParts,
+  'role' | 'peer' | 'link' | 'terms' | 'onLost' | 'onEnded' | 'onDropped'
+> {
+  share: () => string
+}
+
+const nothing = (): undefined => undefined
 const INSTANCE_BYTES = 16
 /** How long `close` waits for the last messages. */
 const CLOSE_MS = 3_000
@@ -144,8 +153,9 @@ export class SharingHub implements Sharing {
       instance: this.#instance + randomText(INSTANCE_BYTES),
       channels: Math.max(1, Math.min(CHANNELS_MAX, channels)),
       options,
-      open: (host, share, hooks) =>
-        this.#session('guest', host, share, { ...hooks, onDropped: () => undefined }).session,
+      open: (peer, share, link, hooks) =>
+        this.#session({ role: 'guest', peer, share, link, terms: undefined, onDropped: nothing, ...hooks })
+          .session,
       named: (name, self) => {
         // The same link was opened again.
         this.#guests.get(name)?.session.end('closed-here', undefined, 'closed')
@@ -163,29 +173,23 @@ export class SharingHub implements Sharing {
 
   #hosted(guest: Name, share: string, hooks: HostedHooks): { engine: Transfer; session: LiveSession } {
     let unwatch = (): void => {}
-    const made = this.#session(
-      'host',
-      () => ({ name: guest, device: '' }),
-      () => share,
-      {
-        ...hooks,
-        onLost: () => undefined,
-        onEnded: () => {
-          unwatch()
-          hooks.onEnded()
-        },
+    const made = this.#session({
+      role: 'host',
+      peer: () => ({ name: guest, device: '' }),
+      share: () => share,
+      link: nothing,
+      ...hooks,
+      onLost: nothing,
+      onEnded: () => {
+        unwatch()
+        hooks.onEnded()
       },
-    )
+    })
     unwatch = this.#use().presences.watch(guest, () => made.session.presenceChanged())
     return made
   }
 
-  #session(
-    role: 'host' | 'guest',
-    peer: () => ShareGuest,
-    share: () => string,
-    hooks: { onLost(): void; onEnded(): void; onDropped(): void },
-  ): { engine: Transfer; session: LiveSession } {
+  #session({ share, ...parts }: Opening): { engine: Transfer; session: LiveSession } {
     const { port, presences, peer: own } = this.#use()
     const { store } = this.#options
     const engine: Transfer = new Transfer({
@@ -196,8 +200,6 @@ export class SharingHub implements Sharing {
       onBroken: (detail) => session.end('failed', detail, 'closed'),
     })
     const session: LiveSession = new LiveSession({
-      role,
-      peer,
       engine,
       clock: this.#clock,
       onError: (error) => this.#onError(error),
@@ -208,10 +210,10 @@ export class SharingHub implements Sharing {
       serverBytesPerSecond: () => port.bytesPerSecond,
       isSelfOnline: () => own.state.state === 'online',
       isPeerAway: () => {
-        const state = presences.of(peer().name)
+        const state = presences.of(parts.peer().name)
         return state !== undefined && state !== 'online'
       },
-      ...hooks,
+      ...parts,
     })
     return { engine, session }
   }

@@ -100,6 +100,19 @@ test('[FT61] guesses that are under way at the same time get no more tries', asy
   await world.until(() => friend.state.name === 'open')
 }, 60_000)
 
+test('[FT61] a guest hears how many tries of the password are left', async () => {
+  const share = await hosting({ password: 'right' })
+  for (const left of [9, 8]) {
+    const session = await join(share, `guesser-${left}`, 'wrong')
+    await world.until(() => session.state.name === 'ended')
+    expect([whyOf(session), session.passwordTriesLeft]).toEqual(['wrong-password', left])
+  }
+  // Without a password, nothing was tried.
+  const session = await join(share, 'guest')
+  await world.until(() => session.state.name === 'ended')
+  expect([whyOf(session), session.passwordTriesLeft]).toEqual(['wrong-password', undefined])
+})
+
 test('[FT61] a guest without the password is told that there is one', async () => {
   const share = await hosting({ password: 'right' })
   const session = await join(share, 'guest')
@@ -118,6 +131,30 @@ async function code(share: ShareHost): Promise<string> {
   await world.until(() => share.code.name === 'ready')
   return share.code.name === 'ready' ? share.code.code : ''
 }
+
+test('[FT60] the guest of a code needs no password after a reload of the host, and none after its own', async () => {
+  const share = await hosting({ password: 'right' })
+  const { sharing } = await world.side('guest')
+  const session = sharing.joinCode(await code(share))
+  await world.until(() => session.state.name === 'open')
+  const { link } = session
+  if (link === undefined) throw new Error('the guest has no link')
+  expect(link.fragment).not.toBe(linkOf(share).fragment)
+  const saved = share.save()
+  // The page of the host is loaded anew, and says nothing before.
+  world.tier.cut('host', 'superseded')
+  await world.until(() => session.state.name === 'reconnecting', 200_000)
+  world.tier.release('host')
+  const again = (await world.side('host')).sharing.host({ saved })
+  expect(again.hasPassword).toBe(true)
+  await world.until(() => session.state.name === 'open', 200_000)
+  const reloaded = (await world.side('guest-2')).sharing.join(link)
+  await world.until(() => reloaded.state.name === 'open')
+  // Others still need the password.
+  const other = await join(again, 'other', 'wrong')
+  await world.until(() => other.state.name === 'ended')
+  expect(whyOf(other)).toBe('wrong-password')
+}, 60_000)
 
 test('[FT60] five handshakes that break off void a code', async () => {
   const share = await hosting()
