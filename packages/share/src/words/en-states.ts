@@ -1,3 +1,6 @@
+/** Whether the other side sent something wrong, as a faulty or a hostile program does. */
+export const isProtocolError = (detail: string): boolean => /broke the protocol/.test(detail)
+
 /** What the page says when something is not as it should be: a title, and what to do. */
 export const english = {
   reload: 'Reload',
@@ -154,13 +157,22 @@ export const english = {
     'cancelled-there': 'Cancelled by the other side',
     'peer-offline': 'Not finished: the other side is gone',
     'self-offline': 'Not finished: this page was disconnected',
-    'error-here': 'Failed here',
-    'error-there': 'Failed on the other side',
     'channel-closed': 'Not finished: the connection closed',
     'too-slow': 'Given up: nothing moved for two minutes',
     'first-byte-timeout': 'Given up: nothing came',
     'taken-elsewhere': 'Somebody else has taken it',
-    'file-changed': 'The file was changed meanwhile, so it was discarded',
+    'file-changed': 'The file was changed while it was sent, so nothing of it was kept',
     stopped: 'The sender stopped sharing it',
   },
+  /** What the side that failed was doing: it sends what is `out`, and stores what is `in`. */
+  fileErrors: {
+    'error-here': { out: 'Could not be read here', in: 'Could not be stored here' },
+    'error-there': {
+      out: 'Could not be stored on the other side',
+      in: 'Could not be read on the other side',
+    },
+  },
+  /** Why, in the words of the program that failed. */
+  why: (detail: string): string =>
+    isProtocolError(detail) ? 'the two sides did not understand each other. Reload both pages.' : detail,
 }
