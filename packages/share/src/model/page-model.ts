@@ -3,8 +3,10 @@ import type { StoreChoice } from '../storage/storage.js'
 import { Archives, blobOf } from './archives.js'
 import { GuestMemory } from './guest-memory.js'
 import { HostTexts } from './host-texts.js'
+import { FILES_MAX } from './picked.js'
 import type { Picked } from './picked.js'
-import type { Banner, Problem, Screen } from './screen.js'
+import { problemOf } from './screen.js'
+import type { Banner, Problem, Screen, Trouble } from './screen.js'
 import { SavedFiles } from './saved-files.js'
 import type { Connection, OpenedStore, Saving, World } from './world.js'
 import { ConnectionFailure } from './world.js'
@@ -23,6 +25,7 @@ export class PageModel {
   readonly #leaving = new AbortController()
   #screen: Screen = { name: 'starting' }
   #banner: Banner | undefined
+  #trouble: Trouble | undefined
   #connection: Connection | undefined
   #host: ShareHost | undefined
   #guest: ShareSession | undefined
@@ -40,6 +43,11 @@ export class PageModel {
 
   get banner(): Banner | undefined {
     return this.#banner
+  }
+
+  /** Why nothing of what the person picked was added. */
+  get trouble(): Trouble | undefined {
+    return this.#trouble
   }
 
   /** The page without its query and fragment, to which links lead. */
@@ -95,13 +103,23 @@ export class PageModel {
 
   /** Files of the person, for everyone who has the link. */
   addFiles(picked: readonly Picked[]): void {
-    if (this.#screen.name === 'guest') this.offer(this.#screen.session, picked)
-    else this.#host?.add(this.#sources(picked))
+    if (this.#screen.name === 'guest') return this.offer(this.#screen.session, picked)
+    const files = this.#host?.files ?? []
+    if (this.#fits(files.filter(({ source }) => source !== undefined).length, picked))
+      this.#host?.add(this.#sources(picked))
   }
 
   /** Files of the person, for one other peer. */
   offer(session: ShareSession, picked: readonly Picked[]): void {
-    session.transfer.offer(this.#sources(picked))
+    const { items } = session.transfer.state
+    const before = items.filter((item) => item.kind === 'file' && item.direction === 'out').length
+    if (this.#fits(before, picked)) session.transfer.offer(this.#sources(picked))
+  }
+
+  /** Says why nothing of what the person picked was added. Undefined: the person has read it. */
+  tell(trouble: Trouble | undefined): void {
+    this.#trouble = trouble
+    this.#changed()
   }
 
   addText(text: string): void {
@@ -152,16 +170,15 @@ export class PageModel {
     const keys = files.map(({ key }) => key)
     session.transfer.accept(keys, store)
     if (endArchive !== undefined) this.archives.watch(session, keys, endArchive)
-    const { screen } = this
-    if (kind === 'own-storage' && screen.name === 'guest') this.#memory.accepted(session, screen.to, keys)
+    if (kind === 'own-storage' && this.#screen.name === 'guest')
+      this.#memory.accepted(session, this.#screen.to, keys)
   }
 
   /** Takes files off the list. The person does not need their content any more. */
   removeFiles(session: ShareSession, files: readonly TransferFile[]): void {
     const keys = files.map(({ key }) => key)
     session.transfer.remove(keys)
-    const { screen } = this
-    if (screen.name === 'guest') this.#memory.removed(session, screen.to, keys)
+    if (this.#screen.name === 'guest') this.#memory.removed(session, this.#screen.to, keys)
     const contents = files.map(blobOf).filter((content) => content !== undefined)
     for (const content of contents) this.saving?.release(content)
   }
@@ -190,13 +207,10 @@ export class PageModel {
       case 'needs-password':
         return this.#show({ name: 'password', link, isWrong: false, triesLeft: undefined })
       case 'bad-name':
-        return this.#fail('badName')
       case 'missing':
-        return this.#fail('missingFragment')
       case 'cut':
-        return this.#fail('cutFragment')
       case 'other-version':
-        return this.#fail('otherVersion')
+        return this.#fail(problemOf[reading])
     }
   }
 
@@ -222,6 +236,13 @@ export class PageModel {
     this.texts.sendTo(host)
     this.#save(host)
     return host
+  }
+
+  /** Whether so many files can be added, of which there are some before. If not, the person is told. */
+  #fits(before: number, picked: readonly Picked[]): boolean {
+    const isTooMany = before + picked.length > FILES_MAX
+    this.tell(isTooMany ? 'many' : undefined)
+    return picked.length > 0 && !isTooMany
   }
 
   #sources(picked: readonly Picked[]): Source[] {

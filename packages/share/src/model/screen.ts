@@ -1,4 +1,5 @@
 import type { ShareHost, ShareLink, ShareSession } from '@peerage/client/transfer'
+import type { LinkReading } from './world.js'
 
 /** What stops the page. */
 export type Problem =
@@ -24,3 +25,14 @@ export type Screen =
 
 /** What is said above the screen. The screen goes on. */
 export type Banner = 'serverLost' | 'superseded' | 'serverClosed' | 'notLoaded' | 'noWebRtc' | 'p2pOff'
+
+/** Why nothing of what the person picked was added: a folder cannot be read, or there are too many files. */
+export type Trouble = 'folder' | 'many'
+
+/** What is wrong with a link. */
+export const problemOf = {
+  'bad-name': 'badName',
+  missing: 'missingFragment',
+  cut: 'cutFragment',
+  'other-version': 'otherVersion',
+} as const satisfies Record<Exclude<LinkReading, 'ok' | 'needs-password'> | 'bad-name', Problem>

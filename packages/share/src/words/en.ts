@@ -32,6 +32,7 @@ export const english = {
   addFiles: 'Add files',
   chooseFolder: 'Choose a folder',
   writeText: 'Write a text',
+  nothingAdded: 'Nothing was added',
   folderUnreadable:
     'A folder could not be read to its end, so nothing of it was added. Try to choose it with the button.',
   tooManyFiles: (max: string) =>

@@ -27,6 +27,7 @@ export const chinese: Words = {
   addFiles: '添加文件',
   chooseFolder: '选择文件夹',
   writeText: '写一段文字',
+  nothingAdded: '没有添加任何文件',
   folderUnreadable: '有一个文件夹没能读完，所以没有添加它。请改用按钮选择。',
   tooManyFiles: (max) => `一次最多分享 ${max} 个文件。请先把文件夹打包，再发送这一个文件。`,
 
