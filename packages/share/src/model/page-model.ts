@@ -7,6 +7,7 @@ import { FILES_MAX } from './picked.js'
 import type { Picked } from './picked.js'
 import { problemOf } from './screen.js'
 import type { Banner, Problem, Screen, Trouble } from './screen.js'
+import { hasMoving, sharedOut } from './moving.js'
 import { SavedFiles } from './saved-files.js'
 import type { Connection, OpenedStore, Saving, World } from './world.js'
 import { ConnectionFailure } from './world.js'
@@ -57,12 +58,7 @@ export class PageModel {
 
   /** Whether a transfer would be broken off if the tab were closed now. */
   get isMoving(): boolean {
-    const sessions = [...(this.#host?.sessions ?? []), ...(this.#guest ? [this.#guest] : [])]
-    return sessions.some(({ state, transfer }) => {
-      const { in: incoming, out } = transfer.state
-      const isMoving = incoming.filesComplete < incoming.files || out.filesComplete < out.files
-      return state.name !== 'ended' && isMoving
-    })
+    return [...(this.#host?.sessions ?? []), ...(this.#guest ? [this.#guest] : [])].some(hasMoving)
   }
 
   /** Where received files can go. Undefined before the page is connected. */
@@ -111,9 +107,7 @@ export class PageModel {
 
   /** Files of the person, for one other peer. */
   offer(session: ShareSession, picked: readonly Picked[]): void {
-    const { items } = session.transfer.state
-    const before = items.filter((item) => item.kind === 'file' && item.direction === 'out').length
-    if (this.#fits(before, picked)) session.transfer.offer(this.#sources(picked))
+    if (this.#fits(sharedOut(session), picked)) session.transfer.offer(this.#sources(picked))
   }
 
   /** Says why nothing of what the person picked was added. Undefined: the person has read it. */
@@ -143,6 +137,15 @@ export class PageModel {
   startOwn(): void {
     this.#memory.forgetCodeLink()
     this.world.go(this.base)
+  }
+
+  /** Shows a code to say aloud. */
+  showCode(host: ShareHost): void {
+    // The host needs the list of words too.
+    this.world.codes().then(
+      () => host.newCode(),
+      (error: unknown) => this.tellMissing(error),
+    )
   }
 
   showCodeForm(): void {

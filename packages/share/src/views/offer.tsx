@@ -2,6 +2,7 @@ import type { ShareSession, TransferFile } from '@peerage/client/transfer'
 import { useMemo, useState } from 'preact/hooks'
 import { kindOf } from '../model/kinds.js'
 import { treeOf } from '../model/tree.js'
+import { PartMissing } from '../model/world.js'
 import type { StoreChoice } from '../storage/storage.js'
 import { useModel, useTexts } from './hooks.js'
 import { OfferTree } from './offer-tree.js'
@@ -33,6 +34,7 @@ export function Offer({ session, files }: { session: ShareSession; files: readon
         if (opened !== undefined) model.accept(session, chosen, way, opened)
       },
       (error: unknown) => {
+        if (error instanceof PartMissing) return model.tellMissing(error)
         console.warn(error)
         setClosed(true)
       },
