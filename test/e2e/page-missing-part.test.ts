@@ -71,7 +71,7 @@ test('a missing module for archives says so, and another place still works', asy
   await fileIn(directory, 'tree/one.txt', 'one')
   await host.locator('[data-pick=folder]').first().setInputFiles(join(directory, 'tree'))
   const guest = await open(await linkOf(host))
-  await chooseWay(guest, 'As one zip file')
+  await chooseWay(guest, 'As one zip file Saved')
   await accept(guest)
   await isTold(guest)
   await guest.locator('[data-offered]').first().waitFor()

@@ -33,8 +33,8 @@ afterAll(async () => {
 
 /** `without`: what this browser is to lack. */
 async function open(url: string, without: readonly string[] = []): Promise<Page> {
-  const { context, page } = await chromium.context()
-  await context.addInitScript((names) => {
+  const fresh = await chromium.context()
+  await fresh.context.addInitScript((names) => {
     const root = (): Promise<FileSystemDirectoryHandle> => navigator.storage.getDirectory()
     Object.assign(globalThis, {
       showDirectoryPicker: async () => (await root()).getDirectoryHandle('chosen', { create: true }),
@@ -43,7 +43,7 @@ async function open(url: string, without: readonly string[] = []): Promise<Page>
     })
     for (const name of names) Reflect.deleteProperty(globalThis, name)
   }, without)
-  const opened = await page()
+  const opened = await fresh.page()
   listen(opened)
   await opened.goto(url)
   return opened

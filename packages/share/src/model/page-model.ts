@@ -5,7 +5,7 @@ import { GuestMemory } from './guest-memory.js'
 import { HostTexts } from './host-texts.js'
 import { FILES_MAX } from './picked.js'
 import type { Picked } from './picked.js'
-import { problemOf } from './screen.js'
+import { bannerOf, problemOf } from './screen.js'
 import type { Banner, Problem, Screen, Trouble } from './screen.js'
 import { hasMoving, sharedOut } from './moving.js'
 import { SavedFiles } from './saved-files.js'
@@ -76,11 +76,7 @@ export class PageModel {
     try {
       const connection = await this.world.connect(this.#leaving.signal)
       this.#connection = connection
-      connection.onServer((state) => {
-        if (state === 'online') this.#setBanner(this.#standingBanner())
-        else if (state === 'lost') this.#setBanner('serverLost')
-        else this.#setBanner(state === 'superseded' ? 'superseded' : 'serverClosed')
-      })
+      connection.onServer((state) => this.#setBanner(bannerOf[state] ?? this.#standingBanner()))
       this.#banner = this.#standingBanner()
       if (connection.direct !== 'possible' && !connection.isServerWay) return this.#fail('noWayAtAll')
       this.#openAddress(connection)
@@ -188,7 +184,7 @@ export class PageModel {
 
   /** A part of the page could not be loaded, because the server has another version now. */
   tellMissing(error: unknown): void {
-    console.warn('a part of the page could not be loaded', error)
+    console.warn('a part of the page is missing', error)
     this.#setBanner('notLoaded')
   }
 

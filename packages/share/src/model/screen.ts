@@ -1,5 +1,5 @@
 import type { ShareHost, ShareLink, ShareSession } from '@peerage/client/transfer'
-import type { LinkReading } from './world.js'
+import type { LinkReading, ServerState } from './world.js'
 
 /** What stops the page. */
 export type Problem =
@@ -36,3 +36,11 @@ export const problemOf = {
   cut: 'cutFragment',
   'other-version': 'otherVersion',
 } as const satisfies Record<Exclude<LinkReading, 'ok' | 'needs-password'> | 'bad-name', Problem>
+
+/** What is said about the connection to the server. */
+export const bannerOf: Readonly<Record<ServerState, Banner | undefined>> = {
+  online: undefined,
+  lost: 'serverLost',
+  superseded: 'superseded',
+  closed: 'serverClosed',
+}

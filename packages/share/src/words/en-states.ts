@@ -1,6 +1,3 @@
-/** Whether the other side sent something wrong, as a faulty or a hostile program does. */
-export const isProtocolError = (detail: string): boolean => /broke the protocol/.test(detail)
-
 /** What the page says when something is not as it should be: a title, and what to do. */
 export const english = {
   reload: 'Reload',
@@ -172,7 +169,9 @@ export const english = {
       in: 'Could not be read on the other side',
     },
   },
-  /** Why, in the words of the program that failed. */
+  /** Why, in the words of the program that failed. A faulty or a hostile program breaks the protocol. */
   why: (detail: string): string =>
-    isProtocolError(detail) ? 'the two sides did not understand each other. Reload both pages.' : detail,
+    /broke the protocol/.test(detail)
+      ? 'the two sides did not understand each other. Reload both pages.'
+      : detail,
 }

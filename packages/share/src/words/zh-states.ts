@@ -1,4 +1,3 @@
-import { isProtocolError } from './en-states.js'
 import type { Words } from './words.js'
 
 /** What the page says in Chinese when something is not as it should be. */
@@ -147,14 +146,12 @@ export const chinese: Words['states'] = {
     'error-here': { out: '无法读取', in: '无法在这里保存' },
     'error-there': { out: '对方无法保存', in: '对方无法读取' },
   },
-  why: (detail) =>
-    isProtocolError(detail)
-      ? '两边不能互相理解，请都刷新页面'
-      : (reasons.find(([pattern]) => pattern.test(detail))?.[1] ?? detail),
+  why: (detail) => reasons.find(([pattern]) => pattern.test(detail))?.[1] ?? detail,
 }
 
 /** The usual reasons. Others, such as those of a terminal, are shown as they came. */
 const reasons: readonly (readonly [RegExp, string])[] = [
+  [/broke the protocol/, '两边不能互相理解，请都刷新页面'],
   [/enough memory|in memory, and no more/, '内存不够'],
   [/no more room|does not fit|free for received files|too large/, '空间不够'],
   [/another tab/, '这个文件在另一个标签页里打开着'],
