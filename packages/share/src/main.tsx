@@ -12,9 +12,12 @@ await model.start()
 
 // What is needed later is loaded when nothing else is to do, so that it is there even if the server changes meanwhile.
 const preload = (): void => {
-  Promise.all([import('./model/qr.js'), import('./real-codes.js'), import('./words/zh.js')]).catch(
-    (error: unknown) => console.info('a part of the page was not loaded ahead', error),
-  )
+  Promise.all([
+    import('./model/qr.js'),
+    import('./real-codes.js').then(({ codes }) => codes()),
+    import('./storage/zip-place.js'),
+    import('./words/zh.js'),
+  ]).catch((error: unknown) => console.info('a part of the page was not loaded ahead', error))
 }
 if ('requestIdleCallback' in window) requestIdleCallback(preload)
 else setTimeout(preload, 2_000)

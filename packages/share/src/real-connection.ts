@@ -3,7 +3,7 @@ import type { Peer, PeerState } from '@peerage/client'
 import { createSharing, parseFragment } from '@peerage/client/transfer'
 import type { Sharing, ShareLink } from '@peerage/client/transfer'
 import { parseName } from '@peerage/protocol'
-import { deviceOf } from './model/friendly.js'
+import { deviceOf } from './model/device.js'
 import type { Connection, LinkReading, ServerState } from './model/world.js'
 import { ConnectionFailure } from './model/world.js'
 import { receivedInMemory, savingWith } from './saving.js'
@@ -19,7 +19,7 @@ export async function connected(signal: AbortSignal): Promise<Connection> {
   storage.own?.sweep(Date.now()).catch((error: unknown) => console.warn(error))
   const sharing = createSharing({
     store: storage.own ?? receivedInMemory(),
-    device: deviceOf(navigator.userAgent),
+    device: deviceOf(navigator),
     connectAs: (name) => connect(address(), { name, storage: null, p2p: false, timeoutMs: CODE_MS }),
   })
   const peer = await connectOrExplain(sharing, signal)

@@ -1,5 +1,6 @@
-import { memoryStore } from '@peerage/client/transfer'
+import { memoryStore, StoreError } from '@peerage/client/transfer'
 import type { Store } from '@peerage/client/transfer'
+import { PartMissing } from './model/world.js'
 import type { OpenedStore, Saving, Wanted } from './model/world.js'
 import type { PageStorage, StoreChoice, ZipPlace } from './storage/storage.js'
 import { MEMORY_BYTES_MAX, pickFile, pickFolder, storeChoices } from './storage/storage.js'
@@ -56,7 +57,10 @@ async function openStore(
 }
 
 async function zip(storage: PageStorage, files: readonly Wanted[], place: ZipPlace): Promise<OpenedStore> {
-  const store = await storage.zip(archiveName(files), files.length, place)
+  const store = await storage.zip(archiveName(files), files.length, place).catch((cause: unknown) => {
+    if (cause instanceof StoreError) throw cause
+    throw new PartMissing('the module for archives could not be loaded', { cause })
+  })
   return { store, endArchive: () => store.end() }
 }
 

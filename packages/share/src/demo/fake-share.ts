@@ -5,6 +5,7 @@ import type {
   Progress,
   ShareHost,
   SharedFile,
+  ShareLink,
   ShareSession,
   SessionState,
   Source,
@@ -115,6 +116,10 @@ export interface FakeSessionParts {
   transfer?: FakeTransfer
   consent?: Consent
   serverBytesPerSecond?: number
+  isOneTime?: boolean
+  expiresAt?: number
+  link?: ShareLink
+  passwordTriesLeft?: number
 }
 
 export class FakeSession extends Changes implements ShareSession {
@@ -126,10 +131,10 @@ export class FakeSession extends Changes implements ShareSession {
   readonly serverBytesPerSecond: number | undefined
   readonly hasTaken = false
   readonly guestTicket = undefined
-  readonly isOneTime = false
-  readonly expiresAt = undefined
-  readonly link = undefined
-  readonly passwordTriesLeft = undefined
+  readonly isOneTime: boolean
+  readonly expiresAt: number | undefined
+  link: ShareLink | undefined
+  readonly passwordTriesLeft: number | undefined
 
   constructor(parts: FakeSessionParts = {}) {
     super()
@@ -139,6 +144,10 @@ export class FakeSession extends Changes implements ShareSession {
     this.transfer = parts.transfer ?? new FakeTransfer()
     this.consent = parts.consent ?? 'not-needed'
     this.serverBytesPerSecond = parts.serverBytesPerSecond
+    this.isOneTime = parts.isOneTime ?? false
+    this.expiresAt = parts.expiresAt
+    this.link = parts.link
+    this.passwordTriesLeft = parts.passwordTriesLeft
   }
 
   answerConsent(isGiven: boolean): void {

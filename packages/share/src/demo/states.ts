@@ -109,6 +109,7 @@ const guestStates: Record<string, () => Demo> = {
   'guest-verified': () => ({ ...LINK, session: new FakeSession() }),
   'guest-offer': () => receiving({}, offer),
   'guest-offer-many': () => receiving({}, many),
+  'guest-offer-one-person': () => receiving({ isOneTime: true, expiresAt: Date.UTC(2026, 11, 1, 9) }, offer),
   'guest-offer-memory': () => ({
     ...receiving({}, offer),
     ways: ['memory'] as const,
@@ -195,7 +196,13 @@ const guestStates: Record<string, () => Demo> = {
   'guest-code-typing': () => ({ isCodeForm: true }),
   'guest-code-bad': () => ({ isCodeForm: true }),
   'guest-password': () => ({ ...LINK, reading: 'needs-password' }),
-  'guest-password-wrong': () => ({ ...ended('wrong-password') }),
+  'guest-password-wrong': () => ({
+    ...LINK,
+    session: new FakeSession({
+      state: { name: 'ended', why: 'wrong-password', detail: '' },
+      passwordTriesLeft: 3,
+    }),
+  }),
 }
 
 const ENDS: readonly SessionEnd[] = [

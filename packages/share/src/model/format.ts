@@ -26,6 +26,15 @@ export function countText(count: number, language: string): string {
   return new Intl.NumberFormat(language).format(count)
 }
 
+/** When something is: the time, with the date if that is not today. */
+export function timeText(at: number, language: string, now = Date.now()): string {
+  const isToday = new Date(at).toDateString() === new Date(now).toDateString()
+  return new Intl.DateTimeFormat(language, {
+    timeStyle: 'short',
+    ...(isToday ? {} : { dateStyle: 'medium' }),
+  }).format(at)
+}
+
 /** A time that is left, in the largest unit that says enough. */
 export type TimeLeft = { unit: 'seconds' | 'minutes' | 'hours' | 'days'; count: number }
 

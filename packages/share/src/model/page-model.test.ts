@@ -41,11 +41,50 @@ describe('what the address opens', () => {
   )
 })
 
-test('a wrong password is asked again', async () => {
-  const session = new FakeSession({ state: { name: 'ended', why: 'wrong-password', detail: '' } })
+test('a wrong password is asked again, and the tries left are known', async () => {
+  const session = new FakeSession({
+    state: { name: 'ended', why: 'wrong-password', detail: '' },
+    passwordTriesLeft: 7,
+  })
   const model = await started({ ...LINK, session })
   session.changed()
-  expect(model.screen).toMatchObject({ name: 'password', isWrong: true })
+  expect(model.screen).toMatchObject({ name: 'password', isWrong: true, triesLeft: 7 })
+})
+
+describe('the guest of a code', () => {
+  const link = { name: 'host', fragment: 'own' }
+
+  async function entered(session: FakeSession) {
+    const world = fakeWorld({ session })
+    const model = new PageModel(world)
+    await model.start()
+    model.join('17-crane-otter-tulip')
+    session.link = link
+    session.changed()
+    const reload = async (): Promise<PageModel> => {
+      const reloaded = new PageModel(world)
+      await reloaded.start()
+      return reloaded
+    }
+    return { model, reload }
+  }
+
+  test('is a guest again after a reload, by its own link', async () => {
+    const { reload } = await entered(new FakeSession())
+    expect((await reload()).screen).toMatchObject({ name: 'guest', to: link })
+  })
+
+  test('shares files of its own after it has chosen so, or when the share is over', async () => {
+    const { model, reload } = await entered(new FakeSession())
+    model.startOwn()
+    expect((await reload()).screen).toMatchObject({ name: 'host' })
+
+    const session = new FakeSession()
+    const second = await entered(session)
+    session.state = { name: 'ended', why: 'stopped', detail: '' }
+    session.changed()
+    expect((await second.reload()).screen).toMatchObject({ name: 'host' })
+  })
 })
 
 test('each guest gets the texts for everyone once, also after it was away', async () => {

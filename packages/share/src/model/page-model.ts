@@ -1,38 +1,18 @@
 import type { ShareHost, ShareLink, ShareSession, Source, TransferFile } from '@peerage/client/transfer'
 import type { StoreChoice } from '../storage/storage.js'
-import { Accepted } from './accepted.js'
 import { Archives, blobOf } from './archives.js'
+import { GuestMemory } from './guest-memory.js'
 import { HostTexts } from './host-texts.js'
+import { FILES_MAX } from './picked.js'
 import type { Picked } from './picked.js'
+import { bannerOf, problemOf } from './screen.js'
+import type { Banner, Problem, Screen, Trouble } from './screen.js'
+import { hasMoving, sharedOut } from './moving.js'
+import { SavedFiles } from './saved-files.js'
 import type { Connection, OpenedStore, Saving, World } from './world.js'
 import { ConnectionFailure } from './world.js'
 
-/** What stops the page. */
-export type Problem =
-  | 'unreachable'
-  | 'refused'
-  | 'notLoaded'
-  | 'noWayAtAll'
-  | 'badName'
-  | 'missingFragment'
-  | 'cutFragment'
-  | 'otherVersion'
-  | 'unexpected'
-
-/** What the person sees below the header. */
-export type Screen =
-  | { name: 'starting' }
-  | { name: 'host'; host: ShareHost; notice: 'ownLink' | 'emptyName' | undefined }
-  | { name: 'guest'; session: ShareSession; to: ShareLink | string }
-  | { name: 'code' }
-  | { name: 'password'; link: ShareLink; isWrong: boolean }
-  | { name: 'problem'; problem: Problem }
-
-/** What is said above the screen. The screen goes on. */
-export type Banner = 'serverLost' | 'superseded' | 'serverClosed' | 'notLoaded' | 'noWebRtc' | 'p2pOff'
-
 const SAVED = 'peerage-share-host'
-const TICKET = 'peerage-share-ticket'
 const SAVE_DELAY_MS = 300
 
 /** What the page does. The views show it, and call it. */
@@ -40,11 +20,13 @@ export class PageModel {
   readonly world: World
   readonly texts: HostTexts
   readonly archives = new Archives()
-  readonly #accepted: Accepted
+  readonly saved = new SavedFiles()
+  readonly #memory: GuestMemory
   readonly #listeners = new Set<() => void>()
   readonly #leaving = new AbortController()
   #screen: Screen = { name: 'starting' }
   #banner: Banner | undefined
+  #trouble: Trouble | undefined
   #connection: Connection | undefined
   #host: ShareHost | undefined
   #guest: ShareSession | undefined
@@ -53,7 +35,7 @@ export class PageModel {
   constructor(world: World) {
     this.world = world
     this.texts = new HostTexts(world.memory)
-    this.#accepted = new Accepted(world.memory)
+    this.#memory = new GuestMemory(world.memory)
   }
 
   get screen(): Screen {
@@ -64,6 +46,11 @@ export class PageModel {
     return this.#banner
   }
 
+  /** Why nothing of what the person picked was added. */
+  get trouble(): Trouble | undefined {
+    return this.#trouble
+  }
+
   /** The page without its query and fragment, to which links lead. */
   get base(): string {
     return new URL('.', this.world.href).href
@@ -71,12 +58,7 @@ export class PageModel {
 
   /** Whether a transfer would be broken off if the tab were closed now. */
   get isMoving(): boolean {
-    const sessions = [...(this.#host?.sessions ?? []), ...(this.#guest ? [this.#guest] : [])]
-    return sessions.some(({ state, transfer }) => {
-      const { in: incoming, out } = transfer.state
-      const isMoving = incoming.filesComplete < incoming.files || out.filesComplete < out.files
-      return state.name !== 'ended' && isMoving
-    })
+    return [...(this.#host?.sessions ?? []), ...(this.#guest ? [this.#guest] : [])].some(hasMoving)
   }
 
   /** Where received files can go. Undefined before the page is connected. */
@@ -94,11 +76,7 @@ export class PageModel {
     try {
       const connection = await this.world.connect(this.#leaving.signal)
       this.#connection = connection
-      connection.onServer((state) => {
-        if (state === 'online') this.#setBanner(this.#standingBanner())
-        else if (state === 'lost') this.#setBanner('serverLost')
-        else this.#setBanner(state === 'superseded' ? 'superseded' : 'serverClosed')
-      })
+      connection.onServer((state) => this.#setBanner(bannerOf[state] ?? this.#standingBanner()))
       this.#banner = this.#standingBanner()
       if (connection.direct !== 'possible' && !connection.isServerWay) return this.#fail('noWayAtAll')
       this.#openAddress(connection)
@@ -117,13 +95,21 @@ export class PageModel {
 
   /** Files of the person, for everyone who has the link. */
   addFiles(picked: readonly Picked[]): void {
-    if (this.#screen.name === 'guest') this.offer(this.#screen.session, picked)
-    else this.#host?.add(this.#sources(picked))
+    if (this.#screen.name === 'guest') return this.offer(this.#screen.session, picked)
+    const files = this.#host?.files ?? []
+    if (this.#fits(files.filter(({ source }) => source !== undefined).length, picked))
+      this.#host?.add(this.#sources(picked))
   }
 
   /** Files of the person, for one other peer. */
   offer(session: ShareSession, picked: readonly Picked[]): void {
-    session.transfer.offer(this.#sources(picked))
+    if (this.#fits(sharedOut(session), picked)) session.transfer.offer(this.#sources(picked))
+  }
+
+  /** Says why nothing of what the person picked was added. Undefined: the person has read it. */
+  tell(trouble: Trouble | undefined): void {
+    this.#trouble = trouble
+    this.#changed()
   }
 
   addText(text: string): void {
@@ -140,20 +126,22 @@ export class PageModel {
   /** A share of one's own, with a new link if the one before was stopped. */
   showHost(notice?: 'ownLink' | 'emptyName'): void {
     const connection = this.#connection
-    if (!connection) return
-    if (this.#host === undefined || this.#host.state.name === 'stopped') {
-      const isNew = this.#host !== undefined
-      if (isNew) {
-        this.world.memory.remove(SAVED)
-        this.texts.clear()
-      }
-      const host = connection.host(isNew ? {} : { saved: this.world.memory.get(SAVED) })
-      this.#host = host
-      host.onChange(() => this.#hostChanged(host))
-      this.texts.sendTo(host)
-      this.#save(host)
-    }
-    this.#show({ name: 'host', host: this.#host, notice })
+    if (connection) this.#show({ name: 'host', host: this.#openHost(connection), notice })
+  }
+
+  /** From a guest's page to a share of one's own. */
+  startOwn(): void {
+    this.#memory.forgetCodeLink()
+    this.world.go(this.base)
+  }
+
+  /** Shows a code to say aloud. */
+  showCode(host: ShareHost): void {
+    // The host needs the list of words too.
+    this.world.codes().then(
+      () => host.newCode(),
+      (error: unknown) => this.tellMissing(error),
+    )
   }
 
   showCodeForm(): void {
@@ -163,12 +151,11 @@ export class PageModel {
   /** Opens a link or a code. */
   join(to: ShareLink | string, password?: string): void {
     if (!this.#connection) return
-    const key = typeof to === 'string' ? undefined : `${TICKET} ${to.name} ${to.fragment}`
-    const ticket = key === undefined ? undefined : this.world.memory.get(key)
+    const ticket = typeof to === 'string' ? undefined : this.#memory.ticketOf(to)
     const session = this.#connection.join(to, { password, ticket })
     this.#guest = session
-    session.onChange(() => this.#guestChanged(session, to, key))
-    if (typeof to !== 'string') this.#accepted.resume(to, session, this.#connection.saving.durable)
+    session.onChange(() => this.#guestChanged(session, to))
+    if (typeof to !== 'string') this.#memory.resume(to, session, this.#connection.saving.durable)
     this.#show({ name: 'guest', session, to })
   }
 
@@ -182,24 +169,22 @@ export class PageModel {
     const keys = files.map(({ key }) => key)
     session.transfer.accept(keys, store)
     if (endArchive !== undefined) this.archives.watch(session, keys, endArchive)
-    const { screen } = this
-    if (kind === 'own-storage' && screen.name === 'guest' && typeof screen.to !== 'string')
-      this.#accepted.add(screen.to, keys)
+    if (kind === 'own-storage' && this.#screen.name === 'guest')
+      this.#memory.accepted(session, this.#screen.to, keys)
   }
 
   /** Takes files off the list. The person does not need their content any more. */
   removeFiles(session: ShareSession, files: readonly TransferFile[]): void {
     const keys = files.map(({ key }) => key)
     session.transfer.remove(keys)
-    const { screen } = this
-    if (screen.name === 'guest' && typeof screen.to !== 'string') this.#accepted.remove(screen.to, keys)
+    if (this.#screen.name === 'guest') this.#memory.removed(session, this.#screen.to, keys)
     const contents = files.map(blobOf).filter((content) => content !== undefined)
     for (const content of contents) this.saving?.release(content)
   }
 
   /** A part of the page could not be loaded, because the server has another version now. */
   tellMissing(error: unknown): void {
-    console.warn('a part of the page could not be loaded', error)
+    console.warn('a part of the page is missing', error)
     this.#setBanner('notLoaded')
   }
 
@@ -210,7 +195,7 @@ export class PageModel {
   #openAddress(connection: Connection): void {
     const { searchParams, hash } = new URL(this.world.href)
     const name = searchParams.get('peer_id')
-    if (name === null) return this.showHost()
+    if (name === null) return this.#openWithoutName(connection)
     if (name === '') return this.showHost('emptyName')
     if (name === connection.name) return this.showHost('ownLink')
     const link: ShareLink = { name, fragment: hash.slice(1) }
@@ -219,16 +204,44 @@ export class PageModel {
       case 'ok':
         return this.join(link)
       case 'needs-password':
-        return this.#show({ name: 'password', link, isWrong: false })
+        return this.#show({ name: 'password', link, isWrong: false, triesLeft: undefined })
       case 'bad-name':
-        return this.#fail('badName')
       case 'missing':
-        return this.#fail('missingFragment')
       case 'cut':
-        return this.#fail('cutFragment')
       case 'other-version':
-        return this.#fail('otherVersion')
+        return this.#fail(problemOf[reading])
     }
+  }
+
+  /** A share of one's own, unless this tab was the guest of a code before a reload. */
+  #openWithoutName(connection: Connection): void {
+    const link = this.#memory.codeLink
+    if (link === undefined || connection.readLink(link) !== 'ok') return this.showHost()
+    // The tab may have shared files before it became a guest.
+    if (this.world.memory.get(SAVED) !== undefined) this.#openHost(connection)
+    this.join(link)
+  }
+
+  #openHost(connection: Connection): ShareHost {
+    const before = this.#host
+    if (before !== undefined && before.state.name !== 'stopped') return before
+    if (before !== undefined) {
+      this.world.memory.remove(SAVED)
+      this.texts.clear()
+    }
+    const host = connection.host(before === undefined ? { saved: this.world.memory.get(SAVED) } : {})
+    this.#host = host
+    host.onChange(() => this.#hostChanged(host))
+    this.texts.sendTo(host)
+    this.#save(host)
+    return host
+  }
+
+  /** Whether so many files can be added, of which there are some before. If not, the person is told. */
+  #fits(before: number, picked: readonly Picked[]): boolean {
+    const isTooMany = before + picked.length > FILES_MAX
+    this.tell(isTooMany ? 'many' : undefined)
+    return picked.length > 0 && !isTooMany
   }
 
   #sources(picked: readonly Picked[]): Source[] {
@@ -251,12 +264,12 @@ export class PageModel {
     else this.world.memory.set(SAVED, host.save())
   }
 
-  #guestChanged(session: ShareSession, to: ShareLink | string, key: string | undefined): void {
+  #guestChanged(session: ShareSession, to: ShareLink | string): void {
     if (session !== this.#guest) return
-    const { state, guestTicket } = session
-    if (guestTicket !== undefined && key !== undefined) this.world.memory.set(key, guestTicket)
+    this.#memory.keep(session, to)
+    const { state, passwordTriesLeft: triesLeft } = session
     if (state.name === 'ended' && state.why === 'wrong-password' && typeof to !== 'string')
-      this.#show({ name: 'password', link: to, isWrong: true })
+      this.#show({ name: 'password', link: to, isWrong: true, triesLeft })
     else this.#changed()
   }
 

@@ -45,6 +45,7 @@ export interface Saving {
   choices(files: readonly Wanted[]): readonly StoreChoice[]
   /**
    * Called in the click itself, because a browser shows its dialog only then. Undefined: the person closed the dialog.
+   * Rejects with `PartMissing`, or if the place cannot be used.
    */
   open(choice: StoreChoice, files: readonly Wanted[]): Promise<OpenedStore | undefined>
   /** The store whose files survive a reload. Undefined: there is none here. */
@@ -84,6 +85,11 @@ export class ConnectionFailure extends Error {
     super(`the server cannot be used: ${why}`, options)
     this.why = why
   }
+}
+
+/** A part of the page could not be loaded, because the server has another version now. */
+export class PartMissing extends Error {
+  override name = 'PartMissing'
 }
 
 /** The module for codes, which is loaded when it is needed. */

@@ -39,7 +39,7 @@ export type StoreKind =
  * What a page may keep in memory, in bytes. For a moment there are two copies, when the blocks become one Blob, and a
  * phone ends a page that takes more than about 1 GB.
  */
-export const MEMORY_BYTES_MAX = 256 * 1024 * 1024
+export const MEMORY_BYTES_MAX = 256_000_000
 /** Nobody wants to click on more links than this. More files go into a folder or an archive. */
 const LINKS_MAX = 10
 

@@ -32,7 +32,10 @@ export function memorySink(type: string, bytesMax: number): Sink {
       if (length <= bytesMax) parts.push(bytes)
       else
         return Promise.reject(
-          new StoreError('full', `This page can keep ${bytesMax} bytes in memory, and no more.`),
+          new StoreError(
+            'full',
+            `This page can keep ${Math.floor(bytesMax / 1e6)} MB in memory, and no more.`,
+          ),
         )
       return Promise.resolve()
     },

@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
-import type { Banner, PageModel, Problem } from '../model/page-model.js'
+import type { PageModel } from '../model/page-model.js'
+import type { Banner, Problem } from '../model/screen.js'
 import type { Language } from '../words/words.js'
 import {
   LANGUAGES,
@@ -119,7 +120,7 @@ function ScreenView() {
     case 'code':
       return <CodeForm />
     case 'password':
-      return <PasswordForm link={screen.link} isWrong={screen.isWrong} />
+      return <PasswordForm {...screen} />
     case 'problem':
       return <ProblemView problem={screen.problem} />
   }
@@ -174,7 +175,7 @@ function ProblemView({ problem }: { problem: Problem }) {
       text={text}
       action={{
         text: problem === 'otherVersion' ? states.reload : isLink ? states.startOwn : states.tryAgain,
-        onClick: () => (isLink && problem !== 'otherVersion' ? model.world.go(model.base) : model.reload()),
+        onClick: () => (isLink && problem !== 'otherVersion' ? model.startOwn() : model.reload()),
       }}
     />
   )

@@ -9,7 +9,7 @@ export function CodeView({ host }: { host: ShareHost }) {
   const { code } = host
   if (code.name === 'none')
     return (
-      <button type="button" class="quiet" onClick={() => host.newCode()}>
+      <button type="button" class="quiet" onClick={() => model.showCode(host)}>
         {words.showCode}
       </button>
     )
@@ -33,7 +33,7 @@ export function CodeView({ host }: { host: ShareHost }) {
       {code.name === 'failed' && <p class="why">{words.codeFailed}</p>}
       <div class="row wrap">
         {code.name !== 'making' && code.name !== 'ready' && (
-          <button type="button" class="quiet" onClick={() => host.newCode()}>
+          <button type="button" class="quiet" onClick={() => model.showCode(host)}>
             {words.newCode}
           </button>
         )}

@@ -1,12 +1,12 @@
-import type { FileState, TransferControls, TransferFile } from '@peerage/client/transfer'
-import { useState } from 'preact/hooks'
+import type { TransferControls, TransferFile } from '@peerage/client/transfer'
+import { useRef, useState } from 'preact/hooks'
 import { blobOf } from '../model/archives.js'
+import { FileSpeeds } from '../model/file-speeds.js'
 import { kindOf, shownName } from '../model/kinds.js'
 import { percentOf } from '../model/format.js'
-import type { Words } from '../words/words.js'
-import type { Texts } from './hooks.js'
-import { useObjectUrl, useTexts } from './hooks.js'
+import { useChanges, useModel, useObjectUrl, useTexts } from './hooks.js'
 import { Icon, IconButton } from './icons.js'
+import { noteOf } from './file-note.js'
 
 const ROWS_FIRST = 12
 const ROWS_MORE = 200
@@ -25,13 +25,27 @@ export function FileList({
   const [rows, setRows] = useState(ROWS_FIRST)
   // Lines that change places are hard to read, so a short list keeps its order.
   const ordered = files.length <= rows ? files : [...files].sort((a, b) => rank(a) - rank(b))
-  const over = files.filter(isOver)
+  const { saved } = useModel()
+  useChanges(saved)
+  const speeds = useRef(new FileSpeeds()).current
+  speeds.look(files, performance.now())
+  const isSaved = ({ key }: TransferFile): boolean => saved.has(transfer, key)
   const blobs = files.filter((file) => blobOf(file) !== undefined)
+  // What was not saved yet would be lost.
+  const over = files.filter((file) => isOver(file) && (blobOf(file) === undefined || isSaved(file)))
   return (
     <div class="stack">
       <ul class="files" aria-label={words.filesLabel}>
         {ordered.slice(0, rows).map((file) => (
-          <FileRow key={file.key} transfer={transfer} file={file} onRemove={() => onRemove([file])} />
+          <FileRow
+            key={file.key}
+            transfer={transfer}
+            file={file}
+            bytesPerSecond={speeds.of(file.key)}
+            isSaved={isSaved(file)}
+            isOneOfMany={blobs.length > 1}
+            onRemove={() => onRemove([file])}
+          />
         ))}
       </ul>
       {files.length > rows && (
@@ -45,7 +59,17 @@ export function FileList({
       {(over.length > 1 || blobs.length > 1) && (
         <div class="row wrap">
           {blobs.length > 1 && (
-            <button type="button" onClick={() => saveAll(blobs)}>
+            <button
+              type="button"
+              class={blobs.every(isSaved) ? 'quiet' : undefined}
+              onClick={() => {
+                saveAll(blobs)
+                saved.add(
+                  transfer,
+                  blobs.map(({ key }) => key),
+                )
+              }}
+            >
               <Icon name="save" />
               {words.saveAll}
             </button>
@@ -64,10 +88,17 @@ export function FileList({
 function FileRow({
   transfer,
   file,
+  bytesPerSecond,
+  isSaved,
+  isOneOfMany,
   onRemove,
 }: {
   transfer: TransferControls
   file: TransferFile
+  bytesPerSecond: number
+  isSaved: boolean
+  /** There are other files to save, and a button that saves all of them. */
+  isOneOfMany: boolean
   onRemove: () => void
 }) {
   const texts = useTexts()
@@ -82,7 +113,9 @@ function FileRow({
       <Icon name={state.name === 'complete' ? 'check' : isFailed ? 'warn' : kindOf(path, type)} />
       <div class="file-main">
         <p class="file-name">{name}</p>
-        <p class={isFailed ? 'file-note why' : 'file-note'}>{noteOf(file, texts)}</p>
+        <p class={isFailed ? 'file-note why' : 'file-note'}>
+          {isSaved ? `${texts.size(size)} · ${words.saved}` : noteOf(file, bytesPerSecond, texts)}
+        </p>
         {isStarted && (
           <progress
             max={Math.max(1, size)}
@@ -101,60 +134,39 @@ function FileRow({
         {(isBusy || state.name === 'offered') && (
           <IconButton icon="close" label={words.cancelFile(name)} onClick={() => transfer.cancel([key])} />
         )}
-        {state.name === 'complete' && <SaveLink file={file} />}
+        {state.name === 'complete' && (
+          <SaveLink transfer={transfer} file={file} isQuiet={isSaved || isOneOfMany} />
+        )}
         {isFailed && <IconButton icon="close" label={words.dismiss(name)} onClick={onRemove} />}
       </div>
     </li>
   )
 }
 
-function SaveLink({ file }: { file: TransferFile }) {
+function SaveLink({
+  transfer,
+  file,
+  isQuiet,
+}: {
+  transfer: TransferControls
+  file: TransferFile
+  isQuiet: boolean
+}) {
   const { words } = useTexts()
+  const { saved } = useModel()
   const url = useObjectUrl(blobOf(file))
   if (url === undefined) return null
   return (
     <a
-      class="button"
+      class={isQuiet ? 'button quiet' : 'button'}
       href={url}
       download={fileName(file)}
+      onClick={() => saved.add(transfer, [file.key])}
       aria-label={words.saveFileNamed(shownName(file.path))}
     >
       {words.saveFile}
     </a>
   )
-}
-
-/** What is said below the name of a file. */
-function noteOf(
-  { path, size, bytesDone, state, direction }: TransferFile,
-  { words, size: sizeOf }: Texts,
-): string {
-  const all = sizeOf(size)
-  const some = `${percentOf(bytesDone, size)} %`
-  const { fileStates, states } = words
-  switch (state.name) {
-    case 'offered':
-      return `${all} · ${direction === 'out' ? fileStates.offeredOut : fileStates.offeredIn}`
-    case 'accepted':
-      return state.isMoving ? `${some} · ${sizeOf(bytesDone)} / ${all}` : `${all} · ${fileStates.waiting}`
-    case 'paused':
-      return `${some} · ${state.here ? fileStates.pausedHere : fileStates.pausedThere}`
-    case 'checking':
-      return `${all} · ${fileStates.checking}`
-    case 'complete':
-      if (direction === 'out') return `${all} · ${fileStates.completeOut}`
-      if (state.received?.kind !== 'saved') return `${all} · ${fileStates.completeIn}`
-      // The name of the file itself says nothing new.
-      return `${all} · ${path.endsWith(state.received.where) ? words.saved : words.savedIn(state.received.where)}`
-    case 'ended':
-      return endOf(state, states.fileEnds)
-  }
-}
-
-/** Only an error says more than its kind: such as that the disk is full. */
-function endOf({ reason, detail }: FileState & { name: 'ended' }, ends: Words['states']['fileEnds']): string {
-  const isError = reason === 'error-here' || reason === 'error-there'
-  return isError && detail !== '' ? `${ends[reason]}: ${shownName(detail)}` : ends[reason]
 }
 
 /** What moves comes first, then what needs the person, then the rest. */

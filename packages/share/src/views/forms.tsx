@@ -3,9 +3,6 @@ import { useEffect, useId, useRef, useState } from 'preact/hooks'
 import { useWords } from '../words/words.js'
 import { useModel, usePart } from './hooks.js'
 
-/** How often a password may be wrong, for one share. */
-const TRIES = 10
-
 /** Where a person types the code that somebody told them. */
 export function CodeForm() {
   const words = useWords()
@@ -84,7 +81,15 @@ export function CodeForm() {
   )
 }
 
-export function PasswordForm({ link, isWrong }: { link: ShareLink; isWrong: boolean }) {
+export function PasswordForm({
+  link,
+  isWrong,
+  triesLeft,
+}: {
+  link: ShareLink
+  isWrong: boolean
+  triesLeft: number | undefined
+}) {
   const words = useWords()
   const model = useModel()
   const [password, setPassword] = useState('')
@@ -102,7 +107,7 @@ export function PasswordForm({ link, isWrong }: { link: ShareLink; isWrong: bool
       <p class="soft">{words.passwordLead}</p>
       {isWrong && (
         <p class="why" role="alert">
-          {words.passwordWrong(String(TRIES))}
+          {words.passwordWrong(triesLeft)}
         </p>
       )}
       <label class="field">
@@ -119,7 +124,7 @@ export function PasswordForm({ link, isWrong }: { link: ShareLink; isWrong: bool
       </label>
       <div class="row wrap">
         <button type="submit">{words.passwordGo}</button>
-        <button type="button" class="quiet" onClick={() => model.world.go(model.base)}>
+        <button type="button" class="quiet" onClick={() => model.startOwn()}>
           {words.back}
         </button>
       </div>

@@ -9,7 +9,7 @@ import { TransferView } from './transfer-view.js'
 /** What the person sees who opened a link or entered a code. */
 export function GuestView({ session, to }: { session: ShareSession; to: ShareLink | string }) {
   const model = useModel()
-  const { words, friend, device } = useTexts()
+  const { words, friend, device, time } = useTexts()
   useChanges(session)
   useChanges(session.transfer)
   const { peer, state, transfer } = session
@@ -33,12 +33,25 @@ export function GuestView({ session, to }: { session: ShareSession; to: ShareLin
       {state.name === 'ended' && <EndNotice why={state.why} to={to} isMain={false} />}
       <div class="card">
         {state.name !== 'ended' && <SessionLine session={session} />}
+        {state.name !== 'ended' && session.expiresAt !== undefined && (
+          <p class="hint">{words.guestExpires(time(session.expiresAt))}</p>
+        )}
         {state.name === 'open' && !hasItems && <p class="soft">{words.waitingForOffer}</p>}
         <TransferView session={session} onPick={(picked) => model.addFiles(picked)} />
         {state.name !== 'connecting' && state.name !== 'ended' && <Details session={session} />}
       </div>
       <p>
-        <a href={model.base}>{words.back}</a>
+        <a
+          href={model.base}
+          onClick={(event) => {
+            // With a key pressed, the browser opens another tab.
+            if (event.ctrlKey || event.metaKey || event.shiftKey) return
+            event.preventDefault()
+            model.startOwn()
+          }}
+        >
+          {words.back}
+        </a>
       </p>
     </div>
   )
@@ -49,7 +62,7 @@ function EndNotice({ why, to, isMain }: { why: SessionEnd; to: ShareLink | strin
   const model = useModel()
   const { words } = useTexts()
   const { states } = words
-  const own: Action = { text: states.startOwn, onClick: () => model.world.go(model.base) }
+  const own: Action = { text: states.startOwn, onClick: () => model.startOwn() }
   const again: Action =
     typeof to === 'string'
       ? { text: states.enterCode, onClick: () => model.showCodeForm() }

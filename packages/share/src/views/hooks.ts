@@ -1,8 +1,9 @@
 import { createContext } from 'preact'
 import { useContext, useEffect, useLayoutEffect, useState } from 'preact/hooks'
 import type { PageModel } from '../model/page-model.js'
-import { countText, sizeText } from '../model/format.js'
-import { deviceParts, friendlyName } from '../model/friendly.js'
+import { countText, sizeText, timeText } from '../model/format.js'
+import { deviceParts } from '../model/device.js'
+import { friendlyName } from '../model/friendly.js'
 import type { Words } from '../words/words.js'
 import { useWords } from '../words/words.js'
 
@@ -52,6 +53,8 @@ export interface Texts {
   /** The friendly name of a peer. */
   friend: (name: string) => string
   device: (device: string) => string
+  /** A time of today, or a date with its time. */
+  time: (at: number) => string
 }
 
 export function useTexts(): Texts {
@@ -69,6 +72,7 @@ export function useTexts(): Texts {
       const parts = deviceParts(device)
       return parts === undefined ? device : words.device(parts.browser, parts.system)
     },
+    time: (at) => timeText(at, language),
   }
 }
 

@@ -31,7 +31,7 @@ export function HostView({ host, notice }: { host: ShareHost; notice: 'ownLink' 
   const isEmpty = host.files.length === 0 && model.texts.all.length === 0
   return (
     <>
-      <div class="intro">
+      <div class={isEmpty ? 'intro' : 'intro done'}>
         <h1>{words.hostHeading}</h1>
         <p class="lead">{words.hostLead}</p>
       </div>
@@ -60,16 +60,22 @@ function DropZone({ isEmpty }: { isEmpty: boolean }) {
   const { isTouch } = model.world.features
   return (
     <section class={isEmpty ? 'card drop' : 'card drop small'} aria-labelledby="drop-title">
-      <h2 id="drop-title">{isTouch ? words.dropTitleTouch : words.dropTitle}</h2>
+      <h2 id="drop-title" class={isTouch && !isEmpty ? 'unseen' : undefined}>
+        {isTouch ? words.dropTitleTouch : isEmpty ? words.dropTitle : words.dropMore}
+      </h2>
       <div class="row wrap">
-        <PickButtons onPick={(picked) => model.addFiles(picked)} />
+        <PickButtons
+          isQuiet={!isEmpty}
+          {...(isEmpty ? {} : { text: words.addFiles })}
+          onPick={(picked) => model.addFiles(picked)}
+        />
         {!isWriting && (
           <button type="button" class="quiet" onClick={() => setWriting(true)}>
             {words.writeText}
           </button>
         )}
       </div>
-      {!isTouch && !isWriting && <p class="hint">{words.dropHint}</p>}
+      {isEmpty && !isTouch && !isWriting && <p class="hint">{words.dropHint}</p>}
       {isWriting && (
         <TextField
           hasFocus

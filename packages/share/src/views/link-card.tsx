@@ -2,11 +2,9 @@ import type { ShareHost } from '@peerage/client/transfer'
 import { useRef, useState } from 'preact/hooks'
 import { useModel, usePart } from './hooks.js'
 import { useWords } from '../words/words.js'
+import { Advice, BEYOND_LOOPBACK, WITH_TLS } from './advice.js'
 import { CodeView } from './code-view.js'
 import { Icon } from './icons.js'
-
-const BEYOND_LOOPBACK = 'npm start -- --host 0.0.0.0 --open'
-const WITH_TLS = `${BEYOND_LOOPBACK} --tls-cert cert.pem --tls-key key.pem`
 
 /** The link, and the other ways to tell it to somebody. */
 export function LinkCard({ host }: { host: ShareHost }) {
@@ -15,7 +13,7 @@ export function LinkCard({ host }: { host: ShareHost }) {
   const { features } = model.world
   const link = host.link(model.base)
   return (
-    <section class="card" aria-labelledby="link-title">
+    <section class="card link" aria-labelledby="link-title">
       <div>
         <h2 id="link-title">{words.linkHeading}</h2>
         <p class="soft">{words.linkLead}</p>
@@ -79,21 +77,6 @@ function CopyField({ link }: { link: string }) {
           {note}
         </p>
       </div>
-    </div>
-  )
-}
-
-/** What is not as good as it could be, and the command that changes it. */
-function Advice({ title, text, command }: { title: string; text: string; command: string }) {
-  return (
-    <div class="advice">
-      <h3>{title}</h3>
-      <p>{text}</p>
-      <code class="command" tabIndex={0}>
-        {command.split(' ').map((word) => (
-          <span key={word}>{word} </span>
-        ))}
-      </code>
     </div>
   )
 }

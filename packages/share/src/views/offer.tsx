@@ -2,9 +2,11 @@ import type { ShareSession, TransferFile } from '@peerage/client/transfer'
 import { useMemo, useState } from 'preact/hooks'
 import { kindOf } from '../model/kinds.js'
 import { treeOf } from '../model/tree.js'
+import { PartMissing } from '../model/world.js'
 import type { StoreChoice } from '../storage/storage.js'
 import { useModel, useTexts } from './hooks.js'
 import { OfferTree } from './offer-tree.js'
+import { Advice, WITH_TLS } from './advice.js'
 
 /** Files that the other side offers: what they are, where they would go, and the buttons to take them or not. */
 export function Offer({ session, files }: { session: ShareSession; files: readonly TransferFile[] }) {
@@ -32,6 +34,7 @@ export function Offer({ session, files }: { session: ShareSession; files: readon
         if (opened !== undefined) model.accept(session, chosen, way, opened)
       },
       (error: unknown) => {
+        if (error instanceof PartMissing) return model.tellMissing(error)
         console.warn(error)
         setClosed(true)
       },
@@ -41,6 +44,7 @@ export function Offer({ session, files }: { session: ShareSession; files: readon
     <section class="offer" aria-labelledby="offer-title">
       <h2 id="offer-title">{words.offerHeading(files.length, count(files.length), size(allBytes))}</h2>
       <OfferTree tree={tree} files={files} leftOut={leftOut} onLeftOut={setLeftOut} />
+      {session.isOneTime && !session.hasTaken && <p class="mark">{words.forOnePerson}</p>}
       {chosen.some((file) => kindOf(file.path, file.type) === 'program') && (
         <p class="mark">{words.programWarning}</p>
       )}
@@ -50,6 +54,8 @@ export function Offer({ session, files }: { session: ShareSession; files: readon
           {possible.length > 1 ? words.tooBigForWay(size(way.bytesMax)) : words.noWayFits}
         </p>
       )}
+      {!model.world.features.isSecure && <p class="hint">{words.plainReceive}</p>}
+      {isTooBig && !model.world.features.isSecure && <Advice command={WITH_TLS} text={words.plainHow} />}
       {wasClosed && (
         <p class="hint" role="status">
           {words.placeNotChosen}

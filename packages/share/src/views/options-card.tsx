@@ -1,6 +1,7 @@
 import type { ShareHost } from '@peerage/client/transfer'
 import { useState } from 'preact/hooks'
 import { useWords } from '../words/words.js'
+import { useTexts } from './hooks.js'
 
 const EXPIRY_SECONDS = [600, 3600, 86_400] as const
 
@@ -33,12 +34,8 @@ export function OptionsCard({ host }: { host: ShareHost }) {
 }
 
 function Expiry({ host }: { host: ShareHost }) {
-  const words = useWords()
+  const { words, time } = useTexts()
   const { expiresAt } = host
-  const time =
-    expiresAt === undefined
-      ? ''
-      : new Intl.DateTimeFormat(words.language, { dateStyle: 'short', timeStyle: 'short' }).format(expiresAt)
   return (
     <label class="field">
       <span>{words.expiryLabel}</span>
@@ -50,7 +47,7 @@ function Expiry({ host }: { host: ShareHost }) {
         }}
       >
         <option value="">{words.expiryNever}</option>
-        {expiresAt !== undefined && <option value="set">{words.expiresAt(time)}</option>}
+        {expiresAt !== undefined && <option value="set">{words.expiresAt(time(expiresAt))}</option>}
         {EXPIRY_SECONDS.map((seconds) => (
           <option key={seconds} value={seconds}>
             {words.expiryChoices[seconds]}

@@ -8,22 +8,19 @@ import type { IconName } from './icons.js'
 /** The buttons with which a person picks files or a folder. */
 export function PickButtons({
   isQuiet = false,
+  text,
   onPick,
 }: {
   isQuiet?: boolean
+  /** Of the button for files. */
+  text?: string
   onPick: (picked: Picked[]) => void
 }) {
   const words = useWords()
   const { canPickFolder } = useModel().world.features
   return (
     <div class="row wrap">
-      <Pick
-        icon="up"
-        text={isQuiet ? words.sendFilesBack : words.chooseFiles}
-        isQuiet={isQuiet}
-        isFolder={false}
-        onPick={onPick}
-      />
+      <Pick icon="up" text={text ?? words.chooseFiles} isQuiet={isQuiet} isFolder={false} onPick={onPick} />
       {canPickFolder && <Pick icon="folder" text={words.chooseFolder} isQuiet isFolder onPick={onPick} />}
     </div>
   )

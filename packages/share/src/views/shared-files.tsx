@@ -22,7 +22,7 @@ export function SharedFiles({ host }: { host: ShareHost }) {
   const bytes = files.reduce((sum, file) => sum + file.size, 0)
   const texts = model.texts.all
   return (
-    <section class="card" aria-labelledby="files-title">
+    <section class={missing > 0 ? 'card urgent' : 'card shared'} aria-labelledby="files-title">
       {files.length > 0 && (
         <div class="row wrap spread">
           <div>

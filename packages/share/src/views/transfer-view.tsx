@@ -50,7 +50,7 @@ export function TransferView({
           <summary>{words.reply}</summary>
           <div class="stack">
             <TextField action={words.sendText} onText={(text) => transfer.sendText(text)} />
-            <PickButtons isQuiet onPick={onPick} />
+            <PickButtons isQuiet text={words.sendFilesBack} onPick={onPick} />
           </div>
         </details>
       )}

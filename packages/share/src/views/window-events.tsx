@@ -1,8 +1,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import { FILES_MAX, pickedFrom, pickedFromDrop } from '../model/picked.js'
-import type { Picked } from '../model/picked.js'
 import { useWords } from '../words/words.js'
-import { useModel, useTexts } from './hooks.js'
+import { useChanges, useModel, useTexts } from './hooks.js'
 import { Notice } from './notice.js'
 
 /** Drops, pastes and the closing of the tab, which concern the whole window. */
@@ -11,12 +10,8 @@ export function WindowEvents() {
   const words = useWords()
   const { count } = useTexts()
   const [isOver, setOver] = useState(false)
-  const [trouble, setTrouble] = useState<'folder' | 'many'>()
-
-  const add = (picked: readonly Picked[]): void => {
-    setTrouble(picked.length > FILES_MAX ? 'many' : undefined)
-    if (picked.length > 0 && picked.length <= FILES_MAX) model.addFiles(picked)
-  }
+  useChanges(model)
+  const { trouble } = model
   useEffect(() => {
     const carriesFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') === true
     const over = (event: DragEvent): void => {
@@ -32,10 +27,13 @@ export function WindowEvents() {
       const { dataTransfer } = event
       if (!carriesFiles(event) || dataTransfer === null) return
       event.preventDefault()
-      pickedFromDrop(dataTransfer).then(add, (error: unknown) => {
-        console.warn(error)
-        setTrouble('folder')
-      })
+      pickedFromDrop(dataTransfer).then(
+        (picked) => model.addFiles(picked),
+        (error: unknown) => {
+          console.warn(error)
+          model.tell('folder')
+        },
+      )
     }
     const paste = (event: ClipboardEvent): void => {
       if (isField(event.target)) return
@@ -43,7 +41,7 @@ export function WindowEvents() {
       const text = event.clipboardData?.getData('text/plain') ?? ''
       if (files.length === 0 && text.trim() === '') return
       event.preventDefault()
-      if (files.length > 0) add(files)
+      if (files.length > 0) model.addFiles(files)
       else if (model.screen.name === 'host') model.addText(text)
       else if (model.screen.name === 'guest') model.screen.session.transfer.sendText(text)
     }
@@ -74,9 +72,9 @@ export function WindowEvents() {
         <div class="toast">
           <Notice
             tone="bad"
-            title={words.states.unexpected.title}
+            title={words.nothingAdded}
             text={trouble === 'folder' ? words.folderUnreadable : words.tooManyFiles(count(FILES_MAX))}
-            action={{ text: 'OK', onClick: () => setTrouble(undefined) }}
+            action={{ text: 'OK', onClick: () => model.tell(undefined) }}
           />
         </div>
       )}

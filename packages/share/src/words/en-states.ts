@@ -154,13 +154,24 @@ export const english = {
     'cancelled-there': 'Cancelled by the other side',
     'peer-offline': 'Not finished: the other side is gone',
     'self-offline': 'Not finished: this page was disconnected',
-    'error-here': 'Failed here',
-    'error-there': 'Failed on the other side',
     'channel-closed': 'Not finished: the connection closed',
     'too-slow': 'Given up: nothing moved for two minutes',
     'first-byte-timeout': 'Given up: nothing came',
     'taken-elsewhere': 'Somebody else has taken it',
-    'file-changed': 'The file was changed meanwhile, so it was discarded',
+    'file-changed': 'The file was changed while it was sent, so nothing of it was kept',
     stopped: 'The sender stopped sharing it',
   },
+  /** What the side that failed was doing: it sends what is `out`, and stores what is `in`. */
+  fileErrors: {
+    'error-here': { out: 'Could not be read here', in: 'Could not be stored here' },
+    'error-there': {
+      out: 'Could not be stored on the other side',
+      in: 'Could not be read on the other side',
+    },
+  },
+  /** Why, in the words of the program that failed. A faulty or a hostile program breaks the protocol. */
+  why: (detail: string): string =>
+    /broke the protocol/.test(detail)
+      ? 'the two sides did not understand each other. Reload both pages.'
+      : detail,
 }

@@ -22,14 +22,17 @@ export const english = {
 
   hostHeading: 'Send files straight to another device',
   hostLead:
-    'Choose files, then give someone your link. The files go from this browser to theirs, encrypted, and are not stored on the way. Keep this page open until they have arrived.',
+    'Choose files, then give someone your link. The files go from this browser to theirs, encrypted. Keep this page open until they have arrived.',
   dropTitle: 'Drop files here',
+  dropMore: 'Drop more files here',
   dropTitleTouch: 'What do you want to send?',
   dropHint: 'You can also paste a file, a picture or a text.',
   dropNow: 'Let go to add the files',
   chooseFiles: 'Choose files',
+  addFiles: 'Add files',
   chooseFolder: 'Choose a folder',
   writeText: 'Write a text',
+  nothingAdded: 'Nothing was added',
   folderUnreadable:
     'A folder could not be read to its end, so nothing of it was added. Try to choose it with the button.',
   tooManyFiles: (max: string) =>
@@ -60,7 +63,9 @@ export const english = {
     'It leads to this computer only. To let other devices in, start the server with this command, and open the address that it prints:',
   plainTitle: 'This page came over plain http',
   plainText:
-    'Therefore the browser keeps received files in memory, copies nothing to the clipboard, and cannot continue after a reload. With a certificate, this command gives https:',
+    'So the browser keeps received files in memory only, and copies nothing for you. With a certificate, this command gives https:',
+  plainReceive: 'This page came over plain http, so the browser can keep files only in memory.',
+  plainHow: 'For larger files, the server needs https. With a certificate, this command gives it:',
 
   filesHeading: 'Shared files',
   filesSum: (count: number, text: string, size: string) => `${plural(count, text, 'file', 'files')}, ${size}`,
@@ -133,6 +138,8 @@ export const english = {
     `Get ${plural(count, text, 'file', 'files')} (${size})`,
   acceptNone: 'Choose at least one file',
   decline: 'No, thanks',
+  forOnePerson: 'This link is for one person. If you get the files, it lets nobody else in.',
+  guestExpires: (time: string) => `The link works until ${time}.`,
   programWarning: 'A program can harm your device. Open it only if you trust the sender.',
   saveHeading: 'Where the files go',
   ways: {
@@ -248,8 +255,10 @@ export const english = {
   passwordHeading: 'This link has a password',
   passwordLead: 'Ask the person who sent you the link.',
   passwordGo: 'Open',
-  passwordWrong: (tries: string) =>
-    `That password is wrong. After ${tries} wrong passwords in all, the link lets nobody new in.`,
+  passwordWrong: (triesLeft: number | undefined) =>
+    triesLeft === undefined
+      ? 'That password is wrong.'
+      : `That password is wrong. ${triesLeft === 1 ? 'One try is' : `${triesLeft} tries are`} left. After that, the link lets nobody new in.`,
 }
 
 const COLOURS = ['Red', 'Orange', 'Golden', 'Green', 'Teal', 'Blue', 'Purple', 'Pink']

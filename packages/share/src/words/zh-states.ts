@@ -135,13 +135,34 @@ export const chinese: Words['states'] = {
     'cancelled-there': '对方已取消',
     'peer-offline': '没有传完：对方已离开',
     'self-offline': '没有传完：这个页面已断开',
-    'error-here': '在这里出错',
-    'error-there': '在对方那里出错',
     'channel-closed': '没有传完：连接已关闭',
     'too-slow': '已放弃：两分钟没有进展',
     'first-byte-timeout': '已放弃：没有收到内容',
     'taken-elsewhere': '已经有人接收',
-    'file-changed': '文件中途被改动，所以已丢弃',
+    'file-changed': '文件在发送时被改动，所以没有保留',
     stopped: '对方不再分享它',
   },
+  fileErrors: {
+    'error-here': { out: '无法读取', in: '无法在这里保存' },
+    'error-there': { out: '对方无法保存', in: '对方无法读取' },
+  },
+  why: (detail) => reasons.find(([pattern]) => pattern.test(detail))?.[1] ?? detail,
 }
+
+/** The usual reasons. Others, such as those of a terminal, are shown as they came. */
+const reasons: readonly (readonly [RegExp, string])[] = [
+  [/broke the protocol/, '两边不能互相理解，请都刷新页面'],
+  [/enough memory|in memory, and no more/, '内存不够'],
+  [/no more room|does not fit|free for received files|too large/, '空间不够'],
+  [/another tab/, '这个文件在另一个标签页里打开着'],
+  [/no longer allows/, '浏览器不再允许写入，请重新选择位置'],
+  [/place of this file is gone/, '保存的位置不见了'],
+  [/changed, moved or deleted|moved, renamed or removed/, '文件被移动、改名或删除了'],
+  [/changed|shorter than/, '文件被改动了'],
+  [/must be chosen again/, '需要再选一次这个文件'],
+  [/could not be read|cannot be read/, '文件读不出来'],
+  [/could not be stored|could not store/, '文件没能保存'],
+  [/download was cancelled/, '下载被取消，或者磁盘已满'],
+  [/^The path of this file|of this name/, '文件名不能用'],
+  [/was paused while another one/, '这个文件暂停时，压缩包里放了另一个文件。请再要一次'],
+]

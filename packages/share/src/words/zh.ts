@@ -17,14 +17,17 @@ export const chinese: Words = {
 
   hostHeading: '把文件直接发到另一台设备',
   hostLead:
-    '选择文件，再把链接发给对方。文件会加密，从这个浏览器直接传到对方的浏览器，途中不会被保存。传完之前，请不要关闭这个页面。',
+    '选择文件，再把链接发给对方。文件会加密，从这个浏览器传到对方的浏览器。传完之前，请不要关闭这个页面。',
   dropTitle: '把文件拖到这里',
+  dropMore: '还可以把文件拖到这里',
   dropTitleTouch: '想发送什么？',
   dropHint: '也可以直接粘贴文件、图片或文字。',
   dropNow: '松开即可添加文件',
   chooseFiles: '选择文件',
+  addFiles: '添加文件',
   chooseFolder: '选择文件夹',
   writeText: '写一段文字',
+  nothingAdded: '没有添加任何文件',
   folderUnreadable: '有一个文件夹没能读完，所以没有添加它。请改用按钮选择。',
   tooManyFiles: (max) => `一次最多分享 ${max} 个文件。请先把文件夹打包，再发送这一个文件。`,
 
@@ -50,8 +53,9 @@ export const chinese: Words = {
   loopbackTitle: '其他设备打不开这个链接',
   loopbackText: '它只通向这台电脑。要让其他设备也能打开，请用下面的命令启动服务器，再打开它显示的地址：',
   plainTitle: '这个页面是通过普通 http 打开的',
-  plainText:
-    '因此，浏览器只能把收到的文件放在内存里，不能写剪贴板，刷新后也不能继续。有证书的话，用下面的命令就能使用 https：',
+  plainText: '所以浏览器只能把收到的文件放在内存里，也不能替你复制。有证书的话，用下面的命令就能使用 https：',
+  plainReceive: '这个页面是通过普通 http 打开的，所以浏览器只能把文件放在内存里。',
+  plainHow: '要接收更大的文件，服务器需要 https。有证书的话，用下面的命令启动：',
 
   filesHeading: '分享的文件',
   filesSum: (_count, text, size) => `${text} 个文件，${size}`,
@@ -119,6 +123,8 @@ export const chinese: Words = {
   accept: (_count, text, size) => `接收 ${text} 个文件（${size}）`,
   acceptNone: '请至少选择一个文件',
   decline: '不接收',
+  forOnePerson: '这个链接只给一个人。你接收之后，它不再让别人进入。',
+  guestExpires: (time) => `链接在 ${time} 之前有效。`,
   programWarning: '程序可能损害你的设备。只有信任对方时才打开它。',
   saveHeading: '文件保存在哪里',
   ways: {
@@ -221,7 +227,8 @@ export const chinese: Words = {
   passwordHeading: '这个链接需要密码',
   passwordLead: '请向发送链接的人询问密码。',
   passwordGo: '打开',
-  passwordWrong: (tries) => `密码不对。密码总共错 ${tries} 次后，链接不再让新的人进入。`,
+  passwordWrong: (triesLeft) =>
+    triesLeft === undefined ? '密码不对。' : `密码不对。还可以试 ${triesLeft} 次，之后链接不再让新的人进入。`,
 }
 
 const COLOURS = ['红色', '橙色', '金色', '绿色', '青色', '蓝色', '紫色', '粉色']
