@@ -126,6 +126,17 @@ describe('the page', () => {
     await guest.getByText('Delivered').waitFor()
   }, 180_000)
 
+  test('a text that the host wrote before anybody came reaches each guest, also after a reload', async () => {
+    const [host, link] = await hostOf()
+    await host.getByRole('button', { name: 'Write a text' }).click()
+    await host.getByLabel('Text', { exact: true }).fill('see you at nine')
+    await host.getByRole('button', { name: 'Add', exact: true }).click()
+    const guest = await open(link)
+    await guest.getByText('see you at nine').waitFor({ timeout: OPEN_MS })
+    await guest.reload()
+    await guest.getByText('see you at nine').waitFor({ timeout: OPEN_MS })
+  }, 120_000)
+
   test('a file that is truncated on disk while it is sent fails on both sides, and the next file arrives whole', async () => {
     const long = await longFile('long.bin')
     const [host, link] = await hostOf(long, await fileOf('next.txt', 'the next file'))

@@ -1,4 +1,4 @@
-import type { ShareHost } from '@peerage/client/transfer'
+import type { ShareHost, ShareSession } from '@peerage/client/transfer'
 import type { TabMemory } from './world.js'
 
 /** A text for everyone who opens the link. */
@@ -7,76 +7,71 @@ export interface HostText {
   text: string
 }
 
-interface Kept {
-  texts: readonly HostText[]
-  /** For each guest, the number of the last text that it got. */
-  sent: Readonly<Record<string, number>>
-}
-
 const KEY = 'peerage-share-texts'
 /** Texts are kept in the memory of the tab, which has about 5 MB. */
 const TEXTS_MAX = 50
 
-/** The texts that each guest gets once, when it has connected. */
+/** The texts that each guest gets once. */
 export class HostTexts {
   readonly #memory: TabMemory
-  #kept: Kept
+  #all: readonly HostText[]
+  /** A number is used once, also after its text was removed. */
+  #lastId: number
+  /**
+   * The number of the last text of each session. A guest that reloads its page has lost the texts, and has a new session.
+   */
+  readonly #sent = new WeakMap<ShareSession, number>()
 
   constructor(memory: TabMemory) {
     this.#memory = memory
-    this.#kept = readKept(memory.get(KEY))
+    this.#all = readKept(memory.get(KEY))
+    this.#lastId = Math.max(0, ...this.#all.map(({ id }) => id))
   }
 
   get all(): readonly HostText[] {
-    return this.#kept.texts
+    return this.#all
   }
 
   add(text: string): void {
-    const id = 1 + Math.max(0, ...this.#kept.texts.map((one) => one.id), ...Object.values(this.#kept.sent))
-    this.#put({ texts: [...this.#kept.texts, { id, text }].slice(-TEXTS_MAX) })
+    const id = ++this.#lastId
+    this.#put([...this.#all, { id, text }].slice(-TEXTS_MAX))
   }
 
   remove(id: number): void {
-    this.#put({ texts: this.#kept.texts.filter((one) => one.id !== id) })
+    this.#put(this.#all.filter((one) => one.id !== id))
   }
 
   clear(): void {
-    this.#put({ texts: [], sent: {} })
+    this.#put([])
   }
 
-  /** Sends each connected guest the texts that it has not got yet. */
+  /** Sends each guest the texts that its session has not got yet. They wait there until the guest is connected. */
   sendTo(host: ShareHost): void {
-    for (const { state, peer, transfer } of host.sessions) {
-      if (state.name !== 'open') continue
-      const last = this.#kept.sent[peer.name] ?? 0
-      const fresh = this.#kept.texts.filter(({ id }) => id > last)
-      for (const { text } of fresh) transfer.sendText(text)
-      const newest = fresh.at(-1)
-      if (newest !== undefined) this.#put({ sent: { ...this.#kept.sent, [peer.name]: newest.id } })
+    for (const session of host.sessions) {
+      if (session.state.name === 'ended') continue
+      const last = this.#sent.get(session) ?? 0
+      for (const { id, text } of this.#all) {
+        if (id <= last) continue
+        session.transfer.sendText(text)
+        this.#sent.set(session, id)
+      }
     }
   }
 
-  #put(change: Partial<Kept>): void {
-    this.#kept = { ...this.#kept, ...change }
-    this.#memory.set(KEY, JSON.stringify(this.#kept))
+  #put(texts: readonly HostText[]): void {
+    this.#all = texts
+    this.#memory.set(KEY, JSON.stringify(texts))
   }
 }
 
-function readKept(text: string | undefined): Kept {
-  const nothing: Kept = { texts: [], sent: {} }
-  if (text === undefined) return nothing
-  let input: unknown
+function readKept(text: string | undefined): HostText[] {
+  if (text === undefined) return []
   try {
-    input = JSON.parse(text)
+    const input: unknown = JSON.parse(text)
+    return Array.isArray(input) ? input.filter(isHostText) : []
   } catch {
-    return nothing
+    return []
   }
-  if (typeof input !== 'object' || input === null || !('texts' in input) || !('sent' in input)) return nothing
-  const texts = Array.isArray(input.texts) ? input.texts.filter(isHostText) : []
-  const sent = Object.entries(input.sent ?? {}).filter((one): one is [string, number] =>
-    Number.isSafeInteger(one[1]),
-  )
-  return { texts, sent: Object.fromEntries(sent) }
 }
 
 function isHostText(input: unknown): input is HostText {
