@@ -137,6 +137,14 @@ describe('the page', () => {
     await guest.getByText('see you at nine').waitFor({ timeout: OPEN_MS })
   }, 120_000)
 
+  test('a link that was cut works in the same tab as soon as it is whole', async () => {
+    const [, link] = await hostOf(await fileOf('whole.txt', 'whole'))
+    const guest = await open(link.slice(0, -9))
+    await guest.getByText('The link was cut short').waitFor({ timeout: OPEN_MS })
+    await guest.evaluate((whole) => (location.href = whole), link)
+    await guest.locator('[data-offered="whole.txt"]').waitFor({ timeout: OPEN_MS })
+  }, 120_000)
+
   test('a file that is truncated on disk while it is sent fails on both sides, and the next file arrives whole', async () => {
     const long = await longFile('long.bin')
     const [host, link] = await hostOf(long, await fileOf('next.txt', 'the next file'))

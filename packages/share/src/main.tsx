@@ -8,6 +8,8 @@ const page = document.getElementById('page')
 if (page === null) throw new Error('the page has no #page element')
 const model = new PageModel(realWorld())
 render(<App model={model} />, page)
+// The secret of a link comes after the #. A browser does not load the page again if only this part is another one.
+addEventListener('hashchange', () => location.reload())
 await model.start()
 
 // What is needed later is loaded when nothing else is to do, so that it is there even if the server changes meanwhile.

@@ -24,8 +24,8 @@ export function realWorld(): World {
     codes: async () => (await import('./real-codes.js')).codes(),
     qr: async (text) => (await import('./model/qr.js')).makeQr(text),
     go: (href) => {
-      // An address that differs in nothing but its fragment would load nothing.
-      if (href.split('#')[0] === location.href.split('#')[0]) location.reload()
+      // If only the fragment differs, the listener of `hashchange` in main.tsx loads the page again.
+      if (href === location.href) location.reload()
       else location.assign(href)
     },
   }
