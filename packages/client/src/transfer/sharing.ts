@@ -134,10 +134,15 @@ export interface SharingOptions {
   /** What to tell others about this device, such as `Firefox on Android`. */
   device?: string | undefined
   /**
-   * Over how many channels a guest sends and receives bytes, from 1 to 4. More than one may be faster over long distances.
-   * Default: 1.
+   * Over how many channels a guest sends and receives bytes at most, from 1 to 4. Over long distances, four move more than
+   * twice as much as one. Default: 4.
    */
   channels?: number | undefined
+  /**
+   * From which round trip, in milliseconds, and for how many bytes that are still to be moved a guest opens more than one
+   * channel. Default: 5 ms and 16 MiB, below which more channels gain nothing.
+   */
+  moreChannels?: { rttMs: number; bytesLeft: number } | undefined
   /** Gets errors of the program, such as one that a listener threw. Default: they go to the console. */
   onError?: ((error: unknown) => void) | undefined
   /** The source of time. Default: the system's. */

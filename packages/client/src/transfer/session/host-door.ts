@@ -12,7 +12,7 @@ import { VERSION } from './control.js'
 import type { Control, Refusal } from './control.js'
 import type { Entrance } from './entrance.js'
 import { nextControl } from './greeting.js'
-import { CHANNEL_LABEL } from './labels.js'
+import { isFirstLabel } from './labels.js'
 import type { LiveSession } from './live-session.js'
 import type { PasswordTries } from './password-tries.js'
 import { contextOfServer, ServerLine } from './proof-line.js'
@@ -149,8 +149,7 @@ export class HostDoor {
   /** A channel has opened over which a guest has proven this session. */
   opened(channel: Channel, keys: SessionKeys): void {
     const channels = this.#known.get(keys.id)?.session?.channels
-    if (channel.label === CHANNEL_LABEL)
-      this.greet(new ChannelConduit(channel), keys).catch(this.#parts.onError)
+    if (isFirstLabel(channel.label)) this.greet(new ChannelConduit(channel), keys).catch(this.#parts.onError)
     else if (channels === undefined) void channel.close()
     else channels.add(channel)
   }
@@ -171,7 +170,7 @@ export class HostDoor {
     }
     known.session = answer.session
     split.say(answer.welcome)
-    answer.session.attach(split, hello.device)
+    answer.session.attach(split, hello.device, hello.number)
   }
 
   #keysOf(id: string, guest: Name): SessionKeys | undefined {
