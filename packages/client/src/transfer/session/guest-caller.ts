@@ -217,6 +217,8 @@ export class GuestCaller {
       case 'again':
         this.#isAtOnce = true
         return
+      case 'not-loaded':
+        return session.end('failed', verdict.detail)
       case 'password-needed':
       case 'password-not-needed':
         return session.end('wrong-password', 'the share has a password')

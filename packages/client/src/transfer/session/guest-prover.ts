@@ -1,4 +1,3 @@
-import { connectAsGuest } from '../keys/guest.js'
 import type {
   GuestResult,
   GuestSecret,
@@ -8,13 +7,15 @@ import type {
   SessionKeys,
 } from '../keys/handshake.js'
 import type { LinkKey } from '../keys/link.js'
-import { passwordSecret } from '../keys/password.js'
+import { guestHandshake, NotLoaded, passwords } from './lazy.js'
 
 /** How a handshake ended. */
 export type Verdict =
   | GuestResult
   /** The host has said what this guest did not know. The next handshake says something else. */
   | { ok: false; why: 'again' }
+  /** A part of the program is missing, so the page must be loaded anew. */
+  | { ok: false; why: 'not-loaded'; detail: string }
 
 /** Proves this guest to its host: by the session once there is one, and before by the link. */
 export class GuestProver {
@@ -48,21 +49,31 @@ export class GuestProver {
    * that one wrong password costs one try.
    */
   async prove(line: Line, context: HandshakeContext): Promise<Verdict> {
-    if (this.#session !== undefined || !this.#needsPassword) return this.#proveNow(line, context)
+    if (this.#session !== undefined || !this.#needsPassword) return this.#tryNow(line, context)
     const before = this.#turn
     let leave = (): void => undefined
     this.#turn = new Promise((resolve) => (leave = resolve))
     try {
       await before
-      return this.#isWrong ? { ok: false, why: 'broken-off' } : await this.#proveNow(line, context)
+      return this.#isWrong ? { ok: false, why: 'broken-off' } : await this.#tryNow(line, context)
     } finally {
       leave()
+    }
+  }
+
+  async #tryNow(line: Line, context: HandshakeContext): Promise<Verdict> {
+    try {
+      return await this.#proveNow(line, context)
+    } catch (error) {
+      if (error instanceof NotLoaded) return { ok: false, why: 'not-loaded', detail: error.message }
+      throw error
     }
   }
 
   async #proveNow(line: Line, context: HandshakeContext): Promise<Verdict> {
     const secret = await this.#secret()
     if (secret === undefined) return { ok: false, why: 'password-needed' }
+    const { connectAsGuest } = await guestHandshake()
     const verdict = await connectAsGuest(line, context, secret)
     if (verdict.ok) {
       this.#session ??= verdict.keys
@@ -95,6 +106,7 @@ export class GuestProver {
     if (this.#session !== undefined) return { kind: 'session', session: this.#session }
     if (!this.#needsPassword) return { kind: 'link', key: this.#key }
     if (this.#password === undefined) return undefined
+    const { passwordSecret } = await passwords()
     this.#passwordSecret ??= passwordSecret(this.#password, this.#key.keyHash)
     return { kind: 'link+password', key: this.#key, password: await this.#passwordSecret }
   }

@@ -8,9 +8,9 @@ import type { FragmentMistake, LinkKey } from '../keys/link.js'
 import type { ChannelRules } from './more-channels.js'
 import type { JoinOptions, ShareLink } from '../sharing.js'
 import type { ShareGuest } from '../types.js'
-import { enterCode } from './code-guest.js'
 import { GuestCaller } from './guest-caller.js'
 import { GuestProver } from './guest-prover.js'
+import { guestCodes } from './lazy.js'
 import { isFirstLabel } from './labels.js'
 import type { LiveSession } from './live-session.js'
 import type { Presences } from './presences.js'
@@ -71,6 +71,7 @@ export class Guest {
     try {
       if (invitation.kind === 'link') return await this.#beginLink(invitation.link)
       const { port, clock } = this.#parts
+      const { enterCode } = await guestCodes()
       const result = await enterCode(invitation.code, port, clock, this.#ending.signal)
       if (!result.ok) return this.session.end(result.why, result.detail)
       const { name, fragment, key, keys } = result.entered

@@ -2,7 +2,6 @@ import type { Name } from '@peerage/protocol'
 import type { Clock } from '../../lib/clock.js'
 import type { Channel } from '../../p2p/channel/channel.js'
 import type { HandshakeContext, HostRefusal, Line, SessionKeys } from '../keys/handshake.js'
-import { answerAsHost } from '../keys/host.js'
 import type { KeyPair } from '../keys/key-pair.js'
 import { refuse } from '../keys/messages.js'
 import { createSeal } from '../keys/seal.js'
@@ -12,6 +11,7 @@ import { VERSION } from './control.js'
 import type { Control, Refusal } from './control.js'
 import type { Entrance } from './entrance.js'
 import { nextControl } from './greeting.js'
+import { hostHandshake } from './lazy.js'
 import { isFirstLabel } from './labels.js'
 import type { LiveSession } from './live-session.js'
 import type { PasswordTries } from './password-tries.js'
@@ -76,6 +76,7 @@ export class HostDoor {
 
   async #answer(line: Line, context: HandshakeContext, guest: Name): Promise<SessionKeys | undefined> {
     const { tries, keyPair, linkSecret, codeLinkSecret } = this.#parts
+    const { answerAsHost } = await hostHandshake()
     let isTrying = false
     const result = await answerAsHost(line, context, {
       keyPair,

@@ -3,15 +3,15 @@ import type { Clock, Timer } from '../../lib/clock.js'
 import type { Peer } from '../../peer.js'
 import { hashOfKey } from '../keys/key-pair.js'
 import { fragmentOf, linkOf } from '../keys/link.js'
-import { passwordSecret } from '../keys/password.js'
 import type { CodeState, HostOptions, HostState, SharedFile, ShareHost, ShareSession } from '../sharing.js'
 import type { Source } from '../types.js'
 import type { Transfer } from '../engine/transfer.js'
 import type { Entrance } from './entrance.js'
-import { HostCode } from './host-code.js'
+import type { HostCode } from './host-code.js'
 import { HostDoor } from './host-door.js'
 import { HostedGuests } from './hosted-guests.js'
 import type { HostedHooks } from './hosted-guests.js'
+import { hostCodes, passwords } from './lazy.js'
 import { Listeners } from './listeners.js'
 import type { LiveSession } from './live-session.js'
 import { PasswordTries } from './password-tries.js'
@@ -130,10 +130,9 @@ export class HostedShare implements ShareHost {
     this.#hasPassword = password !== undefined
     this.#tries.reset()
     this.#saved.password = undefined
-    const computed =
-      password === undefined ? Promise.resolve(undefined) : passwordSecret(password, this.#keyHash())
+    const computed = password === undefined ? Promise.resolve(undefined) : this.#stretched(password)
     this.#password = computed
-    // scrypt fails only without memory. Then `answer` of the door rejects, and lets nobody in.
+    // scrypt fails only without memory, or if it cannot be loaded. Then `answer` of the door rejects, and lets nobody in.
     void computed.then(
       (secret) => {
         // Another password may have been set meanwhile.
@@ -141,7 +140,7 @@ export class HostedShare implements ShareHost {
         this.#saved.password = secret
         this.#changed()
       },
-      () => undefined,
+      (error: unknown) => this.#parts.onError(error),
     )
     this.#changed()
   }
@@ -162,13 +161,24 @@ export class HostedShare implements ShareHost {
   }
 
   newCode(): void {
-    this.#hostCode?.close()
-    this.#hostCode = undefined
-    const { connectAs, clock } = this.#parts
+    this.dropCode()
+    const { connectAs } = this.#parts
     if (connectAs === undefined || this.#stopped !== undefined)
       return this.#setCode({ name: 'failed', detail: 'no code can be made here' })
+    const making: CodeState = { name: 'making' }
+    this.#setCode(making)
+    void this.#makeCode(making, connectAs).catch((error: unknown) => {
+      if (this.#code === making)
+        this.#setCode({ name: 'failed', detail: error instanceof Error ? error.message : String(error) })
+    })
+  }
+
+  async #makeCode(making: CodeState, connectAs: NonNullable<HostParts['connectAs']>): Promise<void> {
+    const { HostCode } = await hostCodes()
+    // Another code was asked for, or none any more.
+    if (this.#code !== making) return
     const code: HostCode = new HostCode({
-      clock,
+      clock: this.#parts.clock,
       connectAs,
       keyPair: this.#saved.keyPair,
       destination: () => ({ name: this.name, fragment: this.#fragmentOfCode() }),
@@ -178,8 +188,7 @@ export class HostedShare implements ShareHost {
       },
     })
     this.#hostCode = code
-    this.#setCode({ name: 'making' })
-    void code.begin()
+    await code.begin()
   }
 
   dropCode(): void {
@@ -210,7 +219,7 @@ export class HostedShare implements ShareHost {
   /** This peer is closed, so nothing of the share goes on. */
   close(): void {
     this.#expiry?.cancel()
-    this.#hostCode?.close()
+    this.dropCode()
     this.#guests.end('self-closed', 'closed')
     this.door.close()
   }
@@ -274,6 +283,11 @@ export class HostedShare implements ShareHost {
       changed: () => this.#changed(),
       forget: (session) => this.door.forget(session),
     })
+  }
+
+  async #stretched(password: string): Promise<bigint> {
+    const { passwordSecret } = await passwords()
+    return passwordSecret(password, this.#keyHash())
   }
 
   #keyHash(): Uint8Array<ArrayBuffer> {

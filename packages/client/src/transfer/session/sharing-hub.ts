@@ -25,6 +25,7 @@ import type { HostedHooks } from './hosted-guests.js'
 import { HostedShare } from './hosted-share.js'
 import { CHANNELS_MAX, isAnyShareLabel, isShareLabel } from './labels.js'
 import { BYTES_LEFT_MIN, RTT_MS_MIN } from './more-channels.js'
+import { guestHandshake, hostHandshake } from './lazy.js'
 import { LiveSession } from './live-session.js'
 import type { SessionParts } from './live-session.js'
 import { Presences } from './presences.js'
@@ -100,6 +101,8 @@ export class SharingHub implements Sharing {
         peer.p2p?.on('channel-opened', (channel) => this.#opened(channel)) ?? (() => undefined),
       ],
     }
+    // The first guest, or the host of the first link, finds them loaded. If that fails, the attempt says so.
+    for (const loading of [guestHandshake(), hostHandshake()]) loading.catch(() => undefined)
   }
 
   host(options: HostOptions = {}): ShareHost {
