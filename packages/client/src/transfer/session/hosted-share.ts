@@ -7,17 +7,17 @@ import type { CodeState, HostOptions, HostState, SharedFile, ShareHost, ShareSes
 import type { Source } from '../types.js'
 import type { Transfer } from '../engine/transfer.js'
 import type { Entrance } from './entrance.js'
-import type { HostCode } from './host-code.js'
 import { HostDoor } from './host-door.js'
 import { HostedGuests } from './hosted-guests.js'
 import type { HostedHooks } from './hosted-guests.js'
-import { hostCodes, passwords } from './lazy.js'
+import { passwords } from './lazy.js'
 import { Listeners } from './listeners.js'
 import type { LiveSession } from './live-session.js'
 import { PasswordTries } from './password-tries.js'
 import { decodeSaved, encodeSaved, isSame, newShare } from './saved-share.js'
 import type { SavedShare } from './saved-share.js'
 import type { ServerPort } from './server-port.js'
+import { ShareCode } from './share-code.js'
 import { shareIdOf } from './share-id.js'
 
 export interface HostParts {
@@ -46,8 +46,7 @@ export class HostedShare implements ShareHost {
   #password: Promise<bigint | undefined>
   #hasPassword: boolean
   #stopped: 'stopped' | 'expired' | undefined
-  #code: CodeState = { name: 'none' }
-  #hostCode: HostCode | undefined
+  readonly #code: ShareCode
   #expiry: Timer | undefined
 
   constructor(parts: HostParts, { saved, password, isOneTime, expiresAt }: HostOptions) {
@@ -62,6 +61,13 @@ export class HostedShare implements ShareHost {
     this.#hasPassword = this.#saved.password !== undefined
     this.#guests = this.#makeGuests()
     this.door = this.#makeDoor()
+    this.#code = new ShareCode({
+      clock: parts.clock,
+      keyPair: this.#saved.keyPair,
+      destination: () => ({ name: this.name, fragment: this.#fragmentOfCode() }),
+      onGuest: (guest, keys) => this.door.know(guest, keys),
+      changed: () => this.#changed(),
+    })
     if (password !== undefined) this.setPassword(password)
     this.setExpiry(expiresAt ?? this.#saved.expiresAt)
   }
@@ -77,7 +83,7 @@ export class HostedShare implements ShareHost {
   }
 
   get code(): CodeState {
-    return this.#code
+    return this.#code.state
   }
 
   get files(): readonly SharedFile[] {
@@ -161,40 +167,11 @@ export class HostedShare implements ShareHost {
   }
 
   newCode(): void {
-    this.dropCode()
-    const { connectAs } = this.#parts
-    if (connectAs === undefined || this.#stopped !== undefined)
-      return this.#setCode({ name: 'failed', detail: 'no code can be made here' })
-    const making: CodeState = { name: 'making' }
-    this.#setCode(making)
-    void this.#makeCode(making, connectAs).catch((error: unknown) => {
-      if (this.#code === making)
-        this.#setCode({ name: 'failed', detail: error instanceof Error ? error.message : String(error) })
-    })
-  }
-
-  async #makeCode(making: CodeState, connectAs: NonNullable<HostParts['connectAs']>): Promise<void> {
-    const { HostCode } = await hostCodes()
-    // Another code was asked for, or none any more.
-    if (this.#code !== making) return
-    const code: HostCode = new HostCode({
-      clock: this.#parts.clock,
-      connectAs,
-      keyPair: this.#saved.keyPair,
-      destination: () => ({ name: this.name, fragment: this.#fragmentOfCode() }),
-      onGuest: (guest, keys) => this.door.know(guest, keys),
-      onState: (state) => {
-        if (this.#hostCode === code) this.#setCode(state)
-      },
-    })
-    this.#hostCode = code
-    await code.begin()
+    this.#code.make(this.#stopped === undefined ? this.#parts.connectAs : undefined)
   }
 
   dropCode(): void {
-    this.#hostCode?.close()
-    this.#hostCode = undefined
-    this.#setCode({ name: 'none' })
+    this.#code.drop()
   }
 
   stop(): void {
@@ -219,7 +196,7 @@ export class HostedShare implements ShareHost {
   /** This peer is closed, so nothing of the share goes on. */
   close(): void {
     this.#expiry?.cancel()
-    this.dropCode()
+    this.#code.drop()
     this.#guests.end('self-closed', 'closed')
     this.door.close()
   }
@@ -228,9 +205,7 @@ export class HostedShare implements ShareHost {
     if (this.#stopped !== undefined) return
     this.#stopped = why
     this.#expiry?.cancel()
-    this.#hostCode?.close()
-    this.#hostCode = undefined
-    this.#code = { name: 'none' }
+    this.#code.drop()
     this.#guests.end(why, why)
     this.#changed()
   }
@@ -302,11 +277,6 @@ export class HostedShare implements ShareHost {
   /** The guest of a code has shown that it may come, so its link needs no password. */
   #fragmentOfCode(): string {
     return fragmentOf({ needsPassword: false, secret: this.#saved.codeLinkSecret, keyHash: this.#keyHash() })
-  }
-
-  #setCode(state: CodeState): void {
-    this.#code = state
-    this.#changed()
   }
 
   #changed(): void {
