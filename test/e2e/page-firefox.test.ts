@@ -76,7 +76,7 @@ const ofFile = (name: string, state: string): string =>
   `[data-direction][data-file="${name}"][data-state="${state}"]`
 
 const has = async (page: Page, selector: string, ms = MOVED_MS): Promise<void> =>
-  void (await page.waitForSelector(selector, { timeout: ms, polling: 100 }))
+  void (await page.waitForSelector(selector, { timeout: ms }))
 
 async function choose(page: Page, ...paths: string[]): Promise<void> {
   const field = await page.waitForSelector('input[data-pick=files]')
