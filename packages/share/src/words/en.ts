@@ -40,6 +40,7 @@ export const english = {
 
   linkHeading: 'Your link',
   linkLead: 'Whoever opens it sees the files and can take them.',
+  linkLeadFiles: (sum: string) => `Whoever opens it sees the files and can take them: ${sum}.`,
   linkLabel: 'Link to this share',
   copy: 'Copy',
   copied: 'Copied',

@@ -33,6 +33,7 @@ export const chinese: Words = {
 
   linkHeading: '你的链接',
   linkLead: '打开链接的人可以看到并接收这些文件。',
+  linkLeadFiles: (sum) => `打开链接的人可以看到并接收这些文件：${sum}。`,
   linkLabel: '分享链接',
   copy: '复制',
   copied: '已复制',
