@@ -5,12 +5,16 @@ import { numbered, pathKey, safePath, type Segments } from '../paths.js'
 import { StoreError, type OfferedFile, type Store } from '../types.js'
 import { encodeHeader } from './journal.js'
 import { openTarget } from './part-target.js'
+import { withoutReserved } from './reserved-names.js'
 import { safeFolder, type SafeFolder } from './safe-folder.js'
 import { ifThere, storing } from './store-error.js'
 
 /** The options of `folderStore`. */
 export interface FolderStoreOptions {
-  /** Replaces files that exist, and what is left of other transfers. Default: false, and such a file ends as an error. */
+  /**
+   * Replaces files that exist, and what is left of other transfers. A `NAME.part` that this store has not made is never
+   * replaced. Default: false, and such a file ends as an error.
+   */
   overwrite?: boolean | undefined
 }
 
@@ -20,7 +24,7 @@ export interface FolderStoreOptions {
  *
  * A file is `NAME.part` until it is complete. `NAME.part.journal` says which blocks of it are on disk, so a transfer goes
  * on after a crash of the program or of the machine. Both are removed when the file is complete. A lock file,
- * `NAME.part.lock`, keeps a second process away.
+ * `NAME.part.lock`, keeps a second process away. A received file with such a name gets a `_`.
  *
  * @param directory - The folder, relative to the working directory.
  *
@@ -39,10 +43,11 @@ export function folderStore(directory: string, { overwrite = false }: FolderStor
     async open(file, share) {
       const safe = safePath(file.path)
       if (!safe.ok) throw new StoreError('bad-name', `the name ${JSON.stringify(file.path)} ${safe.why}`)
-      return storing(safe.segments.join('/'), async () => {
+      const wanted = withoutReserved(safe.segments)
+      return storing(wanted.join('/'), async () => {
         const owner = JSON.stringify([share, file.id])
-        const found = await findPart(folder, file, share, safe.segments)
-        const segments = found?.segments ?? unclaimed(safe.segments, claims, owner)
+        const found = await findPart(folder, file, share, wanted)
+        const segments = found?.segments ?? unclaimed(wanted, claims, owner)
         claims.set(pathKey(segments), owner)
         const release = (): void => void claims.delete(pathKey(segments))
         try {

@@ -62,7 +62,7 @@ async function readBegun(paths: Paths, file: OfferedFile, overwrite: boolean): P
   const found = await ifThere(() => readFile(paths.journal))
   const journal = found && readJournal(found, paths.header, blockCount)
   if (journal?.kind !== 'same') {
-    if (!overwrite) await refuseLeftover(paths, journal?.kind)
+    if (!overwrite || journal?.kind !== 'other') await refuseLeftover(paths, journal?.kind)
     return nothing
   }
   const unlock = await lock(paths.lock, paths.name)
@@ -88,7 +88,7 @@ function createTarget(placed: Placed, paths: Paths, begun: Begun): Target {
     if (opened !== undefined) return opened
     await folder.place(segments, true)
     unlock ??= await lock(paths.lock, name)
-    if (journalBytes === undefined && overwrite) await removeBoth(paths)
+    if (journalBytes === undefined && overwrite) await removeLeftover(paths)
     opened = await openPart({ part, journal, header, journalBytes })
     journalBytes ??= header.length
     return opened
@@ -147,6 +147,12 @@ const isTime = (at: number): boolean => Number.isFinite(at) && at >= 0 && at < 1
 
 async function removeBoth({ part, journal }: Paths): Promise<void> {
   for (const path of [part, journal]) await rm(path, { force: true })
+}
+
+/** Removes what another transfer has left here. A `.part` without a journal of ours is somebody else's file. */
+async function removeLeftover(paths: Paths): Promise<void> {
+  const journal = await ifThere(() => readFile(paths.journal))
+  if (journal !== undefined && readJournal(journal, paths.header, 0).kind === 'other') await removeBoth(paths)
 }
 
 async function refuseExisting({ place, name }: Paths, overwrite: boolean): Promise<void> {
