@@ -1,4 +1,12 @@
-import type { Hello, Name, NodeMessage, NodeMessageOf, PeerMessage, PeerMessageOf, PresenceState } from '@peerage/protocol'
+import type {
+  Hello,
+  Name,
+  NodeMessage,
+  NodeMessageOf,
+  PeerMessage,
+  PeerMessageOf,
+  PresenceState,
+} from '@peerage/protocol'
 import { PROTOCOL_VERSION, closeCodes, parseName, protocolError } from '@peerage/protocol'
 import type { CloseReason } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'

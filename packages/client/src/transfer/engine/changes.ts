@@ -4,7 +4,7 @@ import { Listeners } from './listeners.js'
 /** Changes are told at most this often when many come, and when they are merely progress. */
 const PERIOD_MS = 100
 /** So many changes in a period are told at once. */
-const AT_ONCE = 50
+const AT_ONCE = 8
 
 /** Tells listeners that something has changed: soon, but not too often. */
 export class Changes {

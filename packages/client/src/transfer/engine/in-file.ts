@@ -1,6 +1,7 @@
 import type { Store, OfferedFile, Target } from '../types.js'
 import type { Arrival } from './arrival.js'
 import { keepsBlocks } from './reasons.js'
+import type { Sums } from './progress.js'
 import type { Changed } from './record.js'
 import { FileRecord } from './record.js'
 
@@ -17,8 +18,8 @@ export class InFile {
   /** The opening and closing of its place, one after the other. */
   #work: Promise<void> = Promise.resolve()
 
-  constructor(info: OfferedFile, changed: Changed) {
-    this.record = new FileRecord('in', info, changed)
+  constructor(info: OfferedFile, sums: Sums, changed: Changed) {
+    this.record = new FileRecord('in', info, sums, changed)
   }
 
   get id(): number {

@@ -5,7 +5,7 @@ import { IncomingCredit } from './credit.js'
 import { FILES_MAX, OPEN_MAX, RANGES_MAX } from './limits.js'
 import type { BlockEnd, Part } from './parts.js'
 import { Places } from './places.js'
-import { Speed } from './progress.js'
+import { Sums } from './progress.js'
 import { canAcceptAgain, heardReason, keepsBlocks, toldReason } from './reasons.js'
 import { InFile } from './in-file.js'
 import type { FileRecord } from './record.js'
@@ -17,7 +17,7 @@ import { Watch } from './watch.js'
 /** The files that the other side offers, and their receiving. */
 export class Incoming {
   readonly credit = new IncomingCredit()
-  readonly speed: Speed
+  readonly sums: Sums
   readonly #options: SideOptions & { share: () => string }
   readonly #files = new Map<number, InFile>()
   /** Accepted, and their places are not open yet, in order. */
@@ -32,7 +32,7 @@ export class Incoming {
 
   constructor(options: SideOptions & { share: () => string }) {
     this.#options = options
-    this.speed = new Speed(options.clock)
+    this.sums = new Sums(options.clock)
   }
 
   *records(): Generator<FileRecord> {
@@ -77,7 +77,7 @@ export class Incoming {
       if (known !== undefined) continue
       if (this.#files.size >= FILES_MAX)
         return this.#options.breach(`it offered more than ${FILES_MAX} files`)
-      const added = new InFile(file, this.#options.changed)
+      const added = new InFile(file, this.sums, this.#options.changed)
       this.#files.set(file.id, added)
       this.#options.added(added.record)
     }
@@ -268,7 +268,7 @@ export class Incoming {
   }
 
   #kept({ record }: InFile, { bytesDone }: Arrival): void {
-    this.speed.add(bytesDone - record.bytesDone)
+    this.sums.speed.add(bytesDone - record.bytesDone)
     this.#watch.kept()
     record.bytesDone = bytesDone
     this.#options.send({ type: 'kept', file: record.file.id, bytes: bytesDone })

@@ -1,9 +1,10 @@
 import type { Block, OfferedFile, Source } from '../types.js'
 import { SourceError } from '../types.js'
 import { BlockSet } from './block-set.js'
-import { HASH_BYTES } from './hash.js'
+import { HASH_BYTES } from '../hash.js'
 import { HashList, isSameHash } from './hash-list.js'
 import { blockBytes, blocksOf } from './limits.js'
+import type { Sums } from './progress.js'
 import type { Changed } from './record.js'
 import { FileRecord } from './record.js'
 
@@ -31,8 +32,8 @@ export class OutFile {
   /** False: the file cannot even be offered. */
   canOffer = true
 
-  constructor(file: OfferedFile, source: Source | undefined, changed: Changed) {
-    this.record = new FileRecord('out', file, changed)
+  constructor(file: OfferedFile, source: Source | undefined, sums: Sums, changed: Changed) {
+    this.record = new FileRecord('out', file, sums, changed)
     this.#source = source
     this.#blocks = Number.isSafeInteger(file.size) ? blocksOf(file.size) : 0
     this.#hashes = new HashList(this.#blocks)

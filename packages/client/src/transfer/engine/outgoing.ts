@@ -12,7 +12,7 @@ import {
 import type { Link } from './link.js'
 import { offerPages } from './offers.js'
 import { OutFile } from './out-file.js'
-import { Speed } from './progress.js'
+import { Sums } from './progress.js'
 import { canSendAgain, heardReason, toldReason } from './reasons.js'
 import type { FileRecord } from './record.js'
 import { Sender } from './sender.js'
@@ -24,7 +24,7 @@ const OWN_IDS = 2 ** 31
 
 /** The files that this side offers, and their sending. */
 export class Outgoing {
-  readonly speed: Speed
+  readonly sums: Sums
   readonly #options: SideOptions
   readonly #files = new Map<number, OutFile>()
   readonly #sender: Sender
@@ -33,7 +33,7 @@ export class Outgoing {
 
   constructor(options: SideOptions) {
     this.#options = options
-    this.speed = new Speed(options.clock)
+    this.sums = new Sums(options.clock)
     this.#sender = new Sender(options, (file, ending) => this.end([file.id], ending))
   }
 
@@ -80,7 +80,7 @@ export class Outgoing {
       }
       const modifiedAt = Number.isFinite(time) ? time : undefined
       const info: OfferedFile = { id, path, size, type: type.slice(0, TYPE_LENGTH_MAX), modifiedAt }
-      const file = new OutFile(info, source, this.#options.changed)
+      const file = new OutFile(info, source, this.sums, this.#options.changed)
       this.#files.set(id, file)
       this.#options.added(file.record)
       const problem =
@@ -193,7 +193,7 @@ export class Outgoing {
     const { record } = file
     if (bytes > record.file.size) return this.#broken(id, 'it says that it has more than the whole file')
     // What the receiver had before is no speed.
-    if (file.isKeptKnown && bytes > record.bytesDone) this.speed.add(bytes - record.bytesDone)
+    if (file.isKeptKnown && bytes > record.bytesDone) this.sums.speed.add(bytes - record.bytesDone)
     file.isKeptKnown = true
     record.bytesDone = bytes
     this.#sender.kept()
@@ -202,7 +202,7 @@ export class Outgoing {
   done(ids: readonly number[]): void {
     for (const file of this.#named(ids)) {
       if (!file.record.isUnfinished) continue
-      if (file.isAskedFor) this.speed.add(file.record.file.size - file.record.bytesDone)
+      if (file.isAskedFor) this.sums.speed.add(file.record.file.size - file.record.bytesDone)
       file.forgetAsked()
       file.record.phase = { name: 'complete', received: undefined }
     }

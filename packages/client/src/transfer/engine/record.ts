@@ -1,5 +1,6 @@
 import type { EndReason, FileState, OfferedFile, Received, TransferFile } from '../types.js'
 import type { WireReason } from './codec.js'
+import type { Counted, Sums } from './progress.js'
 
 /** How far a file has come, apart from pauses. */
 export type Phase =
@@ -18,6 +19,8 @@ export class FileRecord {
   readonly key: string
   readonly direction: 'out' | 'in'
   readonly #changed: Changed
+  readonly #sums: Sums
+  #counted: Counted | undefined
   #file: OfferedFile
   #phase: Phase = { name: 'offered' }
   #paused = { here: false, there: false }
@@ -26,10 +29,11 @@ export class FileRecord {
   #isRemoved = false
   #view: TransferFile | undefined
 
-  constructor(direction: 'out' | 'in', file: OfferedFile, changed: Changed) {
+  constructor(direction: 'out' | 'in', file: OfferedFile, sums: Sums, changed: Changed) {
     this.key = `${direction}-${file.id}`
     this.direction = direction
     this.#file = file
+    this.#sums = sums
     this.#changed = changed
   }
 
@@ -110,9 +114,11 @@ export class FileRecord {
     return this.#phase.name === 'accepted' || this.#phase.name === 'checking'
   }
 
-  /** Whether it counts in the sums. */
-  get isCounted(): boolean {
-    return !this.#isRemoved && (this.isActive || this.#phase.name === 'complete')
+  /** What it adds to the sums. */
+  #count(): Counted | undefined {
+    const isComplete = this.#phase.name === 'complete'
+    if (this.#isRemoved || !(this.isActive || isComplete)) return undefined
+    return { bytes: this.#file.size, bytesDone: this.#bytesDone, isComplete }
   }
 
   /** As the application sees it. The object is replaced when something changes. */
@@ -149,6 +155,9 @@ export class FileRecord {
 
   #touch(isProgress: boolean): void {
     this.#view = undefined
+    const counted = this.#count()
+    this.#sums.replace(this.#counted, counted)
+    this.#counted = counted
     this.#changed(isProgress)
   }
 }

@@ -13,7 +13,6 @@ import { Link } from './link.js'
 import { Listeners } from './listeners.js'
 import type { TransferOptions } from './options.js'
 import { Outgoing } from './outgoing.js'
-import { progressOf } from './progress.js'
 import { FileRecord } from './record.js'
 import { inPages } from './side.js'
 import type { TextRecord } from './texts.js'
@@ -77,7 +76,7 @@ export class Transfer implements TransferControls {
     const sides = [this.#incoming, this.#outgoing]
     this.#ticker = new Ticker(
       clock,
-      () => sides.some(({ isBusy, speed }) => isBusy || speed.perSecond > 0),
+      () => sides.some(({ isBusy, sums }) => isBusy || sums.speed.perSecond > 0),
       () => {
         for (const one of sides) one.tick()
         this.#changed(true)
@@ -96,9 +95,14 @@ export class Transfer implements TransferControls {
   get state(): TransferState {
     return (this.#state ??= {
       items: this.#items.views,
-      in: progressOf(this.#incoming.records(), this.#incoming.speed.perSecond),
-      out: progressOf(this.#outgoing.records(), this.#outgoing.speed.perSecond),
+      in: this.#incoming.sums.progress,
+      out: this.#outgoing.sums.progress,
     })
+  }
+
+  /** The bytes that are wanted and not there yet, by direction. Unlike `state`, it costs nothing. */
+  get bytesLeft(): { in: number; out: number } {
+    return { in: this.#incoming.sums.bytesLeft, out: this.#outgoing.sums.bytesLeft }
   }
 
   /** The most that was held for the receiver, and that its unfinished blocks took, in bytes. */

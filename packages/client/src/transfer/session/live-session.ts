@@ -53,6 +53,8 @@ export class LiveSession implements ShareSession {
   #consent: Consent = 'not-needed'
   #conduit: SplitConduit | undefined
   #hasTaken = false
+  /** Of the hello on the conduit in use. */
+  #number = 0
   #ticket: string | undefined
   #terms: ShareTerms = { isOneTime: false }
   #triesLeft: number | undefined
@@ -146,8 +148,13 @@ export class LiveSession implements ShareSession {
     else this.end('closed-here', endTexts['closed-here'], 'closed')
   }
 
-  /** Takes a conduit on which hello and welcome were said. It replaces the one before, and nothing is lost. */
-  attach(conduit: SplitConduit, device: string): void {
+  /**
+   * Takes a conduit on which hello and welcome were said. It replaces the one before, and nothing is lost. `number`: of the
+   * hello. Two conduits can be opened at the same time, and both sides keep the one with the higher number.
+   */
+  attach(conduit: SplitConduit, device: string, number: number): void {
+    if (number < this.#number) return void conduit.conduit.close('a later connection is in use', false)
+    this.#number = number
     if (this.isEnded) return void conduit.conduit.close('the session has ended', false)
     if (conduit.messageBytesMax < MESSAGE_BYTES_MIN)
       return void conduit.conduit.close('it carries only small messages', false)
@@ -248,7 +255,7 @@ export class LiveSession implements ShareSession {
     if (this.#consent === 'given' || this.isEnded) return
     const isServer = this.way === 'server'
     if (!isServer && this.way === undefined) return
-    const asks = isServer && missingBytes(engine) > CONSENT_BYTES
+    const asks = isServer && engine.bytesLeft.in > CONSENT_BYTES
     if (asks === (this.#consent !== 'not-needed')) return
     this.#consent = asks ? 'asked' : 'not-needed'
     engine.hold(asks)
@@ -264,14 +271,3 @@ export class LiveSession implements ShareSession {
     this.#listeners.tell()
   }
 }
-
-/** What this side has accepted and does not have yet. */
-function missingBytes({ state }: Transfer): number {
-  let bytes = 0
-  for (const item of state.items)
-    if (item.kind === 'file' && item.direction === 'in' && isAccepted(item.state.name))
-      bytes += item.size - item.bytesDone
-  return bytes
-}
-
-const isAccepted = (name: string): boolean => name === 'accepted' || name === 'paused'
