@@ -14,7 +14,9 @@ import { ifThere, storing } from './store-error.js'
 
 /** A file that a folder cannot take, and why. */
 export interface Unstorable {
+  /** The file of the offer. */
   file: OfferedFile
+  /** Why the folder cannot take it. */
   error: StoreError
 }
 
