@@ -5,7 +5,7 @@ import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { launchChromium, listen, type ChromiumBrowser } from '@peerage/test-support/chromium.js'
 import { startNode, type Node } from '@peerage/test-support/node.js'
-import { MOVED_MS, accept, begins, chooseWay, fileIn, linkOf, row, save, share } from './page-kit.js'
+import { MOVED_MS, OPEN_MS, accept, begins, chooseWay, fileIn, linkOf, row, save, share } from './page-kit.js'
 
 // Behind the load balancer there may be a node of another version, which lacks the parts that this page loads later.
 
@@ -28,6 +28,7 @@ afterAll(async () => {
 /** A page whose later parts the server does not have. */
 async function open(url: string): Promise<Page> {
   const page = await chromium.page()
+  page.setDefaultTimeout(OPEN_MS)
   listen(page)
   await page.route(/\/assets\/(?:zh|qr|words|real-codes|zip-place)-[^/]*\.js$/, (route) =>
     route.fulfill({ status: 404, body: 'not found' }),

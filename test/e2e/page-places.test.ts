@@ -44,6 +44,7 @@ async function open(url: string, without: readonly string[] = []): Promise<Page>
     for (const name of names) Reflect.deleteProperty(globalThis, name)
   }, without)
   const opened = await fresh.page()
+  opened.setDefaultTimeout(OPEN_MS)
   listen(opened)
   await opened.goto(url)
   return opened

@@ -36,6 +36,7 @@ afterAll(async () => {
 
 async function open(url: string): Promise<Page> {
   const page = await chromium.page()
+  page.setDefaultTimeout(OPEN_MS)
   listen(page)
   await page.goto(url)
   return page

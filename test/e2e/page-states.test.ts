@@ -171,6 +171,6 @@ describe('each state of the page', () => {
       expect(wrong).toEqual([])
       expect(said.filter((line) => /Content Security Policy|^thrown/.test(line))).toEqual([])
     },
-    300_000,
+    600_000,
   )
 })
