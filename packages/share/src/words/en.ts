@@ -100,6 +100,7 @@ export const english = {
   keep: 'Keep sharing',
 
   guestsHeading: 'People with your link',
+  earlierFrom: (name: string) => `What ${name} sent before it loaded the page again`,
   guestsNone: 'Nobody has opened the link yet.',
   guestName: (colour: number, animal: number) => `${COLOURS[colour] ?? ''} ${ANIMALS[animal] ?? ''}`,
   device: (browser: string, system: string) => `${browser} on ${system}`,

@@ -88,6 +88,7 @@ export const chinese: Words = {
   keep: '继续分享',
 
   guestsHeading: '打开链接的人',
+  earlierFrom: (name) => `${name}刷新页面之前发来的内容`,
   guestsNone: '还没有人打开链接。',
   guestName: (colour, animal) => `${COLOURS[colour] ?? ''}${ANIMALS[animal] ?? ''}`,
   device: (browser, system) => `${system} 上的 ${browser}`,
