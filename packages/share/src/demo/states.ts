@@ -39,6 +39,22 @@ const hostStates: Record<string, () => Demo> = {
     host: new FakeHost({ files: shared(many.map((_, i) => `archive/photo-${i}.jpg`)) }),
   }),
   'host-reloaded': () => ({ host: new FakeHost({ files: shared(photos, false) }) }),
+  'host-reloaded-guest': () => ({
+    host: new FakeHost({
+      files: shared(photos, false),
+      sessions: [
+        guest('zoe', 'Chrome on Windows', [
+          file(
+            'beach.jpg',
+            4_200_000,
+            { name: 'paused', here: true, there: false, isMissing: true },
+            'out',
+            0.4,
+          ),
+        ]),
+      ],
+    }),
+  }),
   'host-code-making': () => ({ host: new FakeHost({ code: { name: 'making' } }) }),
   'host-code': () => ({ host: new FakeHost({ code: { name: 'ready', code: '17-crane-otter-tulip' } }) }),
   'host-code-burnt': () => ({ host: new FakeHost({ code: { name: 'burnt' } }) }),
@@ -91,6 +107,13 @@ const hostStates: Record<string, () => Demo> = {
           name: 'away-one',
           device: '',
           state: { name: 'reconnecting', isPeerAway: true },
+        }),
+        new FakeSession({
+          role: 'host',
+          name: 'happy-one',
+          device: 'Firefox on Linux',
+          state: { name: 'reconnecting', isPeerAway: true },
+          transfer: new FakeTransfer([file('beach.jpg', 4_200_000, complete, 'out')]),
         }),
         new FakeSession({
           role: 'host',
@@ -160,6 +183,16 @@ const guestStates: Record<string, () => Demo> = {
     receiving({}, [
       file('holiday/waves.mp4', 812_000_000, paused, 'in', 0.42),
       file('other.mp4', 12_000_000, { name: 'paused', here: false, there: true }, 'in', 0.1),
+    ]),
+  'guest-waits-for-file': () =>
+    receiving({}, [
+      file(
+        'holiday/waves.mp4',
+        812_000_000,
+        { name: 'paused', here: false, there: true, isMissing: true },
+        'in',
+        0.42,
+      ),
     ]),
   'guest-away': () =>
     receiving({ state: { name: 'reconnecting', isPeerAway: true } }, [

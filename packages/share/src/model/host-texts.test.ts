@@ -5,7 +5,11 @@ import type { TabMemory } from './world.js'
 
 function memory(): TabMemory {
   const kept = new Map<string, string>()
-  return { get: (key) => kept.get(key), set: (key, value) => void kept.set(key, value) }
+  return {
+    get: (key) => kept.get(key),
+    set: (key, value) => void kept.set(key, value),
+    remove: (key) => void kept.delete(key),
+  }
 }
 
 /** A session that only takes texts. */

@@ -128,7 +128,7 @@ function FileRow({
         {isBusy && state.name === 'accepted' && (
           <IconButton icon="pause" label={words.pauseFile(name)} onClick={() => transfer.pause([key])} />
         )}
-        {state.name === 'paused' && state.here && (
+        {state.name === 'paused' && state.here && !(state.isMissing === true && file.direction === 'out') && (
           <IconButton icon="play" label={words.resumeFile(name)} onClick={() => transfer.resume([key])} />
         )}
         {(isBusy || state.name === 'offered') && (

@@ -27,6 +27,8 @@ export function noteOf(
       return moving.join(' · ')
     }
     case 'paused':
+      if (state.isMissing === true)
+        return `${some} · ${direction === 'out' ? fileStates.missingHere : fileStates.missingThere}`
       return `${some} · ${state.here ? fileStates.pausedHere : fileStates.pausedThere}`
     case 'checking':
       return `${all} · ${fileStates.checking}`
