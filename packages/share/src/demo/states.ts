@@ -134,9 +134,18 @@ const guestStates: Record<string, () => Demo> = {
   'guest-offer-many': () => receiving({}, many),
   'guest-offer-one-person': () => receiving({ isOneTime: true, expiresAt: Date.UTC(2026, 11, 1, 9) }, offer),
   'guest-offer-memory': () => ({
+    ...receiving({}, [file('report.pdf', 380_000)]),
+    ways: ['memory'] as const,
+    features: { isSecure: false },
+  }),
+  'guest-offer-too-big': () => ({
     ...receiving({}, offer),
     ways: ['memory'] as const,
     features: { isSecure: false },
+  }),
+  'guest-offer-no-room': () => ({
+    ...receiving({}, [file('huge.iso', 40e9)]),
+    ways: ['own-storage', 'memory'] as const,
   }),
   'guest-offer-strange-names': () =>
     receiving({}, [

@@ -12,6 +12,7 @@ import { Advice, WITH_TLS } from './advice.js'
 export function Offer({ session, files }: { session: ShareSession; files: readonly TransferFile[] }) {
   const model = useModel()
   const { saving } = model
+  const { isSecure } = model.world.features
   const { words, count, size } = useTexts()
   // Only what was left out is kept, so that files that are offered later are chosen too.
   const [leftOut, setLeftOut] = useState<ReadonlySet<string>>(new Set())
@@ -51,11 +52,15 @@ export function Offer({ session, files }: { session: ShareSession; files: readon
       <WayChoice ways={possible} chosen={way} onChoose={setWanted} />
       {isTooBig && (
         <p class="why" role="alert">
-          {possible.length > 1 ? words.tooBigForWay(size(way.bytesMax)) : words.noWayFits}
+          {!isSecure
+            ? words.plainTooBig(size(way.bytesMax))
+            : possible.some(({ fits }) => fits)
+              ? words.tooBigForWay(size(way.bytesMax))
+              : words.noWayFits(size(Math.max(...possible.map(({ bytesMax }) => bytesMax))))}
         </p>
       )}
-      {!model.world.features.isSecure && <p class="hint">{words.plainReceive}</p>}
-      {isTooBig && !model.world.features.isSecure && <Advice command={WITH_TLS} text={words.plainHow} />}
+      {!isSecure && !isTooBig && <p class="hint">{words.plainReceive}</p>}
+      {isTooBig && !isSecure && <Advice command={WITH_TLS} text={words.plainHow} />}
       {wasClosed && (
         <p class="hint" role="status">
           {words.placeNotChosen}

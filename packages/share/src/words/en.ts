@@ -63,9 +63,14 @@ export const english = {
     'It leads to this computer only. To let other devices in, start the server with this command, and open the address that it prints:',
   plainTitle: 'This page came over plain http',
   plainText:
-    'So the browser keeps received files in memory only, and copies nothing for you. With a certificate, this command gives https:',
-  plainReceive: 'This page came over plain http, so the browser can keep files only in memory.',
-  plainHow: 'For larger files, the server needs https. With a certificate, this command gives it:',
+    'So the browser keeps received files in memory only, and you copy the link by hand. With a certificate, this command gives https:',
+  certificateHow:
+    'The two files come from mkcert or openssl: see “A certificate” in docs/server.md. Browsers warn about a certificate that you made yourself.',
+  plainReceive:
+    'This page came over plain http, so the browser can keep files only in memory, and a reload loses them.',
+  plainTooBig: (size: string) =>
+    `Because this page came over plain http, the browser takes ${size} at most: your device may have more room. Choose fewer files, or ask the sender for a link that begins with https.`,
+  plainHow: 'If you run the server: with a certificate, this command gives https.',
 
   filesHeading: 'Shared files',
   filesSum: (count: number, text: string, size: string) => `${plural(count, text, 'file', 'files')}, ${size}`,
@@ -180,7 +185,8 @@ export const english = {
   wayLimit: (size: string) => `At most ${size}.`,
   tooBigForWay: (size: string) =>
     `The chosen files are larger than the ${size} that fit this way. Choose fewer files or another way.`,
-  noWayFits: 'The files do not fit on this device. Choose fewer.',
+  noWayFits: (size: string) =>
+    `This browser has room for ${size} at most. Choose fewer files, or make room on this device.`,
   placeNotChosen: 'No place was chosen, so nothing was accepted.',
 
   sumIn: (_done: number, all: number, doneText: string, allText: string) =>
@@ -207,7 +213,9 @@ export const english = {
   archiveName: 'files.zip',
   reply: 'Send a text or files',
   saved: 'Saved',
+  savedToDownloads: (name: string) => `Saved as ${name}, in your downloads`,
   savedIn: (where: string) => `Saved in ${where}`,
+  savedInZip: 'In the zip file',
   fileStates: {
     offeredOut: 'Waiting for their answer',
     offeredIn: 'Offered',

@@ -53,9 +53,14 @@ export const chinese: Words = {
   loopbackTitle: '其他设备打不开这个链接',
   loopbackText: '它只通向这台电脑。要让其他设备也能打开，请用下面的命令启动服务器，再打开它显示的地址：',
   plainTitle: '这个页面是通过普通 http 打开的',
-  plainText: '所以浏览器只能把收到的文件放在内存里，也不能替你复制。有证书的话，用下面的命令就能使用 https：',
-  plainReceive: '这个页面是通过普通 http 打开的，所以浏览器只能把文件放在内存里。',
-  plainHow: '要接收更大的文件，服务器需要 https。有证书的话，用下面的命令启动：',
+  plainText:
+    '所以浏览器只能把收到的文件放在内存里，链接也要你自己复制。有证书的话，用下面的命令就能使用 https：',
+  certificateHow:
+    '这两个文件可以用 mkcert 或 openssl 生成，请看 docs/server.md 的“A certificate”一节。自己生成的证书会引起浏览器的警告。',
+  plainReceive: '这个页面是通过普通 http 打开的，所以浏览器只能把文件放在内存里，刷新就会丢失。',
+  plainTooBig: (size) =>
+    `这个页面是通过普通 http 打开的，所以浏览器最多接收 ${size}，并不是设备空间不够。请少选一些，或者请对方提供以 https 开头的链接。`,
+  plainHow: '如果服务器由你管理：有证书的话，用下面的命令就能使用 https。',
 
   filesHeading: '分享的文件',
   filesSum: (_count, text, size) => `${text} 个文件，${size}`,
@@ -152,7 +157,7 @@ export const chinese: Words = {
   },
   wayLimit: (size) => `最多 ${size}。`,
   tooBigForWay: (size) => `选中的文件超过了这种方式能放下的 ${size}。请少选一些，或换一种方式。`,
-  noWayFits: '这台设备放不下这些文件。请少选一些。',
+  noWayFits: (size) => `这个浏览器最多能放下 ${size}。请少选一些，或者在设备上腾出空间。`,
   placeNotChosen: '没有选择位置，所以什么都没有接收。',
 
   sumIn: (_done, all, doneText, allText) =>
@@ -179,7 +184,9 @@ export const chinese: Words = {
   archiveName: 'files.zip',
   reply: '发送文字或文件',
   saved: '已保存',
+  savedToDownloads: (name) => `已保存为 ${name}，在“下载”里`,
   savedIn: (where) => `已保存到 ${where}`,
+  savedInZip: '在 zip 文件里',
   fileStates: {
     offeredOut: '等待对方答复',
     offeredIn: '待接收',
