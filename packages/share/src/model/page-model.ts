@@ -168,7 +168,8 @@ export class PageModel {
   ): void {
     const keys = files.map(({ key }) => key)
     session.transfer.accept(keys, store)
-    if (endArchive !== undefined) this.archives.watch(session, keys, endArchive)
+    this.saved.setPlace(session.transfer, keys, kind)
+    if (endArchive !== undefined) this.archives.watch(session, keys, kind, endArchive)
     if (kind === 'own-storage' && this.#screen.name === 'guest')
       this.#memory.accepted(session, this.#screen.to, keys)
   }

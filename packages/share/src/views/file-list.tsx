@@ -103,6 +103,7 @@ function FileRow({
 }) {
   const texts = useTexts()
   const { words } = texts
+  const { saved } = useModel()
   const { key, path, size, bytesDone, state, type } = file
   const name = shownName(path)
   const isBusy = state.name === 'accepted' || state.name === 'paused'
@@ -114,7 +115,9 @@ function FileRow({
       <div class="file-main">
         <p class="file-name">{name}</p>
         <p class={isFailed ? 'file-note why' : 'file-note'}>
-          {isSaved ? `${texts.size(size)} · ${words.saved}` : noteOf(file, bytesPerSecond, texts)}
+          {isSaved
+            ? `${texts.size(size)} · ${words.savedToDownloads(shownName(fileName(file)))}`
+            : noteOf(file, bytesPerSecond, saved.placeOf(transfer, key), texts)}
         </p>
         {isStarted && (
           <progress
