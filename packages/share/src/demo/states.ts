@@ -57,6 +57,9 @@ const hostStates: Record<string, () => Demo> = {
   }),
   'host-code-making': () => ({ host: new FakeHost({ code: { name: 'making' } }) }),
   'host-code': () => ({ host: new FakeHost({ code: { name: 'ready', code: '17-crane-otter-tulip' } }) }),
+  'host-code-password': () => ({
+    host: new FakeHost({ hasPassword: true, code: { name: 'ready', code: '17-crane-otter-tulip' } }),
+  }),
   'host-code-burnt': () => ({ host: new FakeHost({ code: { name: 'burnt' } }) }),
   'host-code-used': () => ({ host: new FakeHost({ code: { name: 'used' } }) }),
   'host-code-failed': () => ({ host: new FakeHost({ code: { name: 'failed', detail: '' } }) }),
@@ -240,6 +243,8 @@ const guestStates: Record<string, () => Demo> = {
   'guest-password': () => ({ ...LINK, reading: 'needs-password' }),
   'guest-password-wrong': () => ({
     ...LINK,
+    reading: 'needs-password',
+    password: 'a guess',
     session: new FakeSession({
       state: { name: 'ended', why: 'wrong-password', detail: '' },
       passwordTriesLeft: 3,

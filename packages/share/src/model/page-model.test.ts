@@ -46,9 +46,17 @@ test('a wrong password is asked again, and the tries left are known', async () =
     state: { name: 'ended', why: 'wrong-password', detail: '' },
     passwordTriesLeft: 7,
   })
-  const model = await started({ ...LINK, session })
+  const model = await started({ ...LINK, session, reading: 'needs-password' })
+  model.join({ name: 'someone', fragment: 'fragment' }, 'a guess')
   session.changed()
   expect(model.screen).toMatchObject({ name: 'password', isWrong: true, triesLeft: 7 })
+})
+
+test('a link that is older than the password of its share asks plainly for the password', async () => {
+  const session = new FakeSession({ state: { name: 'ended', why: 'wrong-password', detail: '' } })
+  const model = await started({ ...LINK, session })
+  session.changed()
+  expect(model.screen).toMatchObject({ name: 'password', isWrong: false })
 })
 
 describe('the guest of a code', () => {

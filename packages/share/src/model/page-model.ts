@@ -154,7 +154,7 @@ export class PageModel {
     const ticket = typeof to === 'string' ? undefined : this.#memory.ticketOf(to)
     const session = this.#connection.join(to, { password, ticket })
     this.#guest = session
-    session.onChange(() => this.#guestChanged(session, to))
+    session.onChange(() => this.#guestChanged(session, to, password !== undefined))
     if (typeof to !== 'string') this.#memory.resume(to, session, this.#connection.saving.durable)
     this.#show({ name: 'guest', session, to })
   }
@@ -265,12 +265,13 @@ export class PageModel {
     else this.world.memory.set(SAVED, host.save())
   }
 
-  #guestChanged(session: ShareSession, to: ShareLink | string): void {
+  /** `isTyped`: the person has entered a password. Without one, the link is older than the password. */
+  #guestChanged(session: ShareSession, to: ShareLink | string, isTyped: boolean): void {
     if (session !== this.#guest) return
     this.#memory.keep(session, to)
     const { state, passwordTriesLeft: triesLeft } = session
     if (state.name === 'ended' && state.why === 'wrong-password' && typeof to !== 'string')
-      this.#show({ name: 'password', link: to, isWrong: true, triesLeft })
+      this.#show({ name: 'password', link: to, isWrong: isTyped, triesLeft })
     else this.#changed()
   }
 

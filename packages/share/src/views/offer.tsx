@@ -101,7 +101,7 @@ function WayChoice({
   const { words, size } = useTexts()
   if (chosen === undefined) return null
   const limitOf = ({ bytesMax }: StoreChoice): string =>
-    Number.isFinite(bytesMax) ? ` ${words.wayLimit(size(bytesMax))}` : ''
+    Number.isFinite(bytesMax) ? words.wayLimit(size(bytesMax)) : ''
   return (
     <fieldset class="ways">
       <legend>{words.saveHeading}</legend>

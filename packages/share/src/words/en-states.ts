@@ -85,11 +85,11 @@ export const english = {
     },
     'wrong-link': {
       title: 'This link does not fit any more',
-      text: 'The sender has made a new link since, or a part of this one was changed. Ask for the new link.',
+      text: 'The sender has made a new link since, or a part of this one was changed. Copy the whole link again, or ask for the new one.',
     },
     'not-verified': {
       title: 'Not safe, so the page stopped',
-      text: 'It could not be proven that the other side is the sender. Somebody between you may have interfered. Nothing was sent or received. Try again on another network, or ask for a new link by another way.',
+      text: 'The other side could not prove that it made this link, so nothing was sent or received. Perhaps a part of the link was changed: copy the whole link again. If that does not help, somebody between you may be interfering: try another network, or ask for the link by another way.',
     },
     'wrong-password': { title: 'The password is wrong', text: 'Ask the sender for it.' },
     locked: {

@@ -49,6 +49,7 @@ export const english = {
   qrLabel: 'The link as a QR code',
   qrHint: 'Scan it with a phone.',
   showCode: 'Show a code to say aloud',
+  codeNeedsNoPassword: 'Whoever has the code needs no password.',
   codeHeading: 'Code',
   codeMaking: 'Making a code…',
   codeLead: (address: string) =>
@@ -182,7 +183,7 @@ export const english = {
       text: 'Files stay in memory until you save them. A reload of this page loses them.',
     },
   },
-  wayLimit: (size: string) => `At most ${size}.`,
+  wayLimit: (size: string) => ` At most ${size}.`,
   tooBigForWay: (size: string) =>
     `The chosen files are larger than the ${size} that fit this way. Choose fewer files or another way.`,
   noWayFits: (size: string) =>
@@ -252,7 +253,7 @@ export const english = {
   privateText: [
     'Files and texts are encrypted between the two browsers. The link holds a secret, in the part after “#”, which browsers do not send to a server. With it, both browsers check that nobody sits between them.',
     'Whoever has the link can get the files. So pass it on by a way that you trust, set a password, or use a code.',
-    'One thing this does not hold against: the server that this page comes from. It could serve a changed page. If you do not trust it, use the terminal program, or a copy of this page of your own.',
+    'It does not protect you from the server itself: this page comes from there, and the server could send a changed page. If you do not trust it, use the terminal program, or your own copy of this page.',
   ],
   terminalHint: 'In a terminal, the command “peerage send” does the same.',
 

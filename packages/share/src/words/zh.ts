@@ -42,6 +42,7 @@ export const chinese: Words = {
   qrLabel: '链接的二维码',
   qrHint: '用手机扫一扫。',
   showCode: '显示可以念出来的口令',
+  codeNeedsNoPassword: '有口令的人不需要密码。',
   codeHeading: '口令',
   codeMaking: '正在生成口令…',
   codeLead: (address) => `请对方打开 ${address}，选择“我有口令”。口令只能使用一次。`,
@@ -219,11 +220,11 @@ export const chinese: Words = {
   detailPath: '数据的路径',
   detailName: '在服务器上的名字',
   detailDevice: '设备',
-  privateHeading: '私密吗？',
+  privateHeading: '安全吗？会被别人看到吗？',
   privateText: [
     '文件和文字在两个浏览器之间加密传输。链接中“#”后面的部分是一个秘密，浏览器不会把它发给服务器。两个浏览器用它来确认中间没有别人。',
     '拿到链接的人都能得到文件。所以请用可信的方式发送链接，或者设置密码、使用口令。',
-    '有一点做不到：它不能防范提供这个页面的服务器，因为服务器可以给出改动过的页面。如果不信任服务器，请使用终端程序，或者自己保存的一份页面。',
+    '但它防不住服务器本身：页面来自服务器，服务器可以给出改动过的页面。如果不信任服务器，请使用终端程序，或者自己保存的一份页面。',
   ],
   terminalHint: '在终端里，命令“peerage send”有同样的功能。',
 
