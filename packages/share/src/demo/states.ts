@@ -74,6 +74,9 @@ const hostStates: Record<string, () => Demo> = {
   'host-locked': () => ({
     host: new FakeHost({ files: shared(photos), hasPassword: true, state: { name: 'locked' } }),
   }),
+  'host-one-person': () => ({
+    host: new FakeHost({ files: shared(photos), hasPassword: true, isOneTime: true }),
+  }),
   'host-taken': () => ({
     host: new FakeHost({
       files: shared(photos),
@@ -296,6 +299,7 @@ export const demoStates: Readonly<Record<string, () => Demo>> = {
   ...hostStates,
   ...guestStates,
   ...Object.fromEntries(ENDS.map((why) => [`end-${why}`, () => ended(why)])),
+  'end-taken-after-all': () => ended('taken-elsewhere', [file('beach.jpg', 4_200_000, blob('b'))]),
   'end-after-files': () =>
     ended('peer-left', [
       file('beach.jpg', 4_200_000, blob('b')),

@@ -27,9 +27,14 @@ export const received = ({ transfer }: ShareSession): TransferItem[] =>
   )
 
 /** Whether the other side has each file of this side that it wanted, and at least one. */
-export function hasAll({ transfer }: ShareSession): boolean {
+export const hasAll = (session: ShareSession): boolean => isAllThere(session, 'out')
+
+/** Whether this side has each file that it wanted, and at least one. */
+export const gotAll = (session: ShareSession): boolean => isAllThere(session, 'in')
+
+function isAllThere({ transfer }: ShareSession, direction: 'in' | 'out'): boolean {
   const files = transfer.state.items.filter(
-    (item): item is TransferFile => item.kind === 'file' && item.direction === 'out',
+    (item): item is TransferFile => item.kind === 'file' && item.direction === direction,
   )
   return files.some(({ state }) => state.name === 'complete') && files.every(({ state }) => isSettled(state))
 }

@@ -100,7 +100,7 @@ test('each guest gets the texts for everyone once, also after it was away', asyn
   const guest = new FakeSession({ role: 'host', name: 'guest', transfer, state: { name: 'connecting' } })
   const host = new FakeHost({ sessions: [guest] })
   const model = await started({ host })
-  model.addText('hello')
+  model.own.addText('hello')
   for (const state of ['open', 'reconnecting', 'open'] as const) {
     guest.state =
       state === 'open' ? { name: state, path: 'direct', sameLan: false } : { name: state, isPeerAway: true }

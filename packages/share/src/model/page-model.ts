@@ -2,7 +2,7 @@ import type { ShareHost, ShareLink, ShareSession, Source, TransferFile } from '@
 import type { StoreChoice } from '../storage/storage.js'
 import { Archives, blobOf } from './archives.js'
 import { GuestMemory } from './guest-memory.js'
-import { HostTexts } from './host-texts.js'
+import { OwnShare } from './own-share.js'
 import { FILES_MAX } from './picked.js'
 import type { Picked } from './picked.js'
 import { bannerOf, problemOf } from './screen.js'
@@ -12,13 +12,10 @@ import { SavedFiles } from './saved-files.js'
 import type { Connection, OpenedStore, Saving, World } from './world.js'
 import { ConnectionFailure } from './world.js'
 
-const SAVED = 'peerage-share-host'
-const SAVE_DELAY_MS = 300
-
 /** What the page does. The views show it, and call it. */
 export class PageModel {
   readonly world: World
-  readonly texts: HostTexts
+  readonly own: OwnShare
   readonly archives = new Archives()
   readonly saved = new SavedFiles()
   readonly #memory: GuestMemory
@@ -28,13 +25,11 @@ export class PageModel {
   #banner: Banner | undefined
   #trouble: Trouble | undefined
   #connection: Connection | undefined
-  #host: ShareHost | undefined
   #guest: ShareSession | undefined
-  #saving: ReturnType<typeof setTimeout> | undefined
 
   constructor(world: World) {
     this.world = world
-    this.texts = new HostTexts(world.memory)
+    this.own = new OwnShare(world.memory, () => this.#changed())
     this.#memory = new GuestMemory(world.memory)
   }
 
@@ -56,9 +51,14 @@ export class PageModel {
     return new URL('.', this.world.href).href
   }
 
+  /** The name under which others know this page. Empty before it is connected. */
+  get name(): string {
+    return this.#connection?.name ?? ''
+  }
+
   /** Whether a transfer would be broken off if the tab were closed now. */
   get isMoving(): boolean {
-    return [...(this.#host?.sessions ?? []), ...(this.#guest ? [this.#guest] : [])].some(hasMoving)
+    return [...(this.own.host?.sessions ?? []), ...(this.#guest ? [this.#guest] : [])].some(hasMoving)
   }
 
   /** Where received files can go. Undefined before the page is connected. */
@@ -90,15 +90,15 @@ export class PageModel {
 
   stop(): void {
     this.#leaving.abort()
-    clearTimeout(this.#saving)
+    this.own.stop()
   }
 
   /** Files of the person, for everyone who has the link. */
   addFiles(picked: readonly Picked[]): void {
     if (this.#screen.name === 'guest') return this.offer(this.#screen.session, picked)
-    const files = this.#host?.files ?? []
+    const files = this.own.host?.files ?? []
     if (this.#fits(files.filter(({ source }) => source !== undefined).length, picked))
-      this.#host?.add(this.#sources(picked))
+      this.own.host?.add(this.#sources(picked))
   }
 
   /** Files of the person, for one other peer. */
@@ -112,21 +112,10 @@ export class PageModel {
     this.#changed()
   }
 
-  addText(text: string): void {
-    this.texts.add(text)
-    if (this.#host) this.texts.sendTo(this.#host)
-    this.#changed()
-  }
-
-  removeText(id: number): void {
-    this.texts.remove(id)
-    this.#changed()
-  }
-
   /** A share of one's own, with a new link if the one before was stopped. */
   showHost(notice?: 'ownLink' | 'emptyName'): void {
     const connection = this.#connection
-    if (connection) this.#show({ name: 'host', host: this.#openHost(connection), notice })
+    if (connection) this.#show({ name: 'host', host: this.own.open(connection), notice })
   }
 
   /** From a guest's page to a share of one's own. */
@@ -219,23 +208,8 @@ export class PageModel {
     const link = this.#memory.codeLink
     if (link === undefined || connection.readLink(link) !== 'ok') return this.showHost()
     // The tab may have shared files before it became a guest.
-    if (this.world.memory.get(SAVED) !== undefined) this.#openHost(connection)
+    if (this.own.isKept) this.own.open(connection)
     this.join(link)
-  }
-
-  #openHost(connection: Connection): ShareHost {
-    const before = this.#host
-    if (before !== undefined && before.state.name !== 'stopped') return before
-    if (before !== undefined) {
-      this.world.memory.remove(SAVED)
-      this.texts.clear()
-    }
-    const host = connection.host(before === undefined ? { saved: this.world.memory.get(SAVED) } : {})
-    this.#host = host
-    host.onChange(() => this.#hostChanged(host))
-    this.texts.sendTo(host)
-    this.#save(host)
-    return host
   }
 
   /** Whether so many files can be added, of which there are some before. If not, the person is told. */
@@ -248,21 +222,6 @@ export class PageModel {
   #sources(picked: readonly Picked[]): Source[] {
     const connection = this.#connection
     return connection === undefined ? [] : picked.map(({ file, path }) => connection.sourceOf(file, path))
-  }
-
-  #hostChanged(host: ShareHost): void {
-    if (host !== this.#host) return
-    this.texts.sendTo(host)
-    // Many changes come at once, such as when a folder is added.
-    this.#saving ??= setTimeout(() => this.#save(host), SAVE_DELAY_MS)
-    this.#changed()
-  }
-
-  #save(host: ShareHost): void {
-    clearTimeout(this.#saving)
-    this.#saving = undefined
-    if (host.state.name === 'stopped') this.world.memory.remove(SAVED)
-    else this.world.memory.set(SAVED, host.save())
   }
 
   /** `isTyped`: the person has entered a password. Without one, the link is older than the password. */

@@ -11,13 +11,14 @@ import { TransferView } from './transfer-view.js'
 
 /** The people who opened the link, each with what goes between them and this page. */
 export function Guests({ host }: { host: ShareHost }) {
-  const { words } = useTexts()
+  const { words, friend } = useTexts()
   const [dismissed, setDismissed] = useState<ReadonlySet<ShareSession>>(new Set())
   const shown = guestCards(host.sessions).filter(({ session }) => !dismissed.has(session))
   return (
     <section class="guests" aria-labelledby="guests-title">
       <h2 id="guests-title">{words.guestsHeading}</h2>
       {shown.length === 0 && <p class="soft">{words.guestsNone}</p>}
+      <p class="hint">{words.youAre(friend(host.name))}</p>
       {shown.map(({ session, isReplaced }) => {
         const onDismiss = (): void => setDismissed(new Set([...dismissed, session]))
         return isReplaced ? (

@@ -12,11 +12,21 @@ export function LinkCard({ host }: { host: ShareHost }) {
   const model = useModel()
   const { features } = model.world
   const link = host.link(model.base)
+  if (host.state.name !== 'open')
+    return (
+      <section class="card link" aria-labelledby="link-title">
+        <div>
+          <h2 id="link-title">{words.linkHeading}</h2>
+          <p class="soft">{words.linkClosed}</p>
+        </div>
+      </section>
+    )
+  const lead = host.hasPassword ? words.linkLeadPassword : words.linkLead
   return (
     <section class="card link" aria-labelledby="link-title">
       <div>
         <h2 id="link-title">{words.linkHeading}</h2>
-        <p class="soft">{words.linkLead}</p>
+        <p class="soft">{host.isOneTime ? words.linkLeadOne(host.hasPassword) : lead}</p>
       </div>
       <CopyField link={link} />
       {features.isLoopback ? (

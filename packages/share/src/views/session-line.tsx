@@ -9,12 +9,12 @@ export function SessionLine({ session }: { session: ShareSession }) {
   const { words, size } = useTexts()
   useChanges(session)
   const { state, serverBytesPerSecond } = session
-  const isDelivered = session.role === 'host' && isGone(state) && hasAll(session)
+  const isDelivered = session.role === 'host' && (isGone(state) || isOver(state)) && hasAll(session)
   return (
     <>
       <p class="status" role="status" data-state={isDelivered ? 'over' : markOf(state)}>
         <span class="dot" aria-hidden="true" />
-        {isDelivered ? words.leftWithAll : lineOf(state, words)}
+        {!isDelivered ? lineOf(state, words) : isGone(state) ? words.leftWithAll : words.overWithAll}
       </p>
       {state.name === 'open' && state.path === 'server' && serverBytesPerSecond !== undefined && (
         <p class="hint">
@@ -31,6 +31,10 @@ export function SessionLine({ session }: { session: ShareSession }) {
 const isGone = (state: SessionState): boolean =>
   (state.name === 'reconnecting' && state.isPeerAway) ||
   (state.name === 'ended' && (state.why === 'peer-left' || state.why === 'closed-there'))
+
+/** Whether this page ended the session, such as when another person took the share. */
+const isOver = (state: SessionState): boolean =>
+  state.name === 'ended' && ['taken-elsewhere', 'stopped', 'expired', 'closed-here'].includes(state.why)
 
 function lineOf(state: SessionState, words: Words): string {
   switch (state.name) {

@@ -4,6 +4,7 @@ export const english = {
   tryAgain: 'Try again',
   startOwn: 'Send files myself',
   newShare: 'Start a new share',
+  shareAgain: 'Share again, with one more person',
   enterCode: 'Enter the code again',
 
   starting: 'Connecting to the server…',
@@ -130,6 +131,10 @@ export const english = {
       title: 'The connection did not work',
       text: 'Try again. If it fails again, try another network, or put both devices on the same Wi-Fi.',
     },
+  },
+  takenAfterAll: {
+    title: 'You have everything',
+    text: 'The link is for one person, and somebody else uses it now. What has arrived stays with you.',
   },
   endsShort: {
     'not-found': 'Not there any more',

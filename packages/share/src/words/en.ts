@@ -40,6 +40,10 @@ export const english = {
 
   linkHeading: 'Your link',
   linkLead: 'Whoever opens it sees the files and can take them.',
+  linkLeadPassword: 'Whoever opens it and knows the password sees the files and can take them.',
+  linkLeadOne: (hasPassword: boolean) =>
+    `The first person who opens it${hasPassword ? ', knows the password' : ''} and accepts gets the files.`,
+  linkClosed: 'It lets nobody new in. Those who are connected stay.',
   linkLabel: 'Link to this share',
   copy: 'Copy',
   copied: 'Copied',
@@ -109,6 +113,7 @@ export const english = {
   earlierFrom: (name: string) => `What ${name} sent before it loaded the page again`,
   guestsNone: 'Nobody has opened the link yet.',
   guestName: (colour: number, animal: number) => `${COLOURS[colour] ?? ''} ${ANIMALS[animal] ?? ''}`,
+  youAre: (name: string) => `To the other side, you are ${name}.`,
   device: (browser: string, system: string) => `${browser} on ${system}`,
   dismiss: (name: string) => `Remove ${name} from the list`,
   dismissShort: 'Remove',
@@ -120,6 +125,7 @@ export const english = {
   reconnecting: 'The connection was lost. Connecting again…',
   goneABit: 'Gone, back in a moment. Nothing is lost: it goes on by itself.',
   leftWithAll: 'Has left. Everything was delivered.',
+  overWithAll: 'Disconnected. Everything was delivered.',
   serverSlow: (speed: string | undefined) =>
     `There is no direct way between the two networks, so the server passes the encrypted data on${speed === undefined ? '' : `, at ${speed} at most`}.`,
   consentTitle: 'Send this through the server?',

@@ -6,6 +6,7 @@ export const chinese: Words['states'] = {
   tryAgain: '再试一次',
   startOwn: '我要发送文件',
   newShare: '重新分享',
+  shareAgain: '再分享给一个人',
   enterCode: '重新输入口令',
 
   starting: '正在连接服务器…',
@@ -111,6 +112,10 @@ export const chinese: Words['states'] = {
       title: '没有连接成功',
       text: '请再试一次。如果还不行，请换一个网络，或者让两台设备连到同一个 Wi-Fi。',
     },
+  },
+  takenAfterAll: {
+    title: '你已收到全部文件',
+    text: '这个链接只给一个人，现在由别人使用。已经收到的内容会保留。',
   },
   endsShort: {
     'not-found': '已经不在了',

@@ -33,6 +33,10 @@ export const chinese: Words = {
 
   linkHeading: '你的链接',
   linkLead: '打开链接的人可以看到并接收这些文件。',
+  linkLeadPassword: '打开链接并知道密码的人可以看到并接收这些文件。',
+  linkLeadOne: (hasPassword) =>
+    hasPassword ? '第一个打开链接、知道密码并接收的人会得到文件。' : '第一个打开链接并接收的人会得到文件。',
+  linkClosed: '链接不再让新的人进入。已经连接的人不受影响。',
   linkLabel: '分享链接',
   copy: '复制',
   copied: '已复制',
@@ -97,6 +101,7 @@ export const chinese: Words = {
   earlierFrom: (name) => `${name}刷新页面之前发来的内容`,
   guestsNone: '还没有人打开链接。',
   guestName: (colour, animal) => `${COLOURS[colour] ?? ''}${ANIMALS[animal] ?? ''}`,
+  youAre: (name) => `在对方的页面上，你是${name}。`,
   device: (browser, system) => `${system} 上的 ${browser}`,
   dismiss: (name) => `从列表中移除${name}`,
   dismissShort: '移除',
@@ -108,6 +113,7 @@ export const chinese: Words = {
   reconnecting: '连接断开了，正在重新连接…',
   goneABit: '对方暂时离开。什么都不会丢，回来后会自动继续。',
   leftWithAll: '对方已离开。全部文件都已送达。',
+  overWithAll: '已断开。全部文件都已送达。',
   serverSlow: (speed) =>
     `两边的网络之间没有直接的通路，所以由服务器转送加密的数据${speed === undefined ? '' : `，最快 ${speed}`}。`,
   consentTitle: '要经过服务器传输吗？',
