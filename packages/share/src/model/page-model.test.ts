@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { FakeHost, FakeSession, FakeTransfer } from '../demo/fake-share.js'
 import { fakeWorld } from '../demo/fake-world.js'
 import type { Demo } from '../demo/fake-world.js'
@@ -57,6 +57,55 @@ test('a link that is older than the password of its share asks plainly for the p
   const model = await started({ ...LINK, session })
   session.changed()
   expect(model.screen).toMatchObject({ name: 'password', isWrong: false })
+})
+
+describe('a link that finds nobody', () => {
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  const nobody = (): FakeSession =>
+    new FakeSession({ state: { name: 'ended', why: 'not-found', detail: '' } })
+
+  /** A page whose tries end in these sessions, and then always in nobody. */
+  async function searching(...sessions: FakeSession[]) {
+    vi.useFakeTimers()
+    const world = fakeWorld(LINK)
+    const connection = await world.connect(AbortSignal.timeout(1_000))
+    let tries = 0
+    const join = (): FakeSession => {
+      const session = sessions[tries++] ?? nobody()
+      setTimeout(() => session.changed(), 1)
+      return session
+    }
+    const model = new PageModel({ ...world, connect: () => Promise.resolve({ ...connection, join }) })
+    await model.start()
+    return { model, tries: () => tries }
+  }
+
+  test('is tried again by itself, and opens as soon as somebody is there', async () => {
+    const open = new FakeSession()
+    const { model, tries } = await searching(nobody(), nobody(), open)
+    vi.advanceTimersByTime(1)
+    expect(model.isSearching).toBe(true)
+    vi.advanceTimersByTime(30_000)
+    expect([tries(), model.isSearching]).toEqual([3, false])
+    expect(model.screen).toMatchObject({ name: 'guest', session: open })
+  })
+
+  test('stays on the screen meanwhile, and is given up after some minutes', async () => {
+    const { model, tries } = await searching()
+    vi.advanceTimersByTime(1)
+    const shown: string[] = []
+    model.onChange(() => {
+      if (model.screen.name === 'guest') shown.push(model.screen.session.state.name)
+    })
+    vi.advanceTimersByTime(30_000)
+    expect(tries()).toBeGreaterThan(10)
+    vi.advanceTimersByTime(3_600_000)
+    expect([tries(), model.isSearching]).toEqual([56, false])
+    expect(new Set(shown)).toEqual(new Set(['ended']))
+  })
 })
 
 describe('the guest of a code', () => {

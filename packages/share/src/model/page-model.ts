@@ -2,6 +2,7 @@ import type { ShareHost, ShareLink, ShareSession, Source, TransferFile } from '@
 import type { StoreChoice } from '../storage/storage.js'
 import { Archives, blobOf } from './archives.js'
 import { GuestMemory } from './guest-memory.js'
+import { LinkSearch } from './link-search.js'
 import { OwnShare } from './own-share.js'
 import { FILES_MAX } from './picked.js'
 import type { Picked } from './picked.js'
@@ -21,6 +22,7 @@ export class PageModel {
   readonly #memory: GuestMemory
   readonly #listeners = new Set<() => void>()
   readonly #leaving = new AbortController()
+  readonly #search = new LinkSearch()
   #screen: Screen = { name: 'starting' }
   #banner: Banner | undefined
   #trouble: Trouble | undefined
@@ -49,6 +51,11 @@ export class PageModel {
   /** The page without its query and fragment, to which links lead. */
   get base(): string {
     return new URL('.', this.world.href).href
+  }
+
+  /** Whether a link that has found nobody is tried again by itself. */
+  get isSearching(): boolean {
+    return this.#search.isOn
   }
 
   /** The name under which others know this page. Empty before it is connected. */
@@ -91,6 +98,7 @@ export class PageModel {
   stop(): void {
     this.#leaving.abort()
     this.own.stop()
+    this.#search.stop()
   }
 
   /** Files of the person, for everyone who has the link. */
@@ -140,12 +148,8 @@ export class PageModel {
   /** Opens a link or a code. */
   join(to: ShareLink | string, password?: string): void {
     if (!this.#connection) return
-    const ticket = typeof to === 'string' ? undefined : this.#memory.ticketOf(to)
-    const session = this.#connection.join(to, { password, ticket })
-    this.#guest = session
-    session.onChange(() => this.#guestChanged(session, to, password !== undefined))
-    if (typeof to !== 'string') this.#memory.resume(to, session, this.#connection.saving.durable)
-    this.#show({ name: 'guest', session, to })
+    this.#search.stop()
+    this.#show({ name: 'guest', session: this.#begin(this.#connection, to, password), to })
   }
 
   /** Accepts offered files into a store that was opened for them. */
@@ -180,6 +184,15 @@ export class PageModel {
 
   reload(): void {
     this.world.go(this.world.href)
+  }
+
+  #begin(connection: Connection, to: ShareLink | string, password: string | undefined): ShareSession {
+    const ticket = typeof to === 'string' ? undefined : this.#memory.ticketOf(to)
+    const session = connection.join(to, { password, ticket })
+    this.#guest = session
+    session.onChange(() => this.#guestChanged(session, to, password))
+    if (typeof to !== 'string') this.#memory.resume(to, session, connection.saving.durable)
+    return session
   }
 
   #openAddress(connection: Connection): void {
@@ -224,13 +237,20 @@ export class PageModel {
     return connection === undefined ? [] : picked.map(({ file, path }) => connection.sourceOf(file, path))
   }
 
-  /** `isTyped`: the person has entered a password. Without one, the link is older than the password. */
-  #guestChanged(session: ShareSession, to: ShareLink | string, isTyped: boolean): void {
+  #guestChanged(session: ShareSession, to: ShareLink | string, password: string | undefined): void {
     if (session !== this.#guest) return
     this.#memory.keep(session, to)
     const { state, passwordTriesLeft: triesLeft } = session
+    const connection = this.#connection
+    // The screen stays as it is while a link is tried again.
+    if (state.name === 'connecting' && this.#search.isOn) return
+    if (state.name === 'ended' && state.why === 'not-found' && typeof to !== 'string' && connection)
+      this.#search.again(() => this.#begin(connection, to, password))
+    else this.#search.stop()
     if (state.name === 'ended' && state.why === 'wrong-password' && typeof to !== 'string')
-      this.#show({ name: 'password', link: to, isWrong: isTyped, triesLeft })
+      // Without a password, the link is older than the password of its share.
+      this.#show({ name: 'password', link: to, isWrong: password !== undefined, triesLeft })
+    else if (this.#screen.name === 'guest') this.#show({ name: 'guest', session, to })
     else this.#changed()
   }
 

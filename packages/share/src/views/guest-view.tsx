@@ -84,7 +84,9 @@ function EndNotice({ why, to, isMain }: { why: SessionEnd; to: ShareLink | strin
       {...states.ends[why]}
       action={canRepeat(why) ? again : own}
       second={canRepeat(why) ? own : undefined}
-    />
+    >
+      {why === 'not-found' && model.isSearching && <p role="status">{states.searching}</p>}
+    </Notice>
   )
 }
 

@@ -1,5 +1,6 @@
 import type { ShareSession, TransferFile, TransferText } from '@peerage/client/transfer'
 import type { Picked } from '../model/picked.js'
+import { isTerminal } from '../model/device.js'
 import { timeLeft } from '../model/format.js'
 import { useChanges, useModel, useTexts } from './hooks.js'
 import { Archives } from './archives.js'
@@ -33,6 +34,7 @@ export function TransferView({
     else if (item.direction === 'in' && item.state.name === 'offered') {
       if (!isOver) offered.push(item)
     } else files.push(item)
+  const takesFiles = session.role === 'host' || !isTerminal(session.peer.device)
   const canWrite = state.name === 'open' || state.name === 'reconnecting'
   return (
     <>
@@ -47,10 +49,14 @@ export function TransferView({
       <Archives session={session} />
       {canWrite && (
         <details class="details" open={texts.length > 0}>
-          <summary>{words.reply}</summary>
+          <summary>{takesFiles ? words.reply : words.replyText}</summary>
           <div class="stack">
             <TextField action={words.sendText} onText={(text) => transfer.sendText(text)} />
-            <PickButtons isQuiet text={words.sendFilesBack} onPick={onPick} />
+            {takesFiles ? (
+              <PickButtons isQuiet text={words.sendFilesBack} onPick={onPick} />
+            ) : (
+              <p class="hint">{words.terminalTakesTexts}</p>
+            )}
           </div>
         </details>
       )}

@@ -136,6 +136,7 @@ export const english = {
     title: 'You have everything',
     text: 'The link is for one person, and somebody else uses it now. What has arrived stays with you.',
   },
+  searching: 'This page keeps looking for them by itself.',
   endsShort: {
     'not-found': 'Not there any more',
     'wrong-link': 'Came with an old link',

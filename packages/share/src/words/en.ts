@@ -219,6 +219,8 @@ export const english = {
   archiveFailed: 'The zip archive could not be completed.',
   archiveName: 'files.zip',
   reply: 'Send a text or files',
+  replyText: 'Send a text',
+  terminalTakesTexts: 'The other side shares from a terminal, which takes texts and no files.',
   saved: 'Saved',
   savedToDownloads: (name: string) => `Saved as ${name}, in your downloads`,
   savedIn: (where: string) => `Saved in ${where}`,

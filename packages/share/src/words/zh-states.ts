@@ -117,6 +117,7 @@ export const chinese: Words['states'] = {
     title: '你已收到全部文件',
     text: '这个链接只给一个人，现在由别人使用。已经收到的内容会保留。',
   },
+  searching: '页面会自动继续查找。',
   endsShort: {
     'not-found': '已经不在了',
     'wrong-link': '用了旧链接',

@@ -190,6 +190,8 @@ export const chinese: Words = {
   archiveFailed: '没能完成 zip 压缩包。',
   archiveName: 'files.zip',
   reply: '发送文字或文件',
+  replyText: '发送文字',
+  terminalTakesTexts: '对方在终端里分享，只接收文字，不接收文件。',
   saved: '已保存',
   savedToDownloads: (name) => `已保存为 ${name}，在“下载”里`,
   savedIn: (where) => `已保存到 ${where}`,
