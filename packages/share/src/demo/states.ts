@@ -223,6 +223,9 @@ const guestStates: Record<string, () => Demo> = {
       file('holiday/waves.mp4', 812_000_000, blob('waves')),
       file('notes.txt', 0, saved('Downloads')),
     ]),
+  'guest-declined': () =>
+    receiving({}, [file('beach.jpg', 4_200_000, failed('rejected')), file('a.txt', 9, blob('a'))]),
+  'guest-of-terminal': () => receiving({ device: 'Terminal on Linux' }, [text('1', 'in', 'hello')]),
   'guest-failures': () =>
     receiving({}, [
       file('changed.doc', 120_000, failed('file-changed')),

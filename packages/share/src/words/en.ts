@@ -189,6 +189,8 @@ export const english = {
       text: 'Files stay in memory until you save them. A reload of this page loses them.',
     },
   },
+  wayWithoutFolders: ' The folders are left out.',
+  otherPlaces: 'Other places',
   wayLimit: (size: string) => ` At most ${size}.`,
   tooBigForWay: (size: string) =>
     `The chosen files are larger than the ${size} that fit this way. Choose fewer files or another way.`,
@@ -205,6 +207,9 @@ export const english = {
   speed: (size: string) => `${size}/s`,
   left: ({ unit, count }: TimeLeft) => `${count} ${count === 1 ? unit.slice(0, -1) : unit} left`,
   takes: ({ unit, count }: TimeLeft) => `about ${count} ${count === 1 ? unit.slice(0, -1) : unit}`,
+  progressLabel: 'Progress',
+  afterAll: (count: number, text: string) =>
+    count === 1 ? 'Get it after all' : `Get ${text} files after all`,
   pauseAll: 'Pause',
   resumeAll: 'Continue',
   cancelAll: 'Cancel all',
