@@ -163,6 +163,47 @@ describe('the page', () => {
     expect((await save(guest, 'again.txt')).toString()).toBe('the same content')
   }, 400_000)
 
+  test('a reload of either side in the middle of a file leaves one card, and says what is waited for', async () => {
+    const path = await longFile('both.bin', LONG_FILE_BYTES / 2)
+    const [host, link] = await hostOf(path)
+    const guest = await open(link)
+    for (const page of [host, guest]) page.on('dialog', (dialog) => void dialog.accept())
+    await chooseWay(guest, 'Keep in this browser')
+    await accept(guest)
+    await begins(guest, 'both.bin')
+    await guest.getByRole('button', { name: 'Pause', exact: true }).click()
+    await guest.reload()
+    await row(guest, 'both.bin', 'paused').getByText('Paused by you').waitFor({ timeout: OPEN_MS })
+    await expect.poll(() => host.locator('article').count(), { timeout: OPEN_MS }).toBe(1)
+    await guest.getByRole('button', { name: 'Continue', exact: true }).click()
+    await host.reload()
+    await row(guest, 'both.bin', 'paused')
+      .getByText('Waits until the other person chooses the file again')
+      .waitFor({ timeout: OPEN_MS })
+    await row(host, 'both.bin', 'paused')
+      .getByText('Waits until you choose the file again')
+      .waitFor({ timeout: OPEN_MS })
+    expect(await host.getByRole('button', { name: /^Continue/ }).count()).toBe(0)
+    await share(host, path)
+    await row(guest, 'both.bin', 'complete').waitFor({ timeout: MOVED_MS })
+    await guest.close()
+    await host.getByText('Has left. Everything was delivered.').waitFor({ timeout: OPEN_MS })
+  }, 500_000)
+
+  test('what a guest has declined it can get after all, and the keyboard goes on at the progress', async () => {
+    const [, link] = await hostOf(await fileOf('later.txt', 'wanted in the end'))
+    const guest = await open(link)
+    await guest.getByRole('button', { name: 'No, thanks' }).click({ timeout: OPEN_MS })
+    await guest.getByRole('button', { name: 'Get it after all' }).press('Enter')
+    await chooseWay(guest, 'Keep in this browser')
+    await guest.getByRole('button', { name: /^Get \d/ }).press('Enter')
+    await expect
+      .poll(() => guest.evaluate(() => document.activeElement?.getAttribute('aria-label')))
+      .toBe('Progress')
+    expect((await save(guest, 'later.txt')).toString()).toBe('wanted in the end')
+    await row(guest, 'later.txt').getByText('Saved as later.txt, in your downloads').waitFor()
+  }, 300_000)
+
   test('a guest that leaves is shown as gone', async () => {
     const [host, link] = await hostOf()
     const guest = await open(link)
@@ -250,6 +291,11 @@ describe('the page', () => {
       'without its last part',
       (link: string) => link.split('#')[0] ?? '',
       'The last part of the link is missing',
+    ],
+    [
+      'with something after it',
+      (link: string) => `${link}and`,
+      'Something in the link does not belong to it',
     ],
     ['that was cut short', (link: string) => link.slice(0, -5), 'The link was cut short'],
     [

@@ -295,6 +295,7 @@ const problemStates: Record<string, () => Demo> = {
   'link-bad-name': () => ({ query: `?peer_id=${'x'.repeat(300)}`, reading: 'bad-name' }),
   'link-missing-fragment': () => ({ ...LINK, hash: '', reading: 'missing' }),
   'link-cut': () => ({ ...LINK, reading: 'cut' }),
+  'link-extra': () => ({ ...LINK, reading: 'extra' }),
   'link-other-version': () => ({ ...LINK, reading: 'other-version' }),
 }
 

@@ -23,6 +23,7 @@ describe('what the address opens', () => {
     ['an absurd name', { ...LINK, reading: 'bad-name' }, { name: 'problem', problem: 'badName' }],
     ['no fragment', { ...LINK, reading: 'missing' }, { name: 'problem', problem: 'missingFragment' }],
     ['a cut fragment', { ...LINK, reading: 'cut' }, { name: 'problem', problem: 'cutFragment' }],
+    ['a fragment with more', { ...LINK, reading: 'extra' }, { name: 'problem', problem: 'extraFragment' }],
     ['another version', { ...LINK, reading: 'other-version' }, { name: 'problem', problem: 'otherVersion' }],
     ['no way at all', { direct: 'off', isServerWay: false }, { name: 'problem', problem: 'noWayAtAll' }],
   ])('%s', async (_what, demo, screen) => {

@@ -211,6 +211,7 @@ export class PageModel {
       case 'bad-name':
       case 'missing':
       case 'cut':
+      case 'extra':
       case 'other-version':
         return this.#fail(problemOf[reading])
     }

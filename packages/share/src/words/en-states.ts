@@ -61,6 +61,10 @@ export const english = {
     title: 'The link was cut short',
     text: 'Its last part is not whole. Ask for the link again, and copy all of it.',
   },
+  extraFragment: {
+    title: 'Something in the link does not belong to it',
+    text: 'Perhaps a word or a sign came along when it was copied. Copy the link again, from “http” to its last letter and nothing else.',
+  },
   otherVersion: {
     title: 'The link is of another version',
     text: 'Reload this page. If that does not help, the sender must reload theirs and send a new link.',

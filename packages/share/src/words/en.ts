@@ -79,7 +79,7 @@ export const english = {
 
   filesHeading: 'Shared files',
   filesSum: (count: number, text: string, size: string) => `${plural(count, text, 'file', 'files')}, ${size}`,
-  removeFile: (name: string) => `Stop sharing ${name}`,
+  removeFile: (name: string) => `Remove ${name} from the share`,
   removeAll: 'Remove all',
   andMore: (count: number, text: string) => `and ${plural(count, text, 'more file', 'more files')}`,
   showMore: 'Show more',

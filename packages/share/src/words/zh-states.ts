@@ -57,6 +57,10 @@ export const chinese: Words['states'] = {
     title: '链接被截断了',
     text: '链接的最后一部分不完整。请再要一次链接，并完整地复制。',
   },
+  extraFragment: {
+    title: '链接里有多余的内容',
+    text: '复制时可能带上了别的字或符号。请重新复制链接，从“http”到最后一个字母，不多也不少。',
+  },
   otherVersion: {
     title: '链接来自另一个版本',
     text: '请刷新这个页面。如果还不行，请对方刷新页面，再发一个新链接。',

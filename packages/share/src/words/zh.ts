@@ -69,7 +69,7 @@ export const chinese: Words = {
 
   filesHeading: '分享的文件',
   filesSum: (_count, text, size) => `${text} 个文件，${size}`,
-  removeFile: (name) => `不再分享 ${name}`,
+  removeFile: (name) => `从分享中移除 ${name}`,
   removeAll: '全部移除',
   andMore: (_count, text) => `还有 ${text} 个文件`,
   showMore: '显示更多',
