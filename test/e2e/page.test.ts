@@ -213,7 +213,7 @@ describe('the page', () => {
   }, 300_000)
 
   test('a wrong password is asked again, and the right one lets the guest in', async () => {
-    const [host] = await hostOf(await fileOf('secret.txt', 'a secret'))
+    const [host, older] = await hostOf(await fileOf('secret.txt', 'a secret'))
     await host.getByText('Options').click()
     await host.getByLabel('Password').fill('correct horse')
     await host.getByRole('button', { name: 'Set' }).click()
@@ -225,7 +225,17 @@ describe('the page', () => {
     await guest.getByLabel('Password').fill('correct horse')
     await guest.getByRole('button', { name: 'Open' }).click()
     await guest.locator('[data-offered="secret.txt"]').waitFor({ timeout: OPEN_MS })
-  }, 300_000)
+
+    // The link from before the password.
+    const late = await open(older)
+    await late.getByRole('heading', { name: 'This link has a password' }).waitFor({ timeout: OPEN_MS })
+    expect(await late.getByRole('alert').count()).toBe(0)
+    await late.getByLabel('Password').fill('correct horse')
+    await late.getByRole('button', { name: 'Open' }).click()
+    await late.locator('[data-offered="secret.txt"]').waitFor({ timeout: OPEN_MS })
+    await host.getByRole('button', { name: 'Remove the password' }).click()
+    await host.getByLabel('For one person only').waitFor()
+  }, 400_000)
 
   test('a code that is typed leads to the same files, and serves one guest', async () => {
     const [host] = await hostOf(await fileOf('spoken.txt', 'by a code'))
@@ -260,6 +270,13 @@ describe('the page', () => {
     await host.getByText('Your share was taken').waitFor()
     const second = await open(link)
     await second.getByText('Somebody else has taken it').waitFor({ timeout: OPEN_MS })
+    expect(await host.getByRole('button', { name: 'Copy' }).count()).toBe(0)
+    await host.getByRole('button', { name: 'Share again' }).click()
+    await host.getByRole('button', { name: 'Copy' }).waitFor()
+    await second.getByRole('button', { name: 'Try again' }).click()
+    await accept(second)
+    await row(second, 'once.txt', 'complete').waitFor({ timeout: MOVED_MS })
+    await host.getByText('Your share was taken').waitFor()
   }, 300_000)
 
   test('when the host stops sharing, its guest and who comes later are told', async () => {

@@ -106,10 +106,11 @@ function canRepeat(why: SessionEnd): boolean {
     case 'closed-there':
     case 'incompatible':
     case 'failed':
+    // The host can share it again.
+    case 'taken-elsewhere':
       return true
     case 'wrong-link':
     case 'locked':
-    case 'taken-elsewhere':
     case 'stopped':
     case 'expired':
       return false
