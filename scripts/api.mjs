@@ -20,7 +20,7 @@ const PACKAGES = [
   {
     name: '@peerage/client',
     about:
-      'The SDK for browsers and Node. `@peerage/client/static` exports the same as `@peerage/client`, without any dynamic import. `/manual`, `/react` and `/node` have sections of their own below. The [SDK guide](sdk.md) is the place to begin.',
+      'The SDK for browsers and Node. `@peerage/client/static` exports the same as `@peerage/client`, without any dynamic import. `/manual`, `/react`, `/node` and `/transfer` have sections of their own below. The [SDK guide](sdk.md) is the place to begin.',
     sections: [
       {
         title: 'Connecting',
@@ -105,6 +105,73 @@ const PACKAGES = [
         title: '@peerage/client/node',
         entry: 'packages/client/src/entries/node-only.ts',
         names: ['fileStorage'],
+      },
+      {
+        title: 'Files by a link: @peerage/client/transfer',
+        entry: 'packages/client/src/entries/transfer.ts',
+        names: [
+          'createSharing',
+          'TransferControls',
+          'ShareSession',
+          'HostState',
+          'CodeState',
+          'SharedFile',
+          'ShareHost',
+          'ShareLink',
+          'SharingOptions',
+          'HostOptions',
+          'JoinOptions',
+          'Sharing',
+          'BLOCK_BYTES',
+          'FileInfo',
+          'OfferedFile',
+          'Block',
+          'Source',
+          'SourceError',
+          'Store',
+          'Target',
+          'Received',
+          'StoreError',
+          'Message',
+          'Conduit',
+          'EndReason',
+          'FileState',
+          'TransferFile',
+          'TransferText',
+          'TransferItem',
+          'Progress',
+          'TransferState',
+          'SharePath',
+          'SessionState',
+          'SessionEnd',
+          'Consent',
+          'ShareGuest',
+          'blobSource',
+          'memoryStore',
+          'parseLink',
+          'ParsedLink',
+          'Link',
+          'parseFragment',
+          'ParsedFragment',
+          'FragmentMistake',
+          'LinkKey',
+          'parseCode',
+          'ParsedCode',
+          'Code',
+          'completeCode',
+          'codeWords',
+          'safePath',
+          'SafePath',
+          'Segments',
+          'uniquePaths',
+          'numbered',
+          'pathKey',
+        ],
+      },
+      {
+        title: 'Files by a link, in Node: @peerage/client/transfer',
+        entry: 'packages/client/src/entries/transfer-node-only.ts',
+        names: ['fileSources', 'FileSources', 'Skipped', 'folderStore', 'FolderStoreOptions', 'streamStore'],
       },
     ],
   },
@@ -291,6 +358,8 @@ class Reference {
         return this.#alias(name, symbol, declaration, note)
       default: {
         const signature = this.#program.signatureOf(symbol)
+        if (signature === undefined && declaration.kind === SyntaxKind.VariableDeclaration)
+          return this.#docBlock(symbol, name)
         if (signature === undefined)
           throw new Error(`${name}: ${SyntaxKind[declaration.kind]} is not known here`)
         note(signature.declaration)

@@ -149,7 +149,7 @@ const until = (emitter, test) => new Promise((resolve) => {
 })
 globalThis.mover = {
   here: async (port, name, channels) => {
-    sharing = createSharing({ store, channels })
+    sharing = createSharing({ store, channels, moreChannels: { rttMs: 0, bytesLeft: 0 } })
     const peer = await connect('http://127.0.0.1:' + port, { name, storage: null, p2p: { verify: sharing.verify } })
     sharing.start(peer)
   },

@@ -55,14 +55,13 @@ test('[FT50] a file arrives over a direct channel with the same SHA-256', async 
 })
 
 test('[FT66] with four channels a file arrives with the same SHA-256, in both directions', async () => {
-  const sharing = { channels: 4 }
+  const sharing = { moreChannels: { rttMs: 0, bytesLeft: 0 } }
   const [host, guest] = [await sideOn(0, 'host', { sharing }), await sideOn(1, 'guest', { sharing })]
   const [there, back] = [randomBytes(12 * MIB + 1), randomBytes(12 * MIB + 2)]
   const share = host.sharing.host()
   share.add([fileOf('there.bin', there)])
   const session = join(guest, share)
   await untilState(session, { name: 'open' })
-  await expect.poll(() => guest.peer.p2p?.channels.length, WAIT).toBe(4)
   const [hosted] = share.sessions
   if (hosted === undefined) throw new Error('the host has no session')
   session.transfer.offer([fileOf('back.bin', back)])
@@ -74,9 +73,66 @@ test('[FT66] with four channels a file arrives with the same SHA-256, in both di
         .filter(({ direction }) => direction === 'in')
         .map(({ key }) => key),
     )
+  // Nothing moves until all channels are open.
+  session.transfer.pause()
+  await expect.poll(() => guest.peer.p2p?.channels.length, WAIT).toBe(4)
+  session.transfer.resume()
   const complete = (side: typeof session): unknown => filesOf(side).map(({ state }) => state.name)
   await expect.poll(() => complete(session), WAIT).toEqual(['complete', 'complete'])
   await expect.poll(() => complete(hosted), WAIT).toEqual(['complete', 'complete'])
+  const channels = guest.peer.p2p?.channels ?? []
+  expect(channels).toHaveLength(4)
+  const counts = await Promise.all(channels.map((channel) => channel.info()))
+  // Each carried some of the 12 MiB in each direction.
+  for (const { messagesSent, messagesReceived } of counts)
+    expect(Math.min(messagesSent, messagesReceived)).toBeGreaterThan(4)
+})
+
+test('[FT51] two peers that are each the guest of the other have two sessions over channels', async () => {
+  const [one, other] = [await sideOn(0, 'one'), await sideOn(1, 'other')]
+  const [ones, others] = [one.sharing.host(), other.sharing.host()]
+  const file = randomBytes(3 * MIB)
+  for (const share of [ones, others]) share.add([fileOf('file.bin', file)])
+  const sessions = [join(other, ones), join(one, others)]
+  for (const session of sessions) await untilState(session, { name: 'open', path: 'direct' })
+  for (const session of sessions) await acceptAll(session)
+  for (const session of sessions) expect(await received(session)).toEqual([sha256(file)])
+  for (const session of [...sessions, ...ones.sessions, ...others.sessions])
+    expect(session.state).toMatchObject({ name: 'open', path: 'direct' })
+})
+
+test('[FT50] while a channel takes long, the server carries the messages, and the channel then takes its place', async () => {
+  let open = (): void => undefined
+  const opened = new Promise<void>((resolve) => (open = resolve))
+  class SlowConnection extends RTCPeerConnection {
+    override async setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+      await opened
+      return super.setRemoteDescription(description)
+    }
+  }
+  // The server's turn comes at once.
+  const clock: Clock = {
+    now: () => Date.now(),
+    after: (ms, task) => {
+      const timer = setTimeout(task, ms === 3_000 ? 0 : ms)
+      return { cancel: () => clearTimeout(timer) }
+    },
+  }
+  const host = await sideOn(0, 'host')
+  const guest = await sideOn(1, 'guest', { sharing: { clock }, p2p: { RTCPeerConnection: SlowConnection } })
+  const share = host.sharing.host()
+  const session = join(guest, share)
+  const states: string[] = []
+  session.onChange(() => states.push(session.state.name))
+  await untilState(session, { name: 'open', path: 'server' })
+  session.transfer.sendText('hello')
+  open()
+  await untilState(session, { name: 'open', path: 'direct' })
+  const [hosted, ...more] = share.sessions
+  expect(more).toEqual([])
+  await expect.poll(() => hosted?.transfer.state.items.length, WAIT).toBe(1)
+  expect(hosted?.state).toMatchObject({ name: 'open', path: 'direct' })
+  expect(states).not.toContain('reconnecting')
 })
 
 test('[FT56] without P2P a file arrives through the server with the same SHA-256', async () => {

@@ -68,7 +68,7 @@ const fill = async (page: Page, selector: string, text: string): Promise<void> =
 const says = async (page: Page, text: string, ms = OPEN_MS): Promise<void> =>
   void (await page.waitForFunction(
     (wanted) => document.body.innerText.includes(wanted),
-    { timeout: ms },
+    { timeout: ms, polling: 100 },
     text,
   ))
 
@@ -125,7 +125,7 @@ test('between two Firefox pages: offer, pause, continue, reload, save, texts, ca
 
   await press(guest, 'Send a text or files')
   await fill(guest, 'textarea[name=text]', 'from Firefox, https://example.org/')
-  await press(guest, 'Send')
+  await (await inFront(guest, '.text-form button')).click()
   await says(host, 'from Firefox, https://example.org/')
 
   await choose(host, await fileIn(directory, 'unwanted.txt', 'no'))

@@ -1,7 +1,3 @@
 // Files and texts between two peers, in Node: the same, and files and folders of the disk.
 export * from './transfer.js'
-export { fileSources } from '../transfer/node/file-sources.js'
-export type { FileSources, Skipped } from '../transfer/node/file-sources.js'
-export { folderStore } from '../transfer/node/folder-store.js'
-export type { FolderStoreOptions } from '../transfer/node/folder-store.js'
-export { streamStore } from '../transfer/node/stream-store.js'
+export * from './transfer-node-only.js'

@@ -1,5 +1,6 @@
 // Files and texts between two peers, by a link, a code or a password.
-export { blobSource, memoryStore } from '../transfer/engine/index.js'
+export { blobSource } from '../transfer/engine/blob-source.js'
+export { memoryStore } from '../transfer/engine/memory-store.js'
 export { BLOCK_BYTES, SourceError, StoreError } from '../transfer/types.js'
 export type * from '../transfer/types.js'
 export type * from '../transfer/sharing.js'

@@ -8,6 +8,7 @@ import type { Consent, OfferedFile, SessionState, ShareGuest, Source, Store, Tra
 
 /** The files and texts that go between this peer and one other peer, in both directions. It outlives connections. */
 export interface TransferControls {
+  /** Everything to show. The object is replaced at each change. */
   readonly state: TransferState
   /** Calls the listener after each change, at most about ten times a second for mere progress. */
   onChange(listener: () => void): () => void
@@ -18,11 +19,13 @@ export interface TransferControls {
    * Files are received in the order of the keys.
    */
   accept(keys: readonly string[], store?: Store): void
+  /** Says that these offered files are not wanted. */
   reject(keys: readonly string[]): void
   /** Ends files of either direction, and tells the other side. */
   cancel(keys: readonly string[]): void
   /** Stops files for now. Default: all files of both directions. */
   pause(keys?: readonly string[]): void
+  /** Goes on with paused files. Default: all of this side. */
   resume(keys?: readonly string[]): void
   /** Removes items that have ended or are complete from `state`. */
   remove(keys: readonly string[]): void
@@ -32,9 +35,13 @@ export interface TransferControls {
 
 /** A verified connection to one other peer, kept up over all losses until one side ends it. */
 export interface ShareSession {
+  /** Which side this peer is. */
   readonly role: 'host' | 'guest'
+  /** The other peer. */
   readonly peer: ShareGuest
+  /** How the connection stands. */
   readonly state: SessionState
+  /** The files and texts. */
   readonly transfer: TransferControls
   /** Whether the receiver has agreed to move more than 100 MB through the server. Only the receiver is asked. */
   readonly consent: Consent
@@ -58,9 +65,11 @@ export interface ShareSession {
   readonly link: ShareLink | undefined
   /** After the end `wrong-password`: how many more tries the share takes, if the host has said so. */
   readonly passwordTriesLeft: number | undefined
+  /** The answer of the person to `consent` being `asked`. */
   answerConsent(isGiven: boolean): void
   /** Calls the listener after each change of what is above, `transfer` excepted. */
   onChange(listener: () => void): () => void
+  /** Ends the session, and tells the other side. */
   close(): void
 }
 
@@ -86,17 +95,25 @@ export type CodeState =
 
 /** A file of a share. `source` is undefined after a reload, until the person has chosen the same file again. */
 export interface SharedFile extends OfferedFile {
+  /** Where it is read from. */
   source: Source | undefined
 }
 
 /** What a peer shares by one link. */
 export interface ShareHost {
+  /** The name of this peer, which is in the link. */
   readonly name: Name
+  /** Who gets in now. */
   readonly state: HostState
+  /** The code that stands beside the link. */
   readonly code: CodeState
+  /** What is shared, in the order in which it was added. */
   readonly files: readonly SharedFile[]
+  /** The sessions with guests, also those that have ended and were not closed here. */
   readonly sessions: readonly ShareSession[]
+  /** Whether guests need a password. */
   readonly hasPassword: boolean
+  /** Whether the share is for one receiver. */
   readonly isOneTime: boolean
   /** Milliseconds since 1970. */
   readonly expiresAt: number | undefined
@@ -106,22 +123,29 @@ export interface ShareHost {
   add(sources: readonly Source[]): void
   /** Stops sharing these files. Transfers of them end as `stopped`. */
   removeFiles(ids: readonly number[]): void
+  /** Sets or removes the password. Wrong tries are forgotten. */
   setPassword(password: string | undefined): void
+  /** Says whether the share is for one receiver. False frees a share that was taken. */
   setOneTime(isOneTime: boolean): void
+  /** Says when the share ends, in milliseconds since 1970. Undefined: never. */
   setExpiry(at: number | undefined): void
   /** Makes a new code, and voids the one before. */
   newCode(): void
+  /** Voids the code. */
   dropCode(): void
   /** Ends all sessions and voids the link. */
   stop(): void
   /** What `host({ saved })` needs after a reload: a secret, so keep it where only this tab can read it. */
   save(): string
+  /** Calls the listener after each change of what is above. Returns a function that removes it. */
   onChange(listener: () => void): () => void
 }
 
 /** The parts of a link: `?peer_id=name#fragment`. */
 export interface ShareLink {
+  /** The name of the host: `peer_id`. */
   name: string
+  /** What follows `#`, without it. It is secret. */
   fragment: string
 }
 
@@ -134,10 +158,15 @@ export interface SharingOptions {
   /** What to tell others about this device, such as `Firefox on Android`. */
   device?: string | undefined
   /**
-   * Over how many channels a guest sends and receives bytes, from 1 to 4. More than one may be faster over long distances.
-   * Default: 1.
+   * Over how many channels a guest sends and receives bytes at most, from 1 to 4. Over long distances, four move more than
+   * twice as much as one. Default: 4.
    */
   channels?: number | undefined
+  /**
+   * From which round trip, in milliseconds, and for how many bytes that are still to be moved a guest opens more than one
+   * channel. Default: 5 ms and 16 MiB, below which more channels gain nothing.
+   */
+  moreChannels?: { rttMs: number; bytesLeft: number } | undefined
   /** Gets errors of the program, such as one that a listener threw. Default: they go to the console. */
   onError?: ((error: unknown) => void) | undefined
   /** The source of time. Default: the system's. */
@@ -146,8 +175,11 @@ export interface SharingOptions {
 
 /** The options of `host`. */
 export interface HostOptions {
+  /** What guests must know, beside the link. */
   password?: string | undefined
+  /** Whether the share is for one receiver. Default: false. */
   isOneTime?: boolean | undefined
+  /** When the share ends, in milliseconds since 1970. */
   expiresAt?: number | undefined
   /** What `save` returned before a reload. It is ignored if it is for another name or unreadable. */
   saved?: string | undefined
@@ -155,6 +187,7 @@ export interface HostOptions {
 
 /** The options of `join`. */
 export interface JoinOptions {
+  /** The password of the share, if it has one. */
   password?: string | undefined
   /** The ticket from `guestTicket` before a reload, with which a guest that took a one-time share comes back. */
   ticket?: string | undefined

@@ -19,17 +19,21 @@ export interface FileInfo {
 
 /** A file of an offer, with the number that the sender gave it. */
 export interface OfferedFile extends FileInfo {
+  /** The number that the sender gave it. */
   id: number
 }
 
 /** One block of a file and its SHA-256. */
 export interface Block {
+  /** Its content. */
   bytes: Uint8Array<ArrayBuffer>
+  /** The SHA-256 of the content, 32 bytes. */
   hash: Uint8Array<ArrayBuffer>
 }
 
 /** A file that can be read, block by block and more than once. */
 export interface Source {
+  /** What others are told about the file. */
   readonly info: FileInfo
   /**
    * Reads block `index`, counted from 0.
@@ -41,6 +45,7 @@ export interface Source {
 /** Why a file cannot be read to its end. */
 export class SourceError extends Error {
   override name = 'SourceError'
+  /** Whether the file was changed, or cannot be read. */
   readonly reason: 'changed' | 'unreadable'
 
   constructor(reason: 'changed' | 'unreadable', message: string, options?: ErrorOptions) {
@@ -102,6 +107,7 @@ export type Received =
 /** Why a file cannot be stored. */
 export class StoreError extends Error {
   override name = 'StoreError'
+  /** What keeps the file from being stored. */
   readonly reason: 'full' | 'exists' | 'bad-name' | 'failed'
 
   constructor(reason: 'full' | 'exists' | 'bad-name' | 'failed', message: string, options?: ErrorOptions) {
@@ -174,20 +180,27 @@ export type FileState =
 
 /** A file of a transfer, as the application sees it. Objects are replaced when they change. */
 export interface TransferFile extends OfferedFile {
+  /** It is a file, not a text. */
   kind: 'file'
   /** Unique among the items of the transfer. */
   key: string
+  /** Whether this side sends or receives it. */
   direction: 'out' | 'in'
   /** How many bytes the receiver has kept, as far as this side knows. */
   bytesDone: number
+  /** How it stands. */
   state: FileState
 }
 
 /** A text of a transfer. */
 export interface TransferText {
+  /** It is a text, not a file. */
   kind: 'text'
+  /** Unique among the items of the transfer. */
   key: string
+  /** Whether this side has sent or received it. */
   direction: 'out' | 'in'
+  /** The text itself. */
   text: string
   /** True once the other side has it. Always true for a text of the other side. */
   isDelivered: boolean
@@ -200,9 +213,13 @@ export type TransferItem = TransferFile | TransferText
 
 /** The sums of one direction, over all files that were accepted and have not ended. */
 export interface Progress {
+  /** How many files. */
   files: number
+  /** How many of them are complete. */
   filesComplete: number
+  /** Their sizes together. */
   bytes: number
+  /** How many bytes of them the receiver has. */
   bytesDone: number
   /** Over the last seconds. 0 if nothing moves. */
   bytesPerSecond: number
@@ -212,8 +229,11 @@ export interface Progress {
 
 /** Everything about a transfer that an application shows. */
 export interface TransferState {
+  /** Files and texts, in the order in which they came. */
   items: readonly TransferItem[]
+  /** The sums of what this side receives. */
   in: Progress
+  /** The sums of what this side sends. */
   out: Progress
 }
 
@@ -264,6 +284,7 @@ export type Consent = 'not-needed' | 'asked' | 'given' | 'refused'
 
 /** The peer at the other end of a session. */
 export interface ShareGuest {
+  /** Its name. */
   name: Name
   /** Such as `Firefox on Android`. Empty if it did not say. */
   device: string

@@ -1,6 +1,6 @@
 import type { ShareHost } from '@peerage/client/transfer'
 import { useRef, useState } from 'preact/hooks'
-import { useModel, usePart } from './hooks.js'
+import { useModel, usePart, useTexts } from './hooks.js'
 import { useWords } from '../words/words.js'
 import { Advice, BEYOND_LOOPBACK, WITH_TLS } from './advice.js'
 import { CodeView } from './code-view.js'
@@ -8,7 +8,7 @@ import { Icon } from './icons.js'
 
 /** The link, and the other ways to tell it to somebody. */
 export function LinkCard({ host }: { host: ShareHost }) {
-  const words = useWords()
+  const { words, count, size } = useTexts()
   const model = useModel()
   const { features } = model.world
   const link = host.link(model.base)
@@ -21,7 +21,14 @@ export function LinkCard({ host }: { host: ShareHost }) {
         </div>
       </section>
     )
-  const lead = host.hasPassword ? words.linkLeadPassword : words.linkLead
+  const { files } = host
+  const bytes = files.reduce((total, file) => total + file.size, 0)
+  const sum = words.filesSum(files.length, count(files.length), size(bytes))
+  const lead = host.hasPassword
+    ? words.linkLeadPassword
+    : files.length === 0
+      ? words.linkLead
+      : words.linkLeadFiles(sum)
   return (
     <section class="card link" aria-labelledby="link-title">
       <div>

@@ -44,6 +44,7 @@ export const english = {
   linkLeadOne: (hasPassword: boolean) =>
     `The first person who opens it${hasPassword ? ', knows the password' : ''} and accepts gets the files.`,
   linkClosed: 'It lets nobody new in. Those who are connected stay.',
+  linkLeadFiles: (sum: string) => `Whoever opens it sees the files and can take them: ${sum}.`,
   linkLabel: 'Link to this share',
   copy: 'Copy',
   copied: 'Copied',

@@ -37,6 +37,7 @@ export const chinese: Words = {
   linkLeadOne: (hasPassword) =>
     hasPassword ? '第一个打开链接、知道密码并接收的人会得到文件。' : '第一个打开链接并接收的人会得到文件。',
   linkClosed: '链接不再让新的人进入。已经连接的人不受影响。',
+  linkLeadFiles: (sum) => `打开链接的人可以看到并接收这些文件：${sum}。`,
   linkLabel: '分享链接',
   copy: '复制',
   copied: '已复制',

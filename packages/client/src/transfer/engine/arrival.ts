@@ -4,7 +4,7 @@ import { Assembly } from './assembly.js'
 import type { BlockRange } from './block-set.js'
 import { BlockSet } from './block-set.js'
 import type { IncomingCredit } from './credit.js'
-import { HASH_BYTES } from './hash.js'
+import { HASH_BYTES } from '../hash.js'
 import { HashList, isSameHash } from './hash-list.js'
 import { BAD_BLOCKS_MAX, FILE_RANGES_MAX, blockBytes, blocksOf } from './limits.js'
 

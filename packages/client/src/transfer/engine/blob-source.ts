@@ -1,6 +1,6 @@
 import type { Block, FileInfo, Source } from '../types.js'
 import { BLOCK_BYTES, SourceError } from '../types.js'
-import { sha256 } from './hash.js'
+import { sha256 } from '../hash.js'
 import { blockBytes } from './limits.js'
 
 /** The modification time of a `File`, or undefined for a `Blob` that was made by a program. */

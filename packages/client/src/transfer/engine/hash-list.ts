@@ -1,5 +1,5 @@
 import { sha256 as noble } from '@noble/hashes/sha2.js'
-import { HASH_BYTES } from './hash.js'
+import { HASH_BYTES } from '../hash.js'
 
 /** The hashes are kept in pages of this many, so that memory is used only for blocks that are there. */
 const PAGE_BLOCKS = 4_096

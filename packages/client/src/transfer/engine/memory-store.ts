@@ -1,6 +1,6 @@
 import type { Block, OfferedFile, Received, Store, Target } from '../types.js'
 import { StoreError } from '../types.js'
-import { sha256 } from './hash.js'
+import { sha256 } from '../hash.js'
 import { isSameHash } from './hash-list.js'
 import { blocksOf } from './limits.js'
 

@@ -1,7 +1,7 @@
 import type { Block, OfferedFile, Source } from '../types.js'
 import { SourceError } from '../types.js'
 import { BlockSet } from './block-set.js'
-import { HASH_BYTES } from './hash.js'
+import { HASH_BYTES } from '../hash.js'
 import { HashList, isSameHash } from './hash-list.js'
 import { blockBytes, blocksOf } from './limits.js'
 import type { Sums } from './progress.js'

@@ -1,4 +1,4 @@
-import { HASH_BYTES } from './hash.js'
+import { HASH_BYTES } from '../hash.js'
 
 // The binary messages [FT3]. Numbers are unsigned and big-endian.
 

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { repeatableRandom } from '../../testing/handshake-pair.js'
 import { CODE_NUMBER_MAX, codeName, completeCode, drawNumber, makeCode, parseCode } from './code.js'
-import { sha256 } from './hash.js'
+import { sha256 } from '../hash.js'
 import { toHex, utf8 } from './bytes.js'
 import { words } from './words.js'
 

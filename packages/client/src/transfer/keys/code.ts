@@ -17,6 +17,7 @@ export interface Code {
   text: string
 }
 
+/** A code that was read, or what is wrong with it. */
 export type ParsedCode =
   | { ok: true; code: Code }
   | { ok: false; why: 'empty' }

@@ -1,5 +1,5 @@
 import type { Bytes, Random } from './bytes.js'
-import type { PlatformCrypto } from './hash.js'
+import type { PlatformCrypto } from '../hash.js'
 import type { KeyPair } from './key-pair.js'
 import type { LinkKey } from './link.js'
 import type { SealKeys } from './seal.js'

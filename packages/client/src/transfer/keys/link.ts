@@ -36,17 +36,22 @@ export type FragmentMistake =
   /** It was made by another version. */
   | 'other-version'
 
+/** What a fragment holds, or what is wrong with it. */
 export type ParsedFragment = { ok: true; key: LinkKey } | { ok: false; why: FragmentMistake }
 
 /** A link, as its parts. */
 export interface Link {
   /** The URL of the page, such as `https://peers.example/`. Undefined if the text has none. */
   base: string | undefined
+  /** The name of the host. */
   name: Name
+  /** What follows `#`, without it. */
   fragment: string
+  /** What the fragment holds. */
   key: LinkKey
 }
 
+/** What a text that may be a link holds, or what is wrong with it. */
 export type ParsedLink =
   | { ok: true; link: Link }
   /** It has no `peer_id`. */

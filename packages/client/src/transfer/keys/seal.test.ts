@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { repeatableRandom } from '../../testing/handshake-pair.js'
 import { toHex, utf8 } from './bytes.js'
 import type { Bytes } from './bytes.js'
-import { sha256 } from './hash.js'
+import { sha256 } from '../hash.js'
 import { createSeal, SEAL_BYTES } from './seal.js'
 import type { Seal, SealOptions } from './seal.js'
 

@@ -1,6 +1,5 @@
-import { gcm } from '@noble/ciphers/aes.js'
 import type { Bytes } from './bytes.js'
-import type { PlatformCrypto } from './hash.js'
+import type { PlatformCrypto } from '../hash.js'
 
 // Messages that the server carries, so that it can neither read nor change them.
 
@@ -95,11 +94,14 @@ export interface SealOptions {
 
 /** The cipher of the platform where it has one, and else that of JavaScript. Both give the same bytes. */
 export async function createCipher(key: Bytes, { subtle }: PlatformCrypto = crypto): Promise<Cipher> {
-  if (!subtle)
+  if (!subtle) {
+    // Pages of plain http alone load it.
+    const { gcm } = await import('@noble/ciphers/aes.js')
     return {
       encrypt: async (nonce, bytes) => gcm(key, nonce).encrypt(bytes),
       decrypt: async (nonce, bytes) => decryptedOr(async () => gcm(key, nonce).decrypt(bytes)),
     }
+  }
   const imported = await subtle.importKey('raw', key, 'AES-GCM', false, ['encrypt', 'decrypt'])
   const how = (iv: Bytes): AesGcmParams => ({ name: 'AES-GCM', iv })
   return {

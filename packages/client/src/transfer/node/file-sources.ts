@@ -13,6 +13,7 @@ const OPEN_FILES_MAX = 8
 
 /** Something that is not offered, and why. */
 export interface Skipped {
+  /** Its path, as it was found. */
   path: string
   /** Such as `it is a device`. */
   why: string
@@ -20,7 +21,9 @@ export interface Skipped {
 
 /** The files that were found. */
 export interface FileSources {
+  /** The files that can be shared. */
   sources: Source[]
+  /** What was left out, and why. */
   skipped: Skipped[]
 }
 

@@ -22,8 +22,11 @@ export interface ShareTerms {
 
 /** A message about the session. */
 export type Control =
-  /** The first message of a guest. `instance`: new at each load of its page. */
-  | { session: 'hello'; version: number; device: string; instance: string; ticket?: string }
+  /**
+   * The first message of a guest on a conduit. `instance`: new at each load of its page. `number`: how many it has said,
+   * so that of two conduits both sides use the later one.
+   */
+  | { session: 'hello'; version: number; device: string; instance: string; number: number; ticket?: string }
   /**
    * The host's answer. `isTaken`: this guest has taken the one-time share. `ticket`: with it, the guest comes back after a
    * reload. `isOneTime` and `expiresAt`: as in `terms`.
@@ -70,7 +73,7 @@ export function decodeControl(text: string): Control | undefined {
         instance: shortened(instance, TICKET_LENGTH_MAX),
         ...(typeof ticket === 'string' && { ticket: ticket.slice(0, TICKET_LENGTH_MAX) }),
       }
-      if (session === 'hello') return { session, ...who }
+      if (session === 'hello') return { session, ...who, number: countOf(fields['number']) }
       return { session, ...who, isTaken: fields['isTaken'] === true, ...termsOf(fields) }
     }
     case 'terms':
@@ -89,6 +92,9 @@ export function decodeControl(text: string): Control | undefined {
       return undefined
   }
 }
+
+const countOf = (value: unknown): number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : 0
 
 const termsOf = ({ isOneTime, expiresAt }: Record<string, unknown>): ShareTerms => ({
   isOneTime: isOneTime === true,

@@ -10,15 +10,19 @@ import { VERSION } from './control.js'
 import { nextControl } from './greeting.js'
 import type { GuestProver, Verdict } from './guest-prover.js'
 import type { LiveSession } from './live-session.js'
-import { CHANNEL_LABEL, extraLabel } from './labels.js'
+import { isFirstLabel, labelsOf } from './labels.js'
+import { MoreChannels } from './more-channels.js'
+import type { ChannelRules } from './more-channels.js'
 import { contextOfServer, ServerLine } from './proof-line.js'
 import { ServerConduit } from './server-conduit.js'
 import type { ServerPort } from './server-port.js'
 import { SplitConduit } from './split-conduit.js'
 import { endTexts } from './texts.js'
 
-/** How long one attempt to open a channel may take, before the server carries the messages. */
+/** How long one attempt to open a channel may take. */
 const CHANNEL_MS = 10_000
+/** After this, the server carries the messages until the channel opens. */
+const SERVER_MS = 3_000
 /** While the server carries the messages, a channel is tried again after this wait, which doubles. */
 const UPGRADE_FIRST_MS = 15_000
 const UPGRADE_MOST_MS = 120_000
@@ -39,8 +43,7 @@ export interface CallerParts {
   /** New at each load of the page. */
   instance: string
   ticket: string | undefined
-  /** Over how many channels bytes go. */
-  channels: number
+  channels: ChannelRules
   presence: () => 'online' | 'away' | 'offline' | undefined
 }
 
@@ -49,9 +52,12 @@ export class GuestCaller {
   readonly #parts: CallerParts
   readonly #ending = new AbortController()
   readonly #stop: () => void
+  readonly #labels: ReturnType<typeof labelsOf>
+  readonly #more: MoreChannels
   readonly #greetings = new WeakMap<Channel, Promise<boolean>>()
   #failures = 0
   #waits = 0
+  #hellos = 0
   /** The next attempt needs no wait, because it is another one. */
   #isAtOnce = false
   /** What went wrong last, for people. */
@@ -62,6 +68,9 @@ export class GuestCaller {
   constructor(parts: CallerParts) {
     this.#parts = parts
     this.#stop = onPageEvent('online', () => this.nudge())
+    const { port, name, channels, session, clock } = parts
+    this.#labels = labelsOf(port.peer.name, name)
+    this.#more = new MoreChannels(channels, session, clock, () => this.#openMore())
   }
 
   /** Never rejects. Resolves when the session has ended. */
@@ -69,7 +78,7 @@ export class GuestCaller {
     const { session } = this.#parts
     while (!session.isEnded) {
       if (session.way !== 'channel') {
-        if (!(await this.#tryChannel()) && session.way === undefined) await this.#tryServer()
+        await this.#tryBoth()
         if (session.isEnded) break
         if (session.way === undefined) this.#failed()
       }
@@ -92,20 +101,36 @@ export class GuestCaller {
   stop(): void {
     this.#ending.abort(new Error('the session has ended'))
     this.#stop()
+    this.#more.close()
     this.#wake()
   }
 
   /** A verified channel to the host has opened. */
   opened(channel: Channel): void {
     const { session } = this.#parts
-    if (channel.label !== CHANNEL_LABEL) {
+    if (!isFirstLabel(channel.label)) {
       if (session.channels === undefined) void channel.close()
       else session.channels.add(channel)
       return
     }
     const greeting = this.#greet(new ChannelConduit(channel))
     this.#greetings.set(channel, greeting)
-    void greeting.then((isWelcome) => isWelcome && this.#openMore())
+  }
+
+  /** Tries a channel, and soon also the server, which the channel replaces when it opens. */
+  async #tryBoth(): Promise<void> {
+    const { session, clock } = this.#parts
+    const channel = this.#tryChannel()
+    if (session.way === undefined) {
+      let timer: Timer | undefined
+      const late = new Promise<boolean>((resolve) => {
+        timer = clock.after(SERVER_MS, () => resolve(false))
+      })
+      const isOpen = await Promise.race([channel, late])
+      timer?.cancel()
+      if (!isOpen && session.way === undefined && !session.isEnded) await this.#tryServer()
+    }
+    await channel
   }
 
   async #tryChannel(): Promise<boolean> {
@@ -114,7 +139,7 @@ export class GuestCaller {
     if (p2p === null) return false
     prover.verdict = undefined
     try {
-      const options = { label: CHANNEL_LABEL, deadlineMs: CHANNEL_MS, signal: this.#ending.signal }
+      const options = { label: this.#labels.first, deadlineMs: CHANNEL_MS, signal: this.#ending.signal }
       const channel = await p2p.connect(name, options)
       return (await this.#greetings.get(channel)) ?? false
     } catch (error) {
@@ -140,19 +165,26 @@ export class GuestCaller {
       this.#judge(verdict)
       return false
     }
-    return this.#greet(new ServerConduit(link, await createSeal(verdict.keys.seal), most))
+    // The channel was faster.
+    if (session.way === 'channel') link.close('a channel has opened')
+    return (
+      session.way === 'channel' ||
+      this.#greet(new ServerConduit(link, await createSeal(verdict.keys.seal), most))
+    )
   }
 
   /** Says hello on a verified conduit. True: the host has welcomed this guest, and the session uses the conduit. */
   async #greet(conduit: OpenConduit): Promise<boolean> {
     const { session, device, instance, clock } = this.#parts
     const split = new SplitConduit(conduit)
+    const number = ++this.#hellos
     const ticket = session.guestTicket ?? this.#parts.ticket
     split.say({
       session: 'hello',
       version: VERSION,
       device,
       instance,
+      number,
       ...(ticket !== undefined && { ticket }),
     })
     const answer = await nextControl(split, clock)
@@ -160,7 +192,7 @@ export class GuestCaller {
       this.#failures = this.#waits = 0
       session.taken(answer.ticket, answer.isTaken)
       session.setTerms(answer)
-      session.attach(split, answer.device)
+      session.attach(split, answer.device, number)
       return !session.isEnded
     }
     void conduit.close('the host did not welcome this guest', false)
@@ -172,26 +204,25 @@ export class GuestCaller {
 
   #openMore(): void {
     const { port, name, channels } = this.#parts
-    for (let i = 2; i <= channels; i++)
+    for (const label of this.#labels.more.slice(0, channels.count - 1))
       // Without it, the first channel carries all.
-      port.peer.p2p
-        ?.connect(name, { label: extraLabel(i), signal: this.#ending.signal })
-        .catch(() => undefined)
+      port.peer.p2p?.connect(name, { label, signal: this.#ending.signal }).catch(() => undefined)
   }
 
   #judge(verdict: Verdict | undefined): void {
-    const { session, prover } = this.#parts
+    const { session } = this.#parts
     if (verdict === undefined || verdict.ok) return
     const { why } = verdict
     switch (why) {
-      case 'not-the-session':
-        // The host's page was loaded anew. The link opens a new session.
-        this.#isAtOnce = prover.forgetSession()
+      case 'again':
+        this.#isAtOnce = true
         return
+      case 'not-loaded':
+        return session.end('failed', verdict.detail)
       case 'password-needed':
       case 'password-not-needed':
-        this.#isAtOnce = prover.needPassword(why === 'password-needed')
-        if (!this.#isAtOnce) session.end('wrong-password', 'the share has a password')
+        return session.end('wrong-password', 'the share has a password')
+      case 'not-the-session':
         return
       case 'wrong-key':
         return session.end('not-verified')

@@ -5,12 +5,13 @@ import type { Channel } from '../../p2p/channel/channel.js'
 import type { HandshakeContext, Line, SessionKeys } from '../keys/handshake.js'
 import { parseFragment } from '../keys/link.js'
 import type { FragmentMistake, LinkKey } from '../keys/link.js'
+import type { ChannelRules } from './more-channels.js'
 import type { JoinOptions, ShareLink } from '../sharing.js'
 import type { ShareGuest } from '../types.js'
-import { enterCode } from './code-guest.js'
 import { GuestCaller } from './guest-caller.js'
 import { GuestProver } from './guest-prover.js'
-import { CHANNEL_LABEL } from './labels.js'
+import { guestCodes } from './lazy.js'
+import { isFirstLabel } from './labels.js'
 import type { LiveSession } from './live-session.js'
 import type { Presences } from './presences.js'
 import type { ServerPort } from './server-port.js'
@@ -25,7 +26,7 @@ export interface GuestParts {
   clock: Clock
   device: string
   instance: string
-  channels: number
+  channels: ChannelRules
   options: JoinOptions
   /** Makes the transfer and the session. The host, and the id of the share, may be known only later. */
   open: (
@@ -70,6 +71,7 @@ export class Guest {
     try {
       if (invitation.kind === 'link') return await this.#beginLink(invitation.link)
       const { port, clock } = this.#parts
+      const { enterCode } = await guestCodes()
       const result = await enterCode(invitation.code, port, clock, this.#ending.signal)
       if (!result.ok) return this.session.end(result.why, result.detail)
       const { name, fragment, key, keys } = result.entered
@@ -83,10 +85,10 @@ export class Guest {
   async prove(line: Line, context: HandshakeContext, label: string): Promise<boolean> {
     const prover = this.#prover
     // A further channel belongs to a session.
-    if (prover === undefined || this.session.isEnded || (label !== CHANNEL_LABEL && !prover.hasSession))
+    if (prover === undefined || this.session.isEnded || (!isFirstLabel(label) && !prover.hasSession))
       return false
     const verdict = await prover.prove(line, context)
-    if (label === CHANNEL_LABEL) prover.verdict = verdict
+    if (isFirstLabel(label)) prover.verdict = verdict
     return verdict.ok
   }
 

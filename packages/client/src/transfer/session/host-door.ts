@@ -2,7 +2,6 @@ import type { Name } from '@peerage/protocol'
 import type { Clock } from '../../lib/clock.js'
 import type { Channel } from '../../p2p/channel/channel.js'
 import type { HandshakeContext, HostRefusal, Line, SessionKeys } from '../keys/handshake.js'
-import { answerAsHost } from '../keys/host.js'
 import type { KeyPair } from '../keys/key-pair.js'
 import { refuse } from '../keys/messages.js'
 import { createSeal } from '../keys/seal.js'
@@ -12,7 +11,8 @@ import { VERSION } from './control.js'
 import type { Control, Refusal } from './control.js'
 import type { Entrance } from './entrance.js'
 import { nextControl } from './greeting.js'
-import { CHANNEL_LABEL } from './labels.js'
+import { hostHandshake } from './lazy.js'
+import { isFirstLabel } from './labels.js'
 import type { LiveSession } from './live-session.js'
 import type { PasswordTries } from './password-tries.js'
 import { contextOfServer, ServerLine } from './proof-line.js'
@@ -76,6 +76,7 @@ export class HostDoor {
 
   async #answer(line: Line, context: HandshakeContext, guest: Name): Promise<SessionKeys | undefined> {
     const { tries, keyPair, linkSecret, codeLinkSecret } = this.#parts
+    const { answerAsHost } = await hostHandshake()
     let isTrying = false
     const result = await answerAsHost(line, context, {
       keyPair,
@@ -149,8 +150,7 @@ export class HostDoor {
   /** A channel has opened over which a guest has proven this session. */
   opened(channel: Channel, keys: SessionKeys): void {
     const channels = this.#known.get(keys.id)?.session?.channels
-    if (channel.label === CHANNEL_LABEL)
-      this.greet(new ChannelConduit(channel), keys).catch(this.#parts.onError)
+    if (isFirstLabel(channel.label)) this.greet(new ChannelConduit(channel), keys).catch(this.#parts.onError)
     else if (channels === undefined) void channel.close()
     else channels.add(channel)
   }
@@ -171,7 +171,7 @@ export class HostDoor {
     }
     known.session = answer.session
     split.say(answer.welcome)
-    answer.session.attach(split, hello.device)
+    answer.session.attach(split, hello.device, hello.number)
   }
 
   #keysOf(id: string, guest: Name): SessionKeys | undefined {

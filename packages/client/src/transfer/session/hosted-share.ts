@@ -3,21 +3,21 @@ import type { Clock, Timer } from '../../lib/clock.js'
 import type { Peer } from '../../peer.js'
 import { hashOfKey } from '../keys/key-pair.js'
 import { fragmentOf, linkOf } from '../keys/link.js'
-import { passwordSecret } from '../keys/password.js'
 import type { CodeState, HostOptions, HostState, SharedFile, ShareHost, ShareSession } from '../sharing.js'
 import type { Source } from '../types.js'
 import type { Transfer } from '../engine/transfer.js'
 import type { Entrance } from './entrance.js'
-import { HostCode } from './host-code.js'
 import { HostDoor } from './host-door.js'
 import { HostedGuests } from './hosted-guests.js'
 import type { HostedHooks } from './hosted-guests.js'
+import { passwords } from './lazy.js'
 import { Listeners } from './listeners.js'
 import type { LiveSession } from './live-session.js'
 import { PasswordTries } from './password-tries.js'
 import { decodeSaved, encodeSaved, isSame, newShare } from './saved-share.js'
 import type { SavedShare } from './saved-share.js'
 import type { ServerPort } from './server-port.js'
+import { ShareCode } from './share-code.js'
 import { shareIdOf } from './share-id.js'
 
 export interface HostParts {
@@ -46,8 +46,7 @@ export class HostedShare implements ShareHost {
   #password: Promise<bigint | undefined>
   #hasPassword: boolean
   #stopped: 'stopped' | 'expired' | undefined
-  #code: CodeState = { name: 'none' }
-  #hostCode: HostCode | undefined
+  readonly #code: ShareCode
   #expiry: Timer | undefined
 
   constructor(parts: HostParts, { saved, password, isOneTime, expiresAt }: HostOptions) {
@@ -62,6 +61,13 @@ export class HostedShare implements ShareHost {
     this.#hasPassword = this.#saved.password !== undefined
     this.#guests = this.#makeGuests()
     this.door = this.#makeDoor()
+    this.#code = new ShareCode({
+      clock: parts.clock,
+      keyPair: this.#saved.keyPair,
+      destination: () => ({ name: this.name, fragment: this.#fragmentOfCode() }),
+      onGuest: (guest, keys) => this.door.know(guest, keys),
+      changed: () => this.#changed(),
+    })
     if (password !== undefined) this.setPassword(password)
     this.setExpiry(expiresAt ?? this.#saved.expiresAt)
   }
@@ -77,7 +83,7 @@ export class HostedShare implements ShareHost {
   }
 
   get code(): CodeState {
-    return this.#code
+    return this.#code.state
   }
 
   get files(): readonly SharedFile[] {
@@ -130,10 +136,9 @@ export class HostedShare implements ShareHost {
     this.#hasPassword = password !== undefined
     this.#tries.reset()
     this.#saved.password = undefined
-    const computed =
-      password === undefined ? Promise.resolve(undefined) : passwordSecret(password, this.#keyHash())
+    const computed = password === undefined ? Promise.resolve(undefined) : this.#stretched(password)
     this.#password = computed
-    // scrypt fails only without memory. Then `answer` of the door rejects, and lets nobody in.
+    // scrypt fails only without memory, or if it cannot be loaded. Then `answer` of the door rejects, and lets nobody in.
     void computed.then(
       (secret) => {
         // Another password may have been set meanwhile.
@@ -141,7 +146,7 @@ export class HostedShare implements ShareHost {
         this.#saved.password = secret
         this.#changed()
       },
-      () => undefined,
+      (error: unknown) => this.#parts.onError(error),
     )
     this.#changed()
   }
@@ -162,30 +167,11 @@ export class HostedShare implements ShareHost {
   }
 
   newCode(): void {
-    this.#hostCode?.close()
-    this.#hostCode = undefined
-    const { connectAs, clock } = this.#parts
-    if (connectAs === undefined || this.#stopped !== undefined)
-      return this.#setCode({ name: 'failed', detail: 'no code can be made here' })
-    const code: HostCode = new HostCode({
-      clock,
-      connectAs,
-      keyPair: this.#saved.keyPair,
-      destination: () => ({ name: this.name, fragment: this.#fragmentOfCode() }),
-      onGuest: (guest, keys) => this.door.know(guest, keys),
-      onState: (state) => {
-        if (this.#hostCode === code) this.#setCode(state)
-      },
-    })
-    this.#hostCode = code
-    this.#setCode({ name: 'making' })
-    void code.begin()
+    this.#code.make(this.#stopped === undefined ? this.#parts.connectAs : undefined)
   }
 
   dropCode(): void {
-    this.#hostCode?.close()
-    this.#hostCode = undefined
-    this.#setCode({ name: 'none' })
+    this.#code.drop()
   }
 
   stop(): void {
@@ -210,7 +196,7 @@ export class HostedShare implements ShareHost {
   /** This peer is closed, so nothing of the share goes on. */
   close(): void {
     this.#expiry?.cancel()
-    this.#hostCode?.close()
+    this.#code.drop()
     this.#guests.end('self-closed', 'closed')
     this.door.close()
   }
@@ -219,9 +205,7 @@ export class HostedShare implements ShareHost {
     if (this.#stopped !== undefined) return
     this.#stopped = why
     this.#expiry?.cancel()
-    this.#hostCode?.close()
-    this.#hostCode = undefined
-    this.#code = { name: 'none' }
+    this.#code.drop()
     this.#guests.end(why, why)
     this.#changed()
   }
@@ -276,6 +260,11 @@ export class HostedShare implements ShareHost {
     })
   }
 
+  async #stretched(password: string): Promise<bigint> {
+    const { passwordSecret } = await passwords()
+    return passwordSecret(password, this.#keyHash())
+  }
+
   #keyHash(): Uint8Array<ArrayBuffer> {
     return hashOfKey(this.#saved.keyPair.publicKey)
   }
@@ -288,11 +277,6 @@ export class HostedShare implements ShareHost {
   /** The guest of a code has shown that it may come, so its link needs no password. */
   #fragmentOfCode(): string {
     return fragmentOf({ needsPassword: false, secret: this.#saved.codeLinkSecret, keyHash: this.#keyHash() })
-  }
-
-  #setCode(state: CodeState): void {
-    this.#code = state
-    this.#changed()
   }
 
   #changed(): void {

@@ -53,6 +53,8 @@ export class LiveSession implements ShareSession {
   #consent: Consent = 'not-needed'
   #conduit: SplitConduit | undefined
   #hasTaken = false
+  /** Of the hello on the conduit in use. */
+  #number = 0
   #ticket: string | undefined
   #terms: ShareTerms = { isOneTime: false }
   #triesLeft: number | undefined
@@ -146,8 +148,13 @@ export class LiveSession implements ShareSession {
     else this.end('closed-here', endTexts['closed-here'], 'closed')
   }
 
-  /** Takes a conduit on which hello and welcome were said. It replaces the one before, and nothing is lost. */
-  attach(conduit: SplitConduit, device: string): void {
+  /**
+   * Takes a conduit on which hello and welcome were said. It replaces the one before, and nothing is lost. `number`: of the
+   * hello. Two conduits can be opened at the same time, and both sides keep the one with the higher number.
+   */
+  attach(conduit: SplitConduit, device: string, number: number): void {
+    if (number < this.#number) return void conduit.conduit.close('a later connection is in use', false)
+    this.#number = number
     if (this.isEnded) return void conduit.conduit.close('the session has ended', false)
     if (conduit.messageBytesMax < MESSAGE_BYTES_MIN)
       return void conduit.conduit.close('it carries only small messages', false)

@@ -136,8 +136,9 @@ test('[FT52] what is said about a session is read as it was written', () => {
   const text = fc.string({ maxLength: 40 }).map((some) => some.replaceAll(/\p{Cc}/gu, ''))
   const who = { version: fc.nat(), device: text, instance: text, ticket: text }
   const terms = { isOneTime: fc.boolean(), expiresAt: fc.nat() }
+  const number = fc.nat()
   const one: fc.Arbitrary<Control> = fc.oneof(
-    fc.record({ session: fc.constant('hello' as const), ...who }),
+    fc.record({ session: fc.constant('hello' as const), ...who, number }),
     fc.record({ session: fc.constant('welcome' as const), ...who, isTaken: fc.boolean(), ...terms }),
     fc.record({ session: fc.constant('terms' as const), ...terms }),
     fc.record({

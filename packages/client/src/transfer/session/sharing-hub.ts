@@ -23,7 +23,9 @@ import { Guest } from './guest.js'
 import type { Invitation } from './guest.js'
 import type { HostedHooks } from './hosted-guests.js'
 import { HostedShare } from './hosted-share.js'
-import { CHANNELS_MAX, isShareLabel } from './labels.js'
+import { CHANNELS_MAX, isAnyShareLabel, isShareLabel } from './labels.js'
+import { BYTES_LEFT_MIN, RTT_MS_MIN } from './more-channels.js'
+import { guestHandshake, hostHandshake } from './lazy.js'
 import { LiveSession } from './live-session.js'
 import type { SessionParts } from './live-session.js'
 import { Presences } from './presences.js'
@@ -99,6 +101,8 @@ export class SharingHub implements Sharing {
         peer.p2p?.on('channel-opened', (channel) => this.#opened(channel)) ?? (() => undefined),
       ],
     }
+    // The first guest, or the host of the first link, finds them loaded. If that fails, the attempt says so.
+    for (const loading of [guestHandshake(), hostHandshake()]) loading.catch(() => undefined)
   }
 
   host(options: HostOptions = {}): ShareHost {
@@ -144,14 +148,18 @@ export class SharingHub implements Sharing {
 
   #join(invitation: Invitation, options: JoinOptions): ShareSession {
     const { port, presences } = this.#use()
-    const { device = '', channels = 1 } = this.#options
+    const { device = '', channels = CHANNELS_MAX, moreChannels } = this.#options
     const guest = new Guest({
       port,
       presences,
       clock: this.#clock,
       device,
       instance: this.#instance + randomText(INSTANCE_BYTES),
-      channels: Math.max(1, Math.min(CHANNELS_MAX, channels)),
+      channels: {
+        count: Math.max(1, Math.min(CHANNELS_MAX, channels)),
+        rttMs: moreChannels?.rttMs ?? RTT_MS_MIN,
+        bytesLeft: moreChannels?.bytesLeft ?? BYTES_LEFT_MIN,
+      },
       options,
       open: (peer, share, link, hooks) =>
         this.#session({ role: 'guest', peer, share, link, terms: undefined, onDropped: nothing, ...hooks })
@@ -219,7 +227,8 @@ export class SharingHub implements Sharing {
   }
 
   async #verify(local: ConnectionEnd, remote: ConnectionEnd, line: VerifyLine): Promise<boolean> {
-    if (!isShareLabel(line.label)) return false
+    const [guest, host] = line.isCaller ? [local.name, remote.name] : [remote.name, local.name]
+    if (!isShareLabel(line.label, guest, host)) return false
     const verified = await this.#prove(local, remote, line)
     if (verified === undefined || line.signal.aborted) return false
     const key = keyOf(remote.name, line.label)
@@ -248,7 +257,7 @@ export class SharingHub implements Sharing {
   }
 
   #opened(channel: Channel): void {
-    if (!isShareLabel(channel.label)) return
+    if (!isAnyShareLabel(channel.label)) return
     const key = keyOf(channel.peer, channel.label)
     const verified = this.#verified.get(key)
     this.#verified.delete(key)

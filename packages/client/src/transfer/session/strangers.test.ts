@@ -208,8 +208,9 @@ test('[FT51] sharing hands out no channel of another label, or to a peer that no
   expect(await verify('share', true)).toBe(false)
   expect(sent).toEqual([])
   // Nothing is shared here, so the caller is told to come later.
-  expect(await verify('share', false)).toBe(false)
+  // The name of the other peer comes after this one, so its labels as a guest are these.
+  expect(await verify('share-back', false)).toBe(false)
   expect(sent).toHaveLength(1)
   sharing.host()
-  expect(await verify('share-2', false)).toBe(false)
+  expect(await verify('share-back-2', false)).toBe(false)
 })

@@ -1,0 +1,6 @@
+// What the entry for files and texts has in Node only.
+export { fileSources } from '../transfer/node/file-sources.js'
+export type { FileSources, Skipped } from '../transfer/node/file-sources.js'
+export { folderStore } from '../transfer/node/folder-store.js'
+export type { FolderStoreOptions } from '../transfer/node/folder-store.js'
+export { streamStore } from '../transfer/node/stream-store.js'

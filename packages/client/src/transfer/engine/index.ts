@@ -1,5 +1,0 @@
-export { blobSource } from './blob-source.js'
-export { memoryStore } from './memory-store.js'
-export { Transfer } from './transfer.js'
-export type { TransferOptions } from './options.js'
-export type { OtherMessage } from './codec.js'
