@@ -12,4 +12,4 @@ test('docs/api.md is what the docstrings give, and every exported member has one
     (error: Error & { stderr?: string }) => error.stderr ?? error.message,
   )
   expect(problems).toBe('')
-})
+}, 120_000)

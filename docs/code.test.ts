@@ -24,6 +24,7 @@ const GIVEN: Readonly<Record<string, string>> = {
       function typed(): Promise<string>
     }`,
   'docs/api.md': `
+    import * as files from '@peerage/client/transfer'
     import type * as client from '@peerage/client'
     declare global {
       const peer: client.Peer & { p2p: client.P2P }
@@ -33,6 +34,19 @@ const GIVEN: Readonly<Record<string, string>> = {
       const PeerageError: typeof client.PeerageError
       function show(text: string): void
       function typed(): Promise<string>
+      const createSharing: typeof files.createSharing
+      const blobSource: typeof files.blobSource
+      const memoryStore: typeof files.memoryStore
+      const completeCode: typeof files.completeCode
+      const safePath: typeof files.safePath
+      const uniquePaths: typeof files.uniquePaths
+      const sharing: files.Sharing
+      const transfer: files.TransferControls
+      const store: files.Store
+      const sources: files.Source[]
+      const link: files.ShareLink
+      const words: readonly string[]
+      const input: { files: readonly File[] }
       const createPeerage: typeof import('@peerage/server').createPeerage
     }`,
   'docs/server.md': `

@@ -171,7 +171,16 @@ const PACKAGES = [
       {
         title: 'Files by a link, in Node: @peerage/client/transfer',
         entry: 'packages/client/src/entries/transfer-node-only.ts',
-        names: ['fileSources', 'FileSources', 'Skipped', 'folderStore', 'FolderStoreOptions', 'streamStore'],
+        names: [
+          'fileSources',
+          'FileSources',
+          'Skipped',
+          'folderStore',
+          'FolderStore',
+          'FolderStoreOptions',
+          'Unstorable',
+          'streamStore',
+        ],
       },
     ],
   },

@@ -22,6 +22,8 @@ if (!namespaces.ok) {
 
 const WITHIN_MS = 90_000
 const MIB = 1024 * 1024
+/** The lab, two nodes, coturn and two terminals start and stop within it. */
+const options = { ...againWhenFrozen, timeout: 240_000 }
 
 let redis: RedisServer
 beforeAll(async () => {
@@ -70,11 +72,11 @@ async function share(turn: boolean): Promise<string[]> {
 }
 
 describe.runIf(namespaces.ok)('between two symmetric NATs', () => {
-  test('[FT56] without TURN, a file goes through the server, and is whole', againWhenFrozen, async () => {
+  test('[FT56] without TURN, a file goes through the server, and is whole', options, async () => {
     expect(await share(false)).toEqual(['server'])
   })
 
-  test('[FT50] with TURN, a file goes through the relay, and is whole', againWhenFrozen, async () => {
+  test('[FT50] with TURN, a file goes through the relay, and is whole', options, async () => {
     expect((await share(true)).at(-1)).toBe('relayed')
   })
 })

@@ -11,7 +11,6 @@ test.each([
   'firefox:chromium:host-node-killed',
   'chromium:terminal',
   'terminal:firefox',
-  'breaks:chromium',
   'names:terminal',
   'names:chromium',
   'full:terminal',

@@ -18,9 +18,10 @@ function memoryByKind(root: number): Map<string, number> {
   const kinds = new Map<string, number>()
   for (const pid of [root, ...descendantsOf(root)]) {
     const given = argumentsOf(pid).filter((one) => one !== '')
-    // Chromium says `--type=renderer`, and Firefox ends with `tab`.
-    const type = given.find((one) => one.startsWith('--type='))?.slice(7) ?? given.at(-1) ?? ''
-    const kind = pid === root || /[^a-z-]/.test(type) ? 'main' : type
+    // Chromium says `--type=renderer`, and Firefox has `tab` near the end.
+    const type = given.find((one) => one.startsWith('--type='))?.slice(7)
+    const last = given.slice(-3).findLast((one) => /^[a-z]{3,}$/.test(one))
+    const kind = pid === root ? 'main' : (type ?? last ?? 'other')
     kinds.set(kind, (kinds.get(kind) ?? 0) + pssOf(pid))
   }
   return kinds

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BROWSERS, type BrowserName } from '../browsers.js'
 import type { Case } from '../case.js'
@@ -65,10 +65,14 @@ async function changeFile(path: string, change: Change): Promise<void> {
       return truncate(path, 10)
     case 'removed':
       return rm(path)
-    case 'other-bytes':
-      await writeFile(path, Buffer.alloc(LONG_BYTES, 7))
+    case 'other-bytes': {
+      // In place, so that the file is never shorter meanwhile.
+      const file = await open(path, 'r+')
+      for (let at = 0; at < LONG_BYTES; at += MIB) await file.write(Buffer.alloc(MIB, 7), 0, MIB, at)
+      await file.close()
       // A file system may keep whole seconds.
       return utimes(path, new Date(), new Date(Date.now() + 10_000))
+    }
   }
 }
 

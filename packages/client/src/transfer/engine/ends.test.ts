@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { settled } from '@peerage/test-support/fake-clock.js'
 import { FakePair, MIB } from '../../testing/fake-transfers.js'
-import { isEqual } from '../../testing/fake-files.js'
+import { FakeSource, isEqual, someBytes } from '../../testing/fake-files.js'
 import { StoreError } from '../types.js'
 import { seededRandom } from '../../testing/random.js'
 
@@ -123,4 +123,19 @@ test('[FT10] `end` ends all unfinished files on both sides', async () => {
   expect(pair.a.states()).toEqual(['complete', 'ended: stopped', 'ended: stopped'])
   expect(pair.b.states()).toEqual(['complete', 'ended: stopped', 'ended: stopped'])
   expect(pair.b.detail(1)).toBe('the share was stopped')
+})
+
+test('[FT28] a file that is overwritten in place while it is sent is not complete, although each read succeeded', async () => {
+  const pair = new FakePair()
+  const source = new FakeSource('x', someBytes(20 * MIB, 1))
+  pair.a.transfer.offer([source])
+  pair.b.store.beforePut = async (_file, index) => {
+    // As a page of Firefox sees it: the new bytes come without an error.
+    if (index === 5) source.bytes = someBytes(20 * MIB, 2)
+  }
+  await pair.attach()
+  await settled()
+  pair.b.acceptAll()
+  await settled()
+  expect([pair.a.states(), pair.b.states()]).toEqual([['ended: file-changed'], ['ended: file-changed']])
 })

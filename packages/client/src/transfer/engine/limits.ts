@@ -18,6 +18,8 @@ export const PIECES_MAX = 64
 export const PART_BYTES_MAX = 128 * KIB
 /** The sender reads this many blocks before their turn comes [FT12]. */
 export const AHEAD_BLOCKS = 2
+/** The sender reads so many blocks of a file a second time before it sends the root [FT28]. */
+export const RECHECKED_BLOCKS = 8
 /** A conduit must carry messages of this size, in bytes. */
 export const MESSAGE_BYTES_MIN = 16 * KIB
 /** A file has at most this many blocks, because a block number has 32 bits. */

@@ -3,7 +3,7 @@ import { SourceError } from '../types.js'
 import { BlockSet } from './block-set.js'
 import { HASH_BYTES } from '../hash.js'
 import { HashList, isSameHash } from './hash-list.js'
-import { blockBytes, blocksOf } from './limits.js'
+import { RECHECKED_BLOCKS, blockBytes, blocksOf } from './limits.js'
 import type { Sums } from './progress.js'
 import type { Changed } from './record.js'
 import { FileRecord } from './record.js'
@@ -19,6 +19,8 @@ export class OutFile {
   readonly #hashed = new BlockSet()
   readonly #blocks: number
   #root: Uint8Array<ArrayBuffer> | undefined
+  /** Blocks to read a second time before the root is sent. Undefined: they are not chosen yet. */
+  #rechecks: number[] | undefined
   #source: Source | undefined
   /** New when everything that was asked for is forgotten, so that blocks under way can tell. */
   asking: object = {}
@@ -83,6 +85,22 @@ export class OutFile {
     )
   }
 
+  /**
+   * The next block to read a second time before the root is sent [FT28]. Undefined: all were read. Firefox reads a file
+   * that is overwritten in place without an error, so the blocks may be a mix of two contents.
+   */
+  get nextToRecheck(): number | undefined {
+    if (this.#blocks < 2 || !this.isRootDue) return undefined
+    this.#rechecks ??= someBlocks(this.#blocks)
+    return this.#rechecks[0]
+  }
+
+  /** @throws SourceError if the block differs from the one that was sent */
+  async recheck(block: number): Promise<void> {
+    await this.read(block)
+    if (this.#rechecks?.[0] === block) this.#rechecks.shift()
+  }
+
   get root(): Uint8Array<ArrayBuffer> {
     // Kept, because the other side can make us say it again and again.
     return (this.#root ??= this.#hashes.root(this.record.file.size))
@@ -142,4 +160,12 @@ export class OutFile {
       throw error
     }
   }
+}
+
+/** The first block, because a file is usually overwritten from its beginning, and others at random. */
+function someBlocks(blocks: number): number[] {
+  const chosen = new Set([0])
+  const most = Math.min(blocks, RECHECKED_BLOCKS)
+  while (chosen.size < most) chosen.add(Math.floor(Math.random() * blocks))
+  return [...chosen]
 }

@@ -160,7 +160,7 @@ test('[FT22] after a reload of the sender, it hashes what the receiver has, and 
   })
   expect([pair.a.states(), pair.b.states()]).toEqual([['complete'], ['complete']])
   expect(payload).toBe(4 * MIB)
-  expect(source.reads.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8])
+  expect([...new Set(source.reads)].toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8])
   expect(isEqual(pair.b.store.finished.get('x'), bytes)).toBe(true)
 })
 

@@ -27,6 +27,7 @@ export class Sender {
   #bell = new Bell()
   #room = new Bell()
   #isHashing = false
+  readonly #rechecking = new Set<OutFile>()
   #saidHashingAt = -Infinity
   #link: Link | undefined
   #moving: OutFile | undefined
@@ -176,10 +177,28 @@ export class Sender {
 
   #sendRoot(file: OutFile): void {
     if (!file.isRootDue) return
+    if (file.nextToRecheck !== undefined) return this.#run(this.#recheck(file))
     file.hasSentRoot = true
     const hash = Array.from(file.root, (byte) => byte.toString(16).padStart(2, '0')).join('')
     this.#options.send({ type: 'root', file: file.id, hash })
     file.record.phase = { name: 'checking' }
+  }
+
+  /** Reads some blocks a second time, and then sends the root. */
+  async #recheck(file: OutFile): Promise<void> {
+    if (this.#rechecking.has(file)) return
+    this.#rechecking.add(file)
+    try {
+      for (let block = file.nextToRecheck; block !== undefined; block = file.nextToRecheck) {
+        await file.recheck(block)
+        this.#sayHashing(file)
+      }
+    } catch (error) {
+      this.#unreadable(file, error)
+    } finally {
+      this.#rechecking.delete(file)
+    }
+    this.#sendRoot(file)
   }
 
   /** Reads a block, and ends the file if that fails. */
@@ -187,19 +206,18 @@ export class Sender {
     try {
       return await file.read(block)
     } catch (error) {
-      // Another block of the same file may have failed before.
-      if (!file.record.isActive) return undefined
-      if (error instanceof SourceError)
-        this.#end(file, {
-          reason: error.reason === 'changed' ? 'file-changed' : 'error-here',
-          detail: error.message,
-        })
-      else {
-        this.#options.onError(error)
-        this.#end(file, { reason: 'error-here', detail: 'the file could not be read' })
-      }
+      this.#unreadable(file, error)
       return undefined
     }
+  }
+
+  #unreadable(file: OutFile, error: unknown): void {
+    // Another block of the same file may have failed before.
+    if (!file.record.isActive) return
+    if (!(error instanceof SourceError)) this.#options.onError(error)
+    const detail = error instanceof SourceError ? error.message : 'the file could not be read'
+    const isChanged = error instanceof SourceError && error.reason === 'changed'
+    this.#end(file, { reason: isChanged ? 'file-changed' : 'error-here', detail })
   }
 
   #setMoving(file: OutFile | undefined): void {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import {
   existsSync,
   mkdirSync,
@@ -11,9 +12,10 @@ import {
 } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { blockOf, content, fileOf, putAll } from '../../testing/stored-file.js'
-import type { OfferedFile } from '../types.js'
+import type { OfferedFile, Target } from '../types.js'
 import { folderStore } from './folder-store.js'
 
 let outside: string
@@ -77,7 +79,7 @@ describe('[FT86] nothing is written outside of the folder', () => {
       await expect(receive(fileOf('x'))).rejects.toMatchObject({ name: 'StoreError' })
       expect(readlinkSync(join(folder, name))).toBe('../victim')
       expect(readFileSync(victim, 'utf8')).toBe('precious')
-      if (name === 'x' || name === 'x.part') await receive(fileOf('x'), { overwrite: true })
+      if (name === 'x') await receive(fileOf('x'), { overwrite: true })
       expect(readFileSync(victim, 'utf8')).toBe('precious')
     },
   )
@@ -138,6 +140,65 @@ describe('[FT87] nothing is replaced without being asked', () => {
       await target.finish()
     }
     expect(inFolder()).toEqual(['A.txt', 'a (2).txt'])
+  })
+})
+
+describe('[FT84] no received file takes the names that are kept beside files', () => {
+  const names = ['x', 'x.part', 'x.part.journal', 'X.PART.lock', 'x.part.part', '.peerage-ticket-1']
+  const there = ['X.PART.lock_', '_.peerage-ticket-1', 'x', 'x.part.journal_', 'x.part.part_', 'x.part_']
+
+  /** Each file differs in its first byte, so that a mixed-up one is seen. */
+  async function putSmall(target: Target, id: number): Promise<void> {
+    const bytes = new Uint8Array([id])
+    await target.put(0, { bytes, hash: new Uint8Array(createHash('sha256').update(bytes).digest()) })
+  }
+
+  test.each([false, true])('whatever order they come in, with overwrite %s', async (overwrite) => {
+    const order = fc.shuffledSubarray([...names.keys()], { minLength: names.length })
+    await fc.assert(
+      fc.asyncProperty(order, order, async (opening, finishing) => {
+        rmSync(folder, { recursive: true, force: true })
+        const store = folderStore(folder, { overwrite })
+        const targets = new Map<number, Target>()
+        for (const id of opening) {
+          const target = await store.open(fileOf(names[id] ?? '', { id, size: 1 }), 'share')
+          await putSmall(target, id)
+          targets.set(id, target)
+        }
+        for (const id of finishing) {
+          const received = await targets.get(id)?.finish()
+          if (received?.kind !== 'saved') throw new Error('not saved')
+          expect([...readFileSync(received.where)]).toEqual([id])
+        }
+        expect(inFolder()).toEqual(there)
+        for (const name of there) expect(readFileSync(join(folder, name))).toHaveLength(1)
+      }),
+      { numRuns: 20 },
+    )
+  })
+
+  test('nor does a folder', async () => {
+    for (const [id, path] of ['x', 'x.part/y', 'x.part.lock/z'].entries()) await receive(fileOf(path, { id }))
+    expect(inFolder()).toEqual(['x', 'x.part.lock_', 'x.part.lock_/z', 'x.part_', 'x.part_/y'])
+  })
+
+  test('a part that somebody else has made is not replaced, even if the file may be', async () => {
+    mkdirSync(folder)
+    for (const name of ['x.part', 'y.part.journal']) writeFileSync(join(folder, name), 'precious')
+    for (const path of ['x', 'y'])
+      await expect(receive(fileOf(path), { overwrite: true })).rejects.toMatchObject({ reason: 'exists' })
+    for (const name of ['x.part', 'y.part.journal'])
+      expect(readFileSync(join(folder, name), 'utf8')).toBe('precious')
+  })
+
+  test('a name that is as long as a name may be can be locked anew', async () => {
+    mkdirSync(folder)
+    const name = 'n'.repeat(240)
+    writeFileSync(join(folder, `${name}.part.lock`), `999999999 ${hostname()}\n`)
+    await receive(fileOf(name))
+    expect(existsSync(join(folder, name))).toBe(true)
+    await receive(fileOf(`${'m'.repeat(235)}.part`))
+    expect(existsSync(join(folder, `${'m'.repeat(235)}.part_`))).toBe(true)
   })
 })
 

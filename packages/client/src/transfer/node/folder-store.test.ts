@@ -155,8 +155,8 @@ describe('[FT85] what was received before is kept', () => {
       reason: 'exists',
       message: 'a.part exists already: remove it',
     })
-    await receive(fileOf('a'), { overwrite: true })
-    expect(inFolder()).toEqual(['a'])
+    await expect(receive(fileOf('a'), { overwrite: true })).rejects.toThrow('a.part exists already')
+    expect(inFolder()).toEqual(['a.part'])
   })
 
   test.each<[string, Partial<OfferedFile>]>([

@@ -16,6 +16,17 @@ export function encodeHeader(file: OfferedFile, share: string): Buffer {
   return Buffer.from(`${MAGIC}${JSON.stringify({ share, id, path, size, modifiedAt })}\n`)
 }
 
+/** Whether a journal that begins so is for this file, in whichever share. */
+export function isForFile(start: Buffer, file: OfferedFile): boolean {
+  const [line = ''] = start.toString().split('\n', 1)
+  const [, fields = ''] = /^.*?(,"id":.*)$/.exec(encodeHeader(file, '').toString().trimEnd()) ?? []
+  return isJournal(start) && line.endsWith(fields)
+}
+
+/** Whether this is a journal of ours, or one that was cut short. */
+export const isJournal = (content: Buffer): boolean =>
+  MAGIC.startsWith(content.subarray(0, MAGIC.length).toString('latin1'))
+
 export function encodeRecord(index: number, hash: Uint8Array): Buffer {
   const record = Buffer.alloc(RECORD_BYTES)
   record.writeUInt32BE(index)
@@ -25,20 +36,15 @@ export function encodeRecord(index: number, hash: Uint8Array): Buffer {
 
 export type Journal =
   | { kind: 'same'; records: Hashes; bytes: number }
-  /** A journal of ours for another file, or one whose header was cut short. */
+  /** Not the journal of this file. */
   | { kind: 'other' }
-  /** Not a journal of ours. */
-  | { kind: 'foreign' }
 
 /**
  * Reads a journal. Of two records of one block the last counts. A last record that is cut short does not count.
  * `bytes`: the length up to the end of the last whole record.
  */
 export function readJournal(content: Buffer, header: Buffer, blockCount: number): Journal {
-  if (!content.subarray(0, header.length).equals(header)) {
-    const start = content.subarray(0, MAGIC.length).toString('latin1')
-    return { kind: MAGIC.startsWith(start) ? 'other' : 'foreign' }
-  }
+  if (!content.subarray(0, header.length).equals(header)) return { kind: 'other' }
   const records: Hashes = new Map()
   let end = header.length
   for (; end + RECORD_BYTES <= content.length; end += RECORD_BYTES) {

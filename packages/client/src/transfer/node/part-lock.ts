@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import { dirname, join } from 'node:path'
 import { StoreError } from '../types.js'
 import { codeOf, ifThere } from './store-error.js'
 
@@ -51,7 +53,7 @@ async function removeStale(path: string, name: string): Promise<void> {
   if (text === undefined) return
   await refuseIfAlive(path, name, text)
   // Another process may have removed this lock and taken a new one meanwhile: then the new one is put back.
-  const aside = `${path}.${process.pid}`
+  const aside = join(dirname(path), `.peerage-lock-${randomUUID()}`)
   if ((await ifThere(() => rename(path, aside)).then(() => true)) === undefined) return
   const moved = await ifThere(() => readFile(aside, 'latin1'))
   if (moved !== undefined && moved !== text) await writeFile(path, moved, { flag: 'wx', mode: 0o600 })

@@ -2,7 +2,8 @@ import { link, lstat, open as openFile, readFile, rename, rm, statfs } from 'nod
 import { dirname } from 'node:path'
 import type { Segments } from '../paths.js'
 import { BLOCK_BYTES, StoreError, type OfferedFile, type Received, type Target } from '../types.js'
-import { encodeHeader, readJournal, type Hashes } from './journal.js'
+import { openExisting } from './existing-file.js'
+import { encodeHeader, isJournal, readJournal, type Hashes } from './journal.js'
 import { checkKept, isHash, openPart, type PartFile } from './part-file.js'
 import { lock } from './part-lock.js'
 import type { SafeFolder } from './safe-folder.js'
@@ -44,6 +45,8 @@ export async function openTarget(placed: Placed): Promise<Target> {
   const place = await folder.place(segments, false)
   const part = `${place}.part`
   const header = encodeHeader(file, share)
+  const existing = overwrite ? undefined : await openExisting(place, file)
+  if (existing !== undefined) return existing
   const paths = { name, place, part, journal: `${part}.journal`, lock: `${part}.lock`, header }
   await refuseExisting(paths, overwrite)
   const begun = await readBegun(paths, file, overwrite)
@@ -62,7 +65,7 @@ async function readBegun(paths: Paths, file: OfferedFile, overwrite: boolean): P
   const found = await ifThere(() => readFile(paths.journal))
   const journal = found && readJournal(found, paths.header, blockCount)
   if (journal?.kind !== 'same') {
-    if (!overwrite) await refuseLeftover(paths, journal?.kind)
+    await refuseLeftover(paths, overwrite)
     return nothing
   }
   const unlock = await lock(paths.lock, paths.name)
@@ -88,7 +91,7 @@ function createTarget(placed: Placed, paths: Paths, begun: Begun): Target {
     if (opened !== undefined) return opened
     await folder.place(segments, true)
     unlock ??= await lock(paths.lock, name)
-    if (journalBytes === undefined && overwrite) await removeBoth(paths)
+    if (journalBytes === undefined && overwrite) await removeLeftover(paths)
     opened = await openPart({ part, journal, header, journalBytes })
     journalBytes ??= header.length
     return opened
@@ -149,18 +152,35 @@ async function removeBoth({ part, journal }: Paths): Promise<void> {
   for (const path of [part, journal]) await rm(path, { force: true })
 }
 
-async function refuseExisting({ place, name }: Paths, overwrite: boolean): Promise<void> {
+/** Removes what another transfer has left here. A `.part` without a journal of ours is somebody else's file. */
+async function removeLeftover(paths: Paths): Promise<void> {
+  if ((await leftover(paths)) === 'other') await removeBoth(paths)
+}
+
+/** @throws StoreError if the place is taken */
+export async function refuseExisting(
+  { place, name }: Pick<Paths, 'place' | 'name'>,
+  overwrite: boolean,
+): Promise<void> {
   const found = await ifThere(() => lstat(place))
   if (found?.isDirectory()) throw new StoreError('exists', `${name} is a folder here already`)
   if (found !== undefined && !overwrite) throw new StoreError('exists', `${name} exists already`)
 }
 
-/** `journal`: undefined if there is none. */
-async function refuseLeftover(
-  { name, part }: Paths,
-  journal: 'other' | 'foreign' | undefined,
-): Promise<void> {
+type Beside = Pick<Paths, 'name' | 'part' | 'journal'>
+
+/** Whose the journal is that is here, and not of this file. Undefined: there is none. */
+async function leftover({ journal }: Pick<Paths, 'journal'>): Promise<'other' | 'foreign' | undefined> {
+  const found = await ifThere(() => readFile(journal))
+  return found && (isJournal(found) ? 'other' : 'foreign')
+}
+
+/** @throws StoreError if the names beside the file are taken, by what may not be replaced */
+export async function refuseLeftover(beside: Beside, overwrite: boolean): Promise<void> {
+  const { name, part } = beside
+  const journal = await leftover(beside)
   if (journal === undefined && (await ifThere(() => lstat(part))) === undefined) return
+  if (journal === 'other' && overwrite) return
   const whose = journal === 'other' ? 'is left of another transfer' : 'exists already'
   const both = journal === undefined ? 'it' : `it and ${name}.part.journal`
   throw new StoreError('exists', `${name}.part ${whose}: remove ${both}`)

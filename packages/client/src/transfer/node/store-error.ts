@@ -15,6 +15,8 @@ const REASONS: Readonly<Record<string, readonly [StoreError['reason'], string]>>
   EPERM: ['failed', 'the folder may not be written to'],
   EROFS: ['failed', 'the disk may only be read'],
   EMFILE: ['failed', 'this process has too many open files'],
+  EPIPE: ['failed', 'the program that reads the stream has ended'],
+  ERR_STREAM_DESTROYED: ['failed', 'the stream was closed'],
   ENOENT: ['failed', 'the folder, or what was received before, was removed'],
 }
 

@@ -47,3 +47,18 @@ test('[FT89] a stream that ends early is a failure, and a file of which a part w
   await expect(target.put(0, block('abc'))).rejects.toThrow('a.txt: the stream is closed')
   await expect(store.open(file, 'share')).rejects.toThrow('already has a part of another try')
 })
+
+test('[FT89] bytes that a stream has taken and could not pass on do not count', async () => {
+  const full = Object.assign(new Error('no room'), { code: 'ENOSPC' })
+  const stream = new Writable({
+    highWaterMark: 1_000,
+    write: (_, __, done) => setImmediate(() => done(full)),
+  })
+  const target = await streamStore(stream).open(file, 'share')
+  await expect(target.put(0, block('abc'))).rejects.toMatchObject({
+    name: 'StoreError',
+    reason: 'full',
+    message: 'a.txt: the disk is full',
+  })
+  await expect(target.put(0, block('abc'))).rejects.toThrow('a.txt: the stream is closed')
+})

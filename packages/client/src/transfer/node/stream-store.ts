@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import { StoreError, type Store } from '../types.js'
 import { isHash } from './part-file.js'
@@ -44,19 +43,18 @@ export function streamStore(writable: Writable): Store {
   }
 }
 
+/** Resolves when the system has taken the bytes: a stream may also keep them, and lose them at the end. */
 async function write(writable: Writable, path: string, bytes: Uint8Array): Promise<void> {
   if (writable.destroyed || writable.writableEnded)
     throw new StoreError('failed', `${path}: the stream is closed`)
-  if (writable.write(bytes)) return
-  const stop = new AbortController()
-  const closed = once(writable, 'close', { signal: stop.signal }).then(() => {
-    throw new StoreError('failed', `${path}: the stream was closed`)
+  await new Promise<void>((resolve, reject) => {
+    const closed = (): void => reject(new StoreError('failed', `${path}: the stream was closed`))
+    // A stream that fails also emits an error, after it has called back. Nobody else may listen for it.
+    writable.on('error', reject).once('close', closed)
+    writable.write(bytes, (error) => {
+      if (error) return reject(error)
+      writable.off('error', reject).off('close', closed)
+      resolve()
+    })
   })
-  try {
-    // A stream that fails emits an error, which `once` turns into a rejection.
-    await Promise.race([once(writable, 'drain', { signal: stop.signal }), closed])
-  } finally {
-    stop.abort()
-    await closed.catch(() => {})
-  }
 }
