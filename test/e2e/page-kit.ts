@@ -23,8 +23,12 @@ export const accept = (guest: Page): Promise<void> =>
   guest.getByRole('button', { name: /^Get \d/ }).click({ timeout: OPEN_MS })
 
 /** Chooses where the files go. */
-export const chooseWay = (guest: Page, name: string): Promise<void> =>
-  guest.getByRole('radio', { name }).check({ timeout: OPEN_MS })
+export async function chooseWay(guest: Page, name: string): Promise<void> {
+  await guest.getByRole('group', { name: 'Where the files go' }).waitFor({ timeout: OPEN_MS })
+  const way = guest.getByRole('radio', { name })
+  if ((await way.count()) === 0) await guest.getByText('Other places').click()
+  await way.check()
+}
 
 /** Waits until bytes of the file have come. */
 export async function begins(guest: Page, name: string): Promise<void> {

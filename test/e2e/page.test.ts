@@ -163,6 +163,47 @@ describe('the page', () => {
     expect((await save(guest, 'again.txt')).toString()).toBe('the same content')
   }, 400_000)
 
+  test('a reload of either side in the middle of a file leaves one card, and says what is waited for', async () => {
+    const path = await longFile('both.bin', LONG_FILE_BYTES / 2)
+    const [host, link] = await hostOf(path)
+    const guest = await open(link)
+    for (const page of [host, guest]) page.on('dialog', (dialog) => void dialog.accept())
+    await chooseWay(guest, 'Keep in this browser')
+    await accept(guest)
+    await begins(guest, 'both.bin')
+    await guest.getByRole('button', { name: 'Pause', exact: true }).click()
+    await guest.reload()
+    await row(guest, 'both.bin', 'paused').getByText('Paused by you').waitFor({ timeout: OPEN_MS })
+    await expect.poll(() => host.locator('article').count(), { timeout: OPEN_MS }).toBe(1)
+    await guest.getByRole('button', { name: 'Continue', exact: true }).click()
+    await host.reload()
+    await row(guest, 'both.bin', 'paused')
+      .getByText('Waits until the other person chooses the file again')
+      .waitFor({ timeout: OPEN_MS })
+    await row(host, 'both.bin', 'paused')
+      .getByText('Waits until you choose the file again')
+      .waitFor({ timeout: OPEN_MS })
+    expect(await host.getByRole('button', { name: /^Continue/ }).count()).toBe(0)
+    await share(host, path)
+    await row(guest, 'both.bin', 'complete').waitFor({ timeout: MOVED_MS })
+    await guest.close()
+    await host.getByText('Has left. Everything was delivered.').waitFor({ timeout: OPEN_MS })
+  }, 500_000)
+
+  test('what a guest has declined it can get after all, and the keyboard goes on at the progress', async () => {
+    const [, link] = await hostOf(await fileOf('later.txt', 'wanted in the end'))
+    const guest = await open(link)
+    await guest.getByRole('button', { name: 'No, thanks' }).click({ timeout: OPEN_MS })
+    await guest.getByRole('button', { name: 'Get it after all' }).press('Enter')
+    await chooseWay(guest, 'Keep in this browser')
+    await guest.getByRole('button', { name: /^Get \d/ }).press('Enter')
+    await expect
+      .poll(() => guest.evaluate(() => document.activeElement?.getAttribute('aria-label')))
+      .toBe('Progress')
+    expect((await save(guest, 'later.txt')).toString()).toBe('wanted in the end')
+    await row(guest, 'later.txt').getByText('Saved as later.txt, in your downloads').waitFor()
+  }, 300_000)
+
   test('a guest that leaves is shown as gone', async () => {
     const [host, link] = await hostOf()
     const guest = await open(link)
@@ -172,7 +213,7 @@ describe('the page', () => {
   }, 300_000)
 
   test('a wrong password is asked again, and the right one lets the guest in', async () => {
-    const [host] = await hostOf(await fileOf('secret.txt', 'a secret'))
+    const [host, older] = await hostOf(await fileOf('secret.txt', 'a secret'))
     await host.getByText('Options').click()
     await host.getByLabel('Password').fill('correct horse')
     await host.getByRole('button', { name: 'Set' }).click()
@@ -184,7 +225,17 @@ describe('the page', () => {
     await guest.getByLabel('Password').fill('correct horse')
     await guest.getByRole('button', { name: 'Open' }).click()
     await guest.locator('[data-offered="secret.txt"]').waitFor({ timeout: OPEN_MS })
-  }, 300_000)
+
+    // The link from before the password.
+    const late = await open(older)
+    await late.getByRole('heading', { name: 'This link has a password' }).waitFor({ timeout: OPEN_MS })
+    expect(await late.getByRole('alert').count()).toBe(0)
+    await late.getByLabel('Password').fill('correct horse')
+    await late.getByRole('button', { name: 'Open' }).click()
+    await late.locator('[data-offered="secret.txt"]').waitFor({ timeout: OPEN_MS })
+    await host.getByRole('button', { name: 'Remove the password' }).click()
+    await host.getByLabel('For one person only').waitFor()
+  }, 400_000)
 
   test('a code that is typed leads to the same files, and serves one guest', async () => {
     const [host] = await hostOf(await fileOf('spoken.txt', 'by a code'))
@@ -219,6 +270,13 @@ describe('the page', () => {
     await host.getByText('Your share was taken').waitFor()
     const second = await open(link)
     await second.getByText('Somebody else has taken it').waitFor({ timeout: OPEN_MS })
+    expect(await host.getByRole('button', { name: 'Copy' }).count()).toBe(0)
+    await host.getByRole('button', { name: 'Share again' }).click()
+    await host.getByRole('button', { name: 'Copy' }).waitFor()
+    await second.getByRole('button', { name: 'Try again' }).click()
+    await accept(second)
+    await row(second, 'once.txt', 'complete').waitFor({ timeout: MOVED_MS })
+    await host.getByText('Your share was taken').waitFor()
   }, 300_000)
 
   test('when the host stops sharing, its guest and who comes later are told', async () => {
@@ -250,6 +308,11 @@ describe('the page', () => {
       'without its last part',
       (link: string) => link.split('#')[0] ?? '',
       'The last part of the link is missing',
+    ],
+    [
+      'with something after it',
+      (link: string) => `${link}and`,
+      'Something in the link does not belong to it',
     ],
     ['that was cut short', (link: string) => link.slice(0, -5), 'The link was cut short'],
     [

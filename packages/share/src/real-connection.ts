@@ -87,8 +87,9 @@ function readLink({ name, fragment }: ShareLink): LinkReading | 'bad-name' {
     case 'other-version':
       return parsed.why
     case 'cut-short':
+      return 'cut'
     case 'too-long':
     case 'bad-characters':
-      return 'cut'
+      return 'extra'
   }
 }

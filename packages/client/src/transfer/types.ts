@@ -167,8 +167,11 @@ export type FileState =
   | { name: 'offered' }
   /** Accepted, and its turn has not come or it is being moved. `isMoving`: bytes move now. */
   | { name: 'accepted'; isMoving: boolean }
-  /** Paused by this side, by the other side, or by both. */
-  | { name: 'paused'; here: boolean; there: boolean }
+  /**
+   * Paused by this side, by the other side, or by both. `isMissing`: it waits until the sender has chosen the file again,
+   * because its page was reloaded.
+   */
+  | { name: 'paused'; here: boolean; there: boolean; isMissing?: boolean | undefined }
   /** All bytes were sent, and the receiver has not confirmed the file yet; or all were received and are being checked. */
   | { name: 'checking' }
   /** The receiver has the whole file, and has checked it. `received` is set on the receiver's side. */

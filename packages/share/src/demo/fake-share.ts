@@ -197,6 +197,7 @@ export class FakeHost extends Changes implements ShareHost {
   }
   setOneTime(isOneTime: boolean): void {
     this.isOneTime = isOneTime
+    if (!isOneTime && this.state.name === 'taken') this.state = { name: 'open' }
     this.changed()
   }
   setExpiry(at: number | undefined): void {

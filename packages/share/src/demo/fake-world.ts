@@ -21,6 +21,8 @@ export interface Demo {
   texts?: readonly string[]
   /** Whether the person has opened the form for codes. */
   isCodeForm?: boolean
+  /** What the person has entered as the password. */
+  password?: string
 }
 
 const store: Store = {

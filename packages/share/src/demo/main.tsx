@@ -17,4 +17,6 @@ if (state !== undefined) {
   render(<App model={model} />, page)
   await model.start()
   if (demo.isCodeForm === true) model.showCodeForm()
+  if (demo.password !== undefined && model.screen.name === 'password')
+    model.join(model.screen.link, demo.password)
 }

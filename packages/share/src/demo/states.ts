@@ -39,8 +39,27 @@ const hostStates: Record<string, () => Demo> = {
     host: new FakeHost({ files: shared(many.map((_, i) => `archive/photo-${i}.jpg`)) }),
   }),
   'host-reloaded': () => ({ host: new FakeHost({ files: shared(photos, false) }) }),
+  'host-reloaded-guest': () => ({
+    host: new FakeHost({
+      files: shared(photos, false),
+      sessions: [
+        guest('zoe', 'Chrome on Windows', [
+          file(
+            'beach.jpg',
+            4_200_000,
+            { name: 'paused', here: true, there: false, isMissing: true },
+            'out',
+            0.4,
+          ),
+        ]),
+      ],
+    }),
+  }),
   'host-code-making': () => ({ host: new FakeHost({ code: { name: 'making' } }) }),
   'host-code': () => ({ host: new FakeHost({ code: { name: 'ready', code: '17-crane-otter-tulip' } }) }),
+  'host-code-password': () => ({
+    host: new FakeHost({ hasPassword: true, code: { name: 'ready', code: '17-crane-otter-tulip' } }),
+  }),
   'host-code-burnt': () => ({ host: new FakeHost({ code: { name: 'burnt' } }) }),
   'host-code-used': () => ({ host: new FakeHost({ code: { name: 'used' } }) }),
   'host-code-failed': () => ({ host: new FakeHost({ code: { name: 'failed', detail: '' } }) }),
@@ -54,6 +73,9 @@ const hostStates: Record<string, () => Demo> = {
   }),
   'host-locked': () => ({
     host: new FakeHost({ files: shared(photos), hasPassword: true, state: { name: 'locked' } }),
+  }),
+  'host-one-person': () => ({
+    host: new FakeHost({ files: shared(photos), hasPassword: true, isOneTime: true }),
   }),
   'host-taken': () => ({
     host: new FakeHost({
@@ -94,6 +116,13 @@ const hostStates: Record<string, () => Demo> = {
         }),
         new FakeSession({
           role: 'host',
+          name: 'happy-one',
+          device: 'Firefox on Linux',
+          state: { name: 'reconnecting', isPeerAway: true },
+          transfer: new FakeTransfer([file('beach.jpg', 4_200_000, complete, 'out')]),
+        }),
+        new FakeSession({
+          role: 'host',
           name: 'gone-one',
           device: 'Edge on Windows',
           state: { name: 'ended', why: 'peer-left', detail: '' },
@@ -111,9 +140,18 @@ const guestStates: Record<string, () => Demo> = {
   'guest-offer-many': () => receiving({}, many),
   'guest-offer-one-person': () => receiving({ isOneTime: true, expiresAt: Date.UTC(2026, 11, 1, 9) }, offer),
   'guest-offer-memory': () => ({
+    ...receiving({}, [file('report.pdf', 380_000)]),
+    ways: ['memory'] as const,
+    features: { isSecure: false },
+  }),
+  'guest-offer-too-big': () => ({
     ...receiving({}, offer),
     ways: ['memory'] as const,
     features: { isSecure: false },
+  }),
+  'guest-offer-no-room': () => ({
+    ...receiving({}, [file('huge.iso', 40e9)]),
+    ways: ['own-storage', 'memory'] as const,
   }),
   'guest-offer-strange-names': () =>
     receiving({}, [
@@ -161,6 +199,16 @@ const guestStates: Record<string, () => Demo> = {
       file('holiday/waves.mp4', 812_000_000, paused, 'in', 0.42),
       file('other.mp4', 12_000_000, { name: 'paused', here: false, there: true }, 'in', 0.1),
     ]),
+  'guest-waits-for-file': () =>
+    receiving({}, [
+      file(
+        'holiday/waves.mp4',
+        812_000_000,
+        { name: 'paused', here: false, there: true, isMissing: true },
+        'in',
+        0.42,
+      ),
+    ]),
   'guest-away': () =>
     receiving({ state: { name: 'reconnecting', isPeerAway: true } }, [
       file('holiday/waves.mp4', 812_000_000, waiting, 'in', 0.42),
@@ -175,6 +223,9 @@ const guestStates: Record<string, () => Demo> = {
       file('holiday/waves.mp4', 812_000_000, blob('waves')),
       file('notes.txt', 0, saved('Downloads')),
     ]),
+  'guest-declined': () =>
+    receiving({}, [file('beach.jpg', 4_200_000, failed('rejected')), file('a.txt', 9, blob('a'))]),
+  'guest-of-terminal': () => receiving({ device: 'Terminal on Linux' }, [text('1', 'in', 'hello')]),
   'guest-failures': () =>
     receiving({}, [
       file('changed.doc', 120_000, failed('file-changed')),
@@ -198,6 +249,8 @@ const guestStates: Record<string, () => Demo> = {
   'guest-password': () => ({ ...LINK, reading: 'needs-password' }),
   'guest-password-wrong': () => ({
     ...LINK,
+    reading: 'needs-password',
+    password: 'a guess',
     session: new FakeSession({
       state: { name: 'ended', why: 'wrong-password', detail: '' },
       passwordTriesLeft: 3,
@@ -242,6 +295,7 @@ const problemStates: Record<string, () => Demo> = {
   'link-bad-name': () => ({ query: `?peer_id=${'x'.repeat(300)}`, reading: 'bad-name' }),
   'link-missing-fragment': () => ({ ...LINK, hash: '', reading: 'missing' }),
   'link-cut': () => ({ ...LINK, reading: 'cut' }),
+  'link-extra': () => ({ ...LINK, reading: 'extra' }),
   'link-other-version': () => ({ ...LINK, reading: 'other-version' }),
 }
 
@@ -249,6 +303,7 @@ export const demoStates: Readonly<Record<string, () => Demo>> = {
   ...hostStates,
   ...guestStates,
   ...Object.fromEntries(ENDS.map((why) => [`end-${why}`, () => ended(why)])),
+  'end-taken-after-all': () => ended('taken-elsewhere', [file('beach.jpg', 4_200_000, blob('b'))]),
   'end-after-files': () =>
     ended('peer-left', [
       file('beach.jpg', 4_200_000, blob('b')),

@@ -1,11 +1,12 @@
-import type { ShareLink, ShareSession, Store } from '@peerage/client/transfer'
+import type { ShareLink, ShareSession, Store, TransferItem } from '@peerage/client/transfer'
 import type { TabMemory } from './world.js'
 
+const pausedKeyOf = ({ name, fragment }: ShareLink): string => `peerage-share-paused ${name} ${fragment}`
 const keyOf = ({ name, fragment }: ShareLink): string => `peerage-share-accepted ${name} ${fragment}`
 
 /**
- * What the person accepted into the storage that survives a reload, so that the page goes on after a reload without
- * asking again.
+ * What the person accepted into the storage that survives a reload, and what was paused, so that the page goes on
+ * after a reload without asking again.
  */
 export class Accepted {
   readonly #memory: TabMemory
@@ -29,8 +30,12 @@ export class Accepted {
   /** Accepts again what was accepted before the reload, as soon as it is offered. */
   resume(link: ShareLink, session: ShareSession, store: Store | undefined): void {
     const waiting = new Set(this.#read(link))
+    const pausedBefore = this.#readKeys(pausedKeyOf(link))
     const look = (): void => {
       const { items } = session.transfer.state
+      // Until a file is accepted again, its pause of before the reload holds.
+      const held = [...pausedBefore].filter((key) => waiting.has(key))
+      this.#keepPaused(link, [...held, ...pausedHere(items)])
       const cancelled = items
         .filter(
           (item) =>
@@ -44,14 +49,26 @@ export class Accepted {
         .map(({ key }) => key)
       if (keys.length === 0) return
       for (const key of keys) waiting.delete(key)
-      if (store !== undefined) session.transfer.accept(keys, store)
+      if (store === undefined) return
+      session.transfer.accept(keys, store)
+      const paused = keys.filter((key) => pausedBefore.has(key))
+      if (paused.length > 0) session.transfer.pause(paused)
     }
     session.transfer.onChange(look)
     look()
   }
 
+  #keepPaused(link: ShareLink, keys: readonly string[]): void {
+    const text = JSON.stringify(keys)
+    if (text !== (this.#memory.get(pausedKeyOf(link)) ?? '[]')) this.#memory.set(pausedKeyOf(link), text)
+  }
+
   #read(link: ShareLink): ReadonlySet<string> {
-    const text = this.#memory.get(keyOf(link))
+    return this.#readKeys(keyOf(link))
+  }
+
+  #readKeys(name: string): ReadonlySet<string> {
+    const text = this.#memory.get(name)
     if (text === undefined) return new Set()
     let input: unknown
     try {
@@ -62,3 +79,11 @@ export class Accepted {
     return new Set(Array.isArray(input) ? input.filter((key) => typeof key === 'string') : [])
   }
 }
+
+const pausedHere = (items: readonly TransferItem[]): string[] =>
+  items
+    .filter(
+      (item) =>
+        item.kind === 'file' && item.direction === 'in' && item.state.name === 'paused' && item.state.here,
+    )
+    .map(({ key }) => key)

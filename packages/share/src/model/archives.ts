@@ -1,10 +1,15 @@
 import type { Received, ShareSession, TransferFile } from '@peerage/client/transfer'
+import type { StoreKind } from '../storage/storage.js'
 
-/** A zip archive that is to be saved. `content` is undefined if it could not be completed. */
+/** A zip archive that has ended. */
 export interface Archive {
   id: number
   session: ShareSession
-  content: Blob | undefined
+  /** How it ended. `save`: it was made in memory, and is to be saved. `isDownload`: it is among the downloads. */
+  end:
+    | { name: 'save'; content: Blob }
+    | { name: 'saved'; where: string; isDownload: boolean }
+    | { name: 'failed' }
 }
 
 /** The content of a received file that is to be saved. */
@@ -12,7 +17,7 @@ export function blobOf({ state }: TransferFile): Blob | undefined {
   return state.name === 'complete' && state.received?.kind === 'blob' ? state.received.blob : undefined
 }
 
-/** Ends each zip archive when all of its files have ended, and keeps those that were made in memory. */
+/** Ends each zip archive when all of its files have ended, and keeps what became of it. */
 export class Archives {
   readonly #listeners = new Set<() => void>()
   #all: readonly Archive[] = []
@@ -27,7 +32,7 @@ export class Archives {
     return () => this.#listeners.delete(listener)
   }
 
-  watch(session: ShareSession, keys: readonly string[], end: () => Promise<Received>): void {
+  watch(session: ShareSession, keys: readonly string[], kind: StoreKind, end: () => Promise<Received>): void {
     const wanted = new Set(keys)
     const stop = session.transfer.onChange(() => {
       const isOpen = session.transfer.state.items.some(
@@ -40,17 +45,23 @@ export class Archives {
       if (isOpen) return
       stop()
       end().then(
-        (received) => received.kind === 'blob' && this.#add(session, received.blob),
+        (received) =>
+          this.#add(
+            session,
+            received.kind === 'blob'
+              ? { name: 'save', content: received.blob }
+              : { name: 'saved', where: received.where, isDownload: kind === 'zip-download' },
+          ),
         (error: unknown) => {
           console.warn(error)
-          this.#add(session, undefined)
+          this.#add(session, { name: 'failed' })
         },
       )
     })
   }
 
-  #add(session: ShareSession, content: Blob | undefined): void {
-    this.#all = [...this.#all, { id: this.#next++, session, content }]
+  #add(session: ShareSession, end: Archive['end']): void {
+    this.#all = [...this.#all, { id: this.#next++, session, end }]
     for (const listener of this.#listeners) listener()
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { deviceOf, deviceParts } from './device.js'
+import { deviceOf, deviceParts, isTerminal } from './device.js'
 
 const SAFARI = 'AppleWebKit/605.1.15 (KHTML, like Gecko)'
 const CHROME = 'AppleWebKit/537.36 (KHTML, like Gecko)'
@@ -97,4 +97,9 @@ test('an iPad that says it is a Mac has a touch screen', () => {
 test('what another peer says is shown in parts only if it has that form', () => {
   expect(deviceParts('Firefox on Android')).toEqual({ browser: 'Firefox', system: 'Android' })
   expect(deviceParts('<b>x</b> on y')).toBeUndefined()
+})
+
+test('the terminal program is told from browsers', () => {
+  expect(isTerminal('Terminal on Linux')).toBe(true)
+  expect(['Firefox on Linux', 'Terminals', ''].some(isTerminal)).toBe(false)
 })

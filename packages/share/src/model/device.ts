@@ -76,6 +76,9 @@ function find(table: Table, texts: readonly string[]): string | undefined {
   return table.find(([pattern]) => texts.some((text) => pattern.test(text)))?.[1]
 }
 
+/** Whether the other side is the terminal program: one that shares takes texts, and no files. */
+export const isTerminal = (device: string): boolean => /^Terminal\b/.test(device)
+
 /** The parts of a device text. Undefined if it has another form. */
 export function deviceParts(device: string): { browser: string; system: string } | undefined {
   const [, browser, system] = /^([\w ]{1,30}) on ([\w ]{1,30})$/.exec(device) ?? []

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { FakeHost, FakeSession, FakeTransfer } from '../demo/fake-share.js'
 import { fakeWorld } from '../demo/fake-world.js'
 import type { Demo } from '../demo/fake-world.js'
@@ -23,6 +23,7 @@ describe('what the address opens', () => {
     ['an absurd name', { ...LINK, reading: 'bad-name' }, { name: 'problem', problem: 'badName' }],
     ['no fragment', { ...LINK, reading: 'missing' }, { name: 'problem', problem: 'missingFragment' }],
     ['a cut fragment', { ...LINK, reading: 'cut' }, { name: 'problem', problem: 'cutFragment' }],
+    ['a fragment with more', { ...LINK, reading: 'extra' }, { name: 'problem', problem: 'extraFragment' }],
     ['another version', { ...LINK, reading: 'other-version' }, { name: 'problem', problem: 'otherVersion' }],
     ['no way at all', { direct: 'off', isServerWay: false }, { name: 'problem', problem: 'noWayAtAll' }],
   ])('%s', async (_what, demo, screen) => {
@@ -46,9 +47,66 @@ test('a wrong password is asked again, and the tries left are known', async () =
     state: { name: 'ended', why: 'wrong-password', detail: '' },
     passwordTriesLeft: 7,
   })
-  const model = await started({ ...LINK, session })
+  const model = await started({ ...LINK, session, reading: 'needs-password' })
+  model.join({ name: 'someone', fragment: 'fragment' }, 'a guess')
   session.changed()
   expect(model.screen).toMatchObject({ name: 'password', isWrong: true, triesLeft: 7 })
+})
+
+test('a link that is older than the password of its share asks plainly for the password', async () => {
+  const session = new FakeSession({ state: { name: 'ended', why: 'wrong-password', detail: '' } })
+  const model = await started({ ...LINK, session })
+  session.changed()
+  expect(model.screen).toMatchObject({ name: 'password', isWrong: false })
+})
+
+describe('a link that finds nobody', () => {
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  const nobody = (): FakeSession =>
+    new FakeSession({ state: { name: 'ended', why: 'not-found', detail: '' } })
+
+  /** A page whose tries end in these sessions, and then always in nobody. */
+  async function searching(...sessions: FakeSession[]) {
+    vi.useFakeTimers()
+    const world = fakeWorld(LINK)
+    const connection = await world.connect(AbortSignal.timeout(1_000))
+    let tries = 0
+    const join = (): FakeSession => {
+      const session = sessions[tries++] ?? nobody()
+      setTimeout(() => session.changed(), 1)
+      return session
+    }
+    const model = new PageModel({ ...world, connect: () => Promise.resolve({ ...connection, join }) })
+    await model.start()
+    return { model, tries: () => tries }
+  }
+
+  test('is tried again by itself, and opens as soon as somebody is there', async () => {
+    const open = new FakeSession()
+    const { model, tries } = await searching(nobody(), nobody(), open)
+    vi.advanceTimersByTime(1)
+    expect(model.isSearching).toBe(true)
+    vi.advanceTimersByTime(30_000)
+    expect([tries(), model.isSearching]).toEqual([3, false])
+    expect(model.screen).toMatchObject({ name: 'guest', session: open })
+  })
+
+  test('stays on the screen meanwhile, and is given up after some minutes', async () => {
+    const { model, tries } = await searching()
+    vi.advanceTimersByTime(1)
+    const shown: string[] = []
+    model.onChange(() => {
+      if (model.screen.name === 'guest') shown.push(model.screen.session.state.name)
+    })
+    vi.advanceTimersByTime(30_000)
+    expect(tries()).toBeGreaterThan(10)
+    vi.advanceTimersByTime(3_600_000)
+    expect([tries(), model.isSearching]).toEqual([56, false])
+    expect(new Set(shown)).toEqual(new Set(['ended']))
+  })
 })
 
 describe('the guest of a code', () => {
@@ -92,7 +150,7 @@ test('each guest gets the texts for everyone once, also after it was away', asyn
   const guest = new FakeSession({ role: 'host', name: 'guest', transfer, state: { name: 'connecting' } })
   const host = new FakeHost({ sessions: [guest] })
   const model = await started({ host })
-  model.addText('hello')
+  model.own.addText('hello')
   for (const state of ['open', 'reconnecting', 'open'] as const) {
     guest.state =
       state === 'open' ? { name: state, path: 'direct', sameLan: false } : { name: state, isPeerAway: true }

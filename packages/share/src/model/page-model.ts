@@ -2,7 +2,8 @@ import type { ShareHost, ShareLink, ShareSession, Source, TransferFile } from '@
 import type { StoreChoice } from '../storage/storage.js'
 import { Archives, blobOf } from './archives.js'
 import { GuestMemory } from './guest-memory.js'
-import { HostTexts } from './host-texts.js'
+import { LinkSearch } from './link-search.js'
+import { OwnShare } from './own-share.js'
 import { FILES_MAX } from './picked.js'
 import type { Picked } from './picked.js'
 import { bannerOf, problemOf } from './screen.js'
@@ -12,29 +13,25 @@ import { SavedFiles } from './saved-files.js'
 import type { Connection, OpenedStore, Saving, World } from './world.js'
 import { ConnectionFailure } from './world.js'
 
-const SAVED = 'peerage-share-host'
-const SAVE_DELAY_MS = 300
-
 /** What the page does. The views show it, and call it. */
 export class PageModel {
   readonly world: World
-  readonly texts: HostTexts
+  readonly own: OwnShare
   readonly archives = new Archives()
   readonly saved = new SavedFiles()
   readonly #memory: GuestMemory
   readonly #listeners = new Set<() => void>()
   readonly #leaving = new AbortController()
+  readonly #search = new LinkSearch()
   #screen: Screen = { name: 'starting' }
   #banner: Banner | undefined
   #trouble: Trouble | undefined
   #connection: Connection | undefined
-  #host: ShareHost | undefined
   #guest: ShareSession | undefined
-  #saving: ReturnType<typeof setTimeout> | undefined
 
   constructor(world: World) {
     this.world = world
-    this.texts = new HostTexts(world.memory)
+    this.own = new OwnShare(world.memory, () => this.#changed())
     this.#memory = new GuestMemory(world.memory)
   }
 
@@ -56,9 +53,19 @@ export class PageModel {
     return new URL('.', this.world.href).href
   }
 
+  /** Whether a link that has found nobody is tried again by itself. */
+  get isSearching(): boolean {
+    return this.#search.isOn
+  }
+
+  /** The name under which others know this page. Empty before it is connected. */
+  get name(): string {
+    return this.#connection?.name ?? ''
+  }
+
   /** Whether a transfer would be broken off if the tab were closed now. */
   get isMoving(): boolean {
-    return [...(this.#host?.sessions ?? []), ...(this.#guest ? [this.#guest] : [])].some(hasMoving)
+    return [...(this.own.host?.sessions ?? []), ...(this.#guest ? [this.#guest] : [])].some(hasMoving)
   }
 
   /** Where received files can go. Undefined before the page is connected. */
@@ -90,15 +97,16 @@ export class PageModel {
 
   stop(): void {
     this.#leaving.abort()
-    clearTimeout(this.#saving)
+    this.own.stop()
+    this.#search.stop()
   }
 
   /** Files of the person, for everyone who has the link. */
   addFiles(picked: readonly Picked[]): void {
     if (this.#screen.name === 'guest') return this.offer(this.#screen.session, picked)
-    const files = this.#host?.files ?? []
+    const files = this.own.host?.files ?? []
     if (this.#fits(files.filter(({ source }) => source !== undefined).length, picked))
-      this.#host?.add(this.#sources(picked))
+      this.own.host?.add(this.#sources(picked))
   }
 
   /** Files of the person, for one other peer. */
@@ -112,21 +120,10 @@ export class PageModel {
     this.#changed()
   }
 
-  addText(text: string): void {
-    this.texts.add(text)
-    if (this.#host) this.texts.sendTo(this.#host)
-    this.#changed()
-  }
-
-  removeText(id: number): void {
-    this.texts.remove(id)
-    this.#changed()
-  }
-
   /** A share of one's own, with a new link if the one before was stopped. */
   showHost(notice?: 'ownLink' | 'emptyName'): void {
     const connection = this.#connection
-    if (connection) this.#show({ name: 'host', host: this.#openHost(connection), notice })
+    if (connection) this.#show({ name: 'host', host: this.own.open(connection), notice })
   }
 
   /** From a guest's page to a share of one's own. */
@@ -151,12 +148,8 @@ export class PageModel {
   /** Opens a link or a code. */
   join(to: ShareLink | string, password?: string): void {
     if (!this.#connection) return
-    const ticket = typeof to === 'string' ? undefined : this.#memory.ticketOf(to)
-    const session = this.#connection.join(to, { password, ticket })
-    this.#guest = session
-    session.onChange(() => this.#guestChanged(session, to))
-    if (typeof to !== 'string') this.#memory.resume(to, session, this.#connection.saving.durable)
-    this.#show({ name: 'guest', session, to })
+    this.#search.stop()
+    this.#show({ name: 'guest', session: this.#begin(this.#connection, to, password), to })
   }
 
   /** Accepts offered files into a store that was opened for them. */
@@ -168,7 +161,8 @@ export class PageModel {
   ): void {
     const keys = files.map(({ key }) => key)
     session.transfer.accept(keys, store)
-    if (endArchive !== undefined) this.archives.watch(session, keys, endArchive)
+    this.saved.setPlace(session.transfer, keys, kind)
+    if (endArchive !== undefined) this.archives.watch(session, keys, kind, endArchive)
     if (kind === 'own-storage' && this.#screen.name === 'guest')
       this.#memory.accepted(session, this.#screen.to, keys)
   }
@@ -192,6 +186,15 @@ export class PageModel {
     this.world.go(this.world.href)
   }
 
+  #begin(connection: Connection, to: ShareLink | string, password: string | undefined): ShareSession {
+    const ticket = typeof to === 'string' ? undefined : this.#memory.ticketOf(to)
+    const session = connection.join(to, { password, ticket })
+    this.#guest = session
+    session.onChange(() => this.#guestChanged(session, to, password))
+    if (typeof to !== 'string') this.#memory.resume(to, session, connection.saving.durable)
+    return session
+  }
+
   #openAddress(connection: Connection): void {
     const { searchParams, hash } = new URL(this.world.href)
     const name = searchParams.get('peer_id')
@@ -208,6 +211,7 @@ export class PageModel {
       case 'bad-name':
       case 'missing':
       case 'cut':
+      case 'extra':
       case 'other-version':
         return this.#fail(problemOf[reading])
     }
@@ -218,23 +222,8 @@ export class PageModel {
     const link = this.#memory.codeLink
     if (link === undefined || connection.readLink(link) !== 'ok') return this.showHost()
     // The tab may have shared files before it became a guest.
-    if (this.world.memory.get(SAVED) !== undefined) this.#openHost(connection)
+    if (this.own.isKept) this.own.open(connection)
     this.join(link)
-  }
-
-  #openHost(connection: Connection): ShareHost {
-    const before = this.#host
-    if (before !== undefined && before.state.name !== 'stopped') return before
-    if (before !== undefined) {
-      this.world.memory.remove(SAVED)
-      this.texts.clear()
-    }
-    const host = connection.host(before === undefined ? { saved: this.world.memory.get(SAVED) } : {})
-    this.#host = host
-    host.onChange(() => this.#hostChanged(host))
-    this.texts.sendTo(host)
-    this.#save(host)
-    return host
   }
 
   /** Whether so many files can be added, of which there are some before. If not, the person is told. */
@@ -249,27 +238,20 @@ export class PageModel {
     return connection === undefined ? [] : picked.map(({ file, path }) => connection.sourceOf(file, path))
   }
 
-  #hostChanged(host: ShareHost): void {
-    if (host !== this.#host) return
-    this.texts.sendTo(host)
-    // Many changes come at once, such as when a folder is added.
-    this.#saving ??= setTimeout(() => this.#save(host), SAVE_DELAY_MS)
-    this.#changed()
-  }
-
-  #save(host: ShareHost): void {
-    clearTimeout(this.#saving)
-    this.#saving = undefined
-    if (host.state.name === 'stopped') this.world.memory.remove(SAVED)
-    else this.world.memory.set(SAVED, host.save())
-  }
-
-  #guestChanged(session: ShareSession, to: ShareLink | string): void {
+  #guestChanged(session: ShareSession, to: ShareLink | string, password: string | undefined): void {
     if (session !== this.#guest) return
     this.#memory.keep(session, to)
     const { state, passwordTriesLeft: triesLeft } = session
+    const connection = this.#connection
+    // The screen stays as it is while a link is tried again.
+    if (state.name === 'connecting' && this.#search.isOn) return
+    if (state.name === 'ended' && state.why === 'not-found' && typeof to !== 'string' && connection)
+      this.#search.again(() => this.#begin(connection, to, password))
+    else this.#search.stop()
     if (state.name === 'ended' && state.why === 'wrong-password' && typeof to !== 'string')
-      this.#show({ name: 'password', link: to, isWrong: true, triesLeft })
+      // Without a password, the link is older than the password of its share.
+      this.#show({ name: 'password', link: to, isWrong: password !== undefined, triesLeft })
+    else if (this.#screen.name === 'guest') this.#show({ name: 'guest', session, to })
     else this.#changed()
   }
 

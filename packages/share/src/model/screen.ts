@@ -10,6 +10,7 @@ export type Problem =
   | 'badName'
   | 'missingFragment'
   | 'cutFragment'
+  | 'extraFragment'
   | 'otherVersion'
   | 'unexpected'
 
@@ -34,6 +35,7 @@ export const problemOf = {
   'bad-name': 'badName',
   missing: 'missingFragment',
   cut: 'cutFragment',
+  extra: 'extraFragment',
   'other-version': 'otherVersion',
 } as const satisfies Record<Exclude<LinkReading, 'ok' | 'needs-password'> | 'bad-name', Problem>
 

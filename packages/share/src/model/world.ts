@@ -31,7 +31,7 @@ export interface TabMemory {
 }
 
 /** How the fragment of a link reads. */
-export type LinkReading = 'ok' | 'needs-password' | 'missing' | 'cut' | 'other-version'
+export type LinkReading = 'ok' | 'needs-password' | 'missing' | 'cut' | 'extra' | 'other-version'
 
 /** What an end of the connection to the server means for the page. */
 export type ServerState = 'online' | 'lost' | 'superseded' | 'closed'

@@ -51,6 +51,7 @@ test('[FT78] a tree and many files go to a folder, or into an archive', () => {
     'picked-folder',
     'zip-download',
     'picked-zip',
+    'own-storage',
     'memory-zip',
   ])
 })

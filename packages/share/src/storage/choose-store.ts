@@ -54,7 +54,8 @@ export function chooseStore(files: readonly FileSize[], capabilities: Capabiliti
 
 /**
  * All places that are possible, the best one first. A few files go to the browser's own storage while they fit, because a
- * transfer then survives a reload. A tree of folders goes to a folder, or into an archive.
+ * transfer then survives a reload. A tree of folders goes to a folder, or into an archive;
+ * a small one also to the own storage, without its folders.
  */
 export function storeChoices(
   files: readonly FileSize[],
@@ -78,6 +79,7 @@ export function storeChoices(
         ...folder,
         ...(canStream ? [choice('zip-download')] : []),
         ...(canPickFile ? [choice('picked-zip')] : []),
+        ...(files.length <= LINKS_MAX ? own : []),
       ]
     : [
         ...own,

@@ -1,3 +1,5 @@
+import { useWords } from '../words/words.js'
+
 // Commands for the person who runs the server.
 
 export const BEYOND_LOOPBACK = 'npm start -- --host 0.0.0.0 --open'
@@ -5,6 +7,7 @@ export const WITH_TLS = `${BEYOND_LOOPBACK} --tls-cert cert.pem --tls-key key.pe
 
 /** What is not as good as it could be, and the command that changes it. */
 export function Advice({ title, text, command }: { title?: string; text: string; command: string }) {
+  const words = useWords()
   return (
     <div class="advice">
       {title !== undefined && <h3>{title}</h3>}
@@ -14,6 +17,7 @@ export function Advice({ title, text, command }: { title?: string; text: string;
           <span key={word}>{word} </span>
         ))}
       </code>
+      {command === WITH_TLS && <p class="hint">{words.certificateHow}</p>}
     </div>
   )
 }

@@ -166,7 +166,9 @@ function ProblemView({ problem }: { problem: Problem }) {
   const model = useModel()
   const { states } = useWords()
   const { title, text } = states[problem]
-  const isLink = ['badName', 'missingFragment', 'cutFragment', 'otherVersion'].includes(problem)
+  const isLink = ['badName', 'missingFragment', 'cutFragment', 'extraFragment', 'otherVersion'].includes(
+    problem,
+  )
   return (
     <Notice
       tone="bad"

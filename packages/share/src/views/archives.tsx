@@ -1,9 +1,11 @@
 import type { ShareSession } from '@peerage/client/transfer'
+import { useState } from 'preact/hooks'
 import type { Archive } from '../model/archives.js'
+import { shownName } from '../model/kinds.js'
 import { useChanges, useModel, useObjectUrl, useTexts } from './hooks.js'
 import { Icon } from './icons.js'
 
-/** The zip archives that were made in memory, to be saved. */
+/** What became of the zip archives. */
 export function Archives({ session }: { session: ShareSession }) {
   const { archives } = useModel()
   useChanges(archives)
@@ -16,20 +18,32 @@ export function Archives({ session }: { session: ShareSession }) {
   )
 }
 
-function ArchiveView({ archive }: { archive: Archive }) {
+function ArchiveView({ archive: { end } }: { archive: Archive }) {
   const { words } = useTexts()
-  const url = useObjectUrl(archive.content)
-  if (archive.content === undefined)
+  const url = useObjectUrl(end.name === 'save' ? end.content : undefined)
+  const [isSaved, setSaved] = useState(false)
+  if (end.name === 'failed')
     return (
       <p class="why" role="alert">
         {words.archiveFailed}
       </p>
     )
+  if (end.name === 'saved')
+    return (
+      <p role="status">
+        {end.isDownload ? words.savedToDownloads(shownName(end.where)) : words.savedIn(shownName(end.where))}
+      </p>
+    )
   return (
     <div class="row wrap">
-      <p>{words.archiveReady}</p>
+      <p role="status">{isSaved ? words.savedToDownloads(words.archiveName) : words.archiveReady}</p>
       {url !== undefined && (
-        <a class="button" href={url} download={words.archiveName}>
+        <a
+          class={isSaved ? 'button quiet' : 'button'}
+          href={url}
+          download={words.archiveName}
+          onClick={() => setSaved(true)}
+        >
           <Icon name="save" />
           {words.saveFile}
         </a>

@@ -7,11 +7,15 @@ export function CodeView({ host }: { host: ShareHost }) {
   const words = useWords()
   const model = useModel()
   const { code } = host
+  const note = host.hasPassword && <p class="hint">{words.codeNeedsNoPassword}</p>
   if (code.name === 'none')
     return (
-      <button type="button" class="quiet" onClick={() => model.showCode(host)}>
-        {words.showCode}
-      </button>
+      <div class="stack">
+        <button type="button" class="quiet" onClick={() => model.showCode(host)}>
+          {words.showCode}
+        </button>
+        {note}
+      </div>
     )
   const address = new URL(model.base)
   return (
@@ -26,6 +30,7 @@ export function CodeView({ host }: { host: ShareHost }) {
           <p class="soft">
             {words.codeLead(`${address.host}${address.pathname === '/' ? '' : address.pathname}`)}
           </p>
+          {note}
         </>
       )}
       {code.name === 'burnt' && <p class="why">{words.codeBurnt}</p>}

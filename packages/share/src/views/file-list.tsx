@@ -103,6 +103,7 @@ function FileRow({
 }) {
   const texts = useTexts()
   const { words } = texts
+  const { saved } = useModel()
   const { key, path, size, bytesDone, state, type } = file
   const name = shownName(path)
   const isBusy = state.name === 'accepted' || state.name === 'paused'
@@ -114,7 +115,9 @@ function FileRow({
       <div class="file-main">
         <p class="file-name">{name}</p>
         <p class={isFailed ? 'file-note why' : 'file-note'}>
-          {isSaved ? `${texts.size(size)} · ${words.saved}` : noteOf(file, bytesPerSecond, texts)}
+          {isSaved
+            ? `${texts.size(size)} · ${words.savedToDownloads(shownName(fileName(file)))}`
+            : noteOf(file, bytesPerSecond, saved.placeOf(transfer, key), texts)}
         </p>
         {isStarted && (
           <progress
@@ -128,7 +131,7 @@ function FileRow({
         {isBusy && state.name === 'accepted' && (
           <IconButton icon="pause" label={words.pauseFile(name)} onClick={() => transfer.pause([key])} />
         )}
-        {state.name === 'paused' && state.here && (
+        {state.name === 'paused' && state.here && !(state.isMissing === true && file.direction === 'out') && (
           <IconButton icon="play" label={words.resumeFile(name)} onClick={() => transfer.resume([key])} />
         )}
         {(isBusy || state.name === 'offered') && (

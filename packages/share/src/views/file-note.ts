@@ -1,6 +1,7 @@
 import type { EndReason, TransferFile } from '@peerage/client/transfer'
 import { percentOf, timeLeft } from '../model/format.js'
 import { shownName } from '../model/kinds.js'
+import type { StoreKind } from '../storage/storage.js'
 import type { Words } from '../words/words.js'
 import type { Texts } from './hooks.js'
 
@@ -8,6 +9,7 @@ import type { Texts } from './hooks.js'
 export function noteOf(
   { path, size, bytesDone, state, direction }: TransferFile,
   bytesPerSecond: number,
+  place: StoreKind | undefined,
   { words, size: sizeOf }: Texts,
 ): string {
   const all = sizeOf(size)
@@ -27,17 +29,26 @@ export function noteOf(
       return moving.join(' · ')
     }
     case 'paused':
+      if (state.isMissing === true)
+        return `${some} · ${direction === 'out' ? fileStates.missingHere : fileStates.missingThere}`
       return `${some} · ${state.here ? fileStates.pausedHere : fileStates.pausedThere}`
     case 'checking':
       return `${all} · ${fileStates.checking}`
     case 'complete':
       if (direction === 'out') return `${all} · ${fileStates.completeOut}`
       if (state.received?.kind !== 'saved') return `${all} · ${fileStates.completeIn}`
-      // The name of the file itself says nothing new.
-      return `${all} · ${path.endsWith(state.received.where) ? words.saved : words.savedIn(state.received.where)}`
+      return `${all} · ${savedTo(state.received.where, path, place, words)}`
     case 'ended':
       return endOf(state.reason, state.detail, direction, words)
   }
+}
+
+/** `where`: the name of the file or of its folder, as the store gave it. */
+function savedTo(where: string, path: string, place: StoreKind | undefined, words: Words): string {
+  if (place === 'downloads') return words.savedToDownloads(shownName(where))
+  if (place === 'zip-download' || place === 'picked-zip') return words.savedInZip
+  // The name of the file itself says nothing new.
+  return path.endsWith(where) ? words.saved : words.savedIn(shownName(where))
 }
 
 /** Only an error says more than its kind: such as that the disk is full. */

@@ -1,4 +1,5 @@
 import type { SessionEnd, ShareLink, ShareSession } from '@peerage/client/transfer'
+import { gotAll } from '../model/guest-cards.js'
 import { Avatar } from './avatar.js'
 import { useChanges, useModel, useTexts } from './hooks.js'
 import type { Action } from './notice.js'
@@ -30,7 +31,12 @@ export function GuestView({ session, to }: { session: ShareSession; to: ShareLin
           )}
         </div>
       </div>
-      {state.name === 'ended' && <EndNotice why={state.why} to={to} isMain={false} />}
+      {state.name === 'ended' &&
+        (state.why === 'taken-elsewhere' && gotAll(session) ? (
+          <Notice tone="mild" {...words.states.takenAfterAll} />
+        ) : (
+          <EndNotice why={state.why} to={to} isMain={false} />
+        ))}
       <div class="card">
         {state.name !== 'ended' && <SessionLine session={session} />}
         {state.name !== 'ended' && session.expiresAt !== undefined && (
@@ -38,7 +44,11 @@ export function GuestView({ session, to }: { session: ShareSession; to: ShareLin
         )}
         {state.name === 'open' && !hasItems && <p class="soft">{words.waitingForOffer}</p>}
         <TransferView session={session} onPick={(picked) => model.addFiles(picked)} />
-        {state.name !== 'connecting' && state.name !== 'ended' && <Details session={session} />}
+        {state.name !== 'connecting' && state.name !== 'ended' && (
+          <Details session={session}>
+            <p class="hint">{words.youAre(friend(model.name))}</p>
+          </Details>
+        )}
       </div>
       <p>
         <a
@@ -74,7 +84,9 @@ function EndNotice({ why, to, isMain }: { why: SessionEnd; to: ShareLink | strin
       {...states.ends[why]}
       action={canRepeat(why) ? again : own}
       second={canRepeat(why) ? own : undefined}
-    />
+    >
+      {why === 'not-found' && model.isSearching && <p role="status">{states.searching}</p>}
+    </Notice>
   )
 }
 
@@ -94,10 +106,11 @@ function canRepeat(why: SessionEnd): boolean {
     case 'closed-there':
     case 'incompatible':
     case 'failed':
+    // The host can share it again.
+    case 'taken-elsewhere':
       return true
     case 'wrong-link':
     case 'locked':
-    case 'taken-elsewhere':
     case 'stopped':
     case 'expired':
       return false

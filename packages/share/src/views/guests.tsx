@@ -1,28 +1,70 @@
 import type { ShareHost, ShareSession } from '@peerage/client/transfer'
 import { useState } from 'preact/hooks'
+import { guestCards, received } from '../model/guest-cards.js'
 import { Avatar } from './avatar.js'
 import { useChanges, useModel, useTexts } from './hooks.js'
+import { FileList } from './file-list.js'
 import { IconButton } from './icons.js'
 import { Details, SessionLine } from './session-line.js'
+import { TextList } from './text-list.js'
 import { TransferView } from './transfer-view.js'
 
 /** The people who opened the link, each with what goes between them and this page. */
 export function Guests({ host }: { host: ShareHost }) {
-  const { words } = useTexts()
+  const { words, friend } = useTexts()
   const [dismissed, setDismissed] = useState<ReadonlySet<ShareSession>>(new Set())
-  const shown = host.sessions.filter((session) => !dismissed.has(session))
+  const shown = guestCards(host.sessions).filter(({ session }) => !dismissed.has(session))
   return (
     <section class="guests" aria-labelledby="guests-title">
       <h2 id="guests-title">{words.guestsHeading}</h2>
       {shown.length === 0 && <p class="soft">{words.guestsNone}</p>}
-      {shown.map((session, index) => (
-        <GuestCard
-          key={`${session.peer.name} ${index}`}
-          session={session}
-          onDismiss={() => setDismissed(new Set([...dismissed, session]))}
-        />
-      ))}
+      <p class="hint">{words.youAre(friend(host.name))}</p>
+      {shown.map(({ session, isReplaced }) => {
+        const onDismiss = (): void => setDismissed(new Set([...dismissed, session]))
+        return isReplaced ? (
+          <ReplacedCard key={idOf(session)} session={session} onDismiss={onDismiss} />
+        ) : (
+          <GuestCard key={idOf(session)} session={session} onDismiss={onDismiss} />
+        )
+      })}
     </section>
+  )
+}
+
+const ids = new WeakMap<ShareSession, number>()
+let lastId = 0
+
+/** Tells the sessions of one guest apart. */
+function idOf(session: ShareSession): number {
+  const id = ids.get(session) ?? ++lastId
+  ids.set(session, id)
+  return id
+}
+
+/** What a guest sent before it loaded its page again. */
+function ReplacedCard({ session, onDismiss }: { session: ShareSession; onDismiss: () => void }) {
+  const model = useModel()
+  const { words, friend } = useTexts()
+  useChanges(session.transfer)
+  const items = received(session)
+  const files = items.filter((item) => item.kind === 'file')
+  const texts = items.filter((item) => item.kind === 'text')
+  const name = friend(session.peer.name)
+  return (
+    <article class="card guest over" aria-label={words.earlierFrom(name)} data-replaced>
+      <div class="row spread top-aligned">
+        <h3 class="guest-name">{words.earlierFrom(name)}</h3>
+        <IconButton icon="close" label={words.dismiss(name)} onClick={onDismiss} />
+      </div>
+      {files.length > 0 && (
+        <FileList
+          transfer={session.transfer}
+          files={files}
+          onRemove={(some) => model.removeFiles(session, some)}
+        />
+      )}
+      {texts.length > 0 && <TextList texts={texts} />}
+    </article>
   )
 }
 

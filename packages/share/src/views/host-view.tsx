@@ -28,7 +28,7 @@ export function HostView({ host, notice }: { host: ShareHost; notice: 'ownLink' 
         {host.sessions.length > 0 && <Guests host={host} />}
       </>
     )
-  const isEmpty = host.files.length === 0 && model.texts.all.length === 0
+  const isEmpty = host.files.length === 0 && model.own.texts.all.length === 0
   return (
     <>
       <div class={isEmpty ? 'intro' : 'intro done'}>
@@ -37,7 +37,13 @@ export function HostView({ host, notice }: { host: ShareHost; notice: 'ownLink' 
       </div>
       {notice && <Notice tone="mild" {...states[notice]} />}
       {host.state.name === 'locked' && <Notice tone="bad" {...states.hostLocked} />}
-      {host.state.name === 'taken' && <Notice tone="good" {...states.hostTaken} />}
+      {host.state.name === 'taken' && (
+        <Notice
+          tone="good"
+          {...states.hostTaken}
+          action={{ text: states.shareAgain, onClick: () => model.own.shareAgain() }}
+        />
+      )}
       <div class="columns">
         <div class="column">
           <DropZone isEmpty={isEmpty} />
@@ -81,7 +87,7 @@ function DropZone({ isEmpty }: { isEmpty: boolean }) {
           hasFocus
           action={words.addText}
           onText={(text) => {
-            model.addText(text)
+            model.own.addText(text)
             setWriting(false)
           }}
         />

@@ -12,14 +12,28 @@ export function LinkCard({ host }: { host: ShareHost }) {
   const model = useModel()
   const { features } = model.world
   const link = host.link(model.base)
+  if (host.state.name !== 'open')
+    return (
+      <section class="card link" aria-labelledby="link-title">
+        <div>
+          <h2 id="link-title">{words.linkHeading}</h2>
+          <p class="soft">{words.linkClosed}</p>
+        </div>
+      </section>
+    )
   const { files } = host
   const bytes = files.reduce((total, file) => total + file.size, 0)
   const sum = words.filesSum(files.length, count(files.length), size(bytes))
+  const lead = host.hasPassword
+    ? words.linkLeadPassword
+    : files.length === 0
+      ? words.linkLead
+      : words.linkLeadFiles(sum)
   return (
     <section class="card link" aria-labelledby="link-title">
       <div>
         <h2 id="link-title">{words.linkHeading}</h2>
-        <p class="soft">{files.length === 0 ? words.linkLead : words.linkLeadFiles(sum)}</p>
+        <p class="soft">{host.isOneTime ? words.linkLeadOne(host.hasPassword) : lead}</p>
       </div>
       <CopyField link={link} />
       {features.isLoopback ? (

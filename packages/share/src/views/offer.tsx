@@ -1,5 +1,5 @@
 import type { ShareSession, TransferFile } from '@peerage/client/transfer'
-import { useMemo, useState } from 'preact/hooks'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { kindOf } from '../model/kinds.js'
 import { treeOf } from '../model/tree.js'
 import { PartMissing } from '../model/world.js'
@@ -9,20 +9,38 @@ import { OfferTree } from './offer-tree.js'
 import { Advice, WITH_TLS } from './advice.js'
 
 /** Files that the other side offers: what they are, where they would go, and the buttons to take them or not. */
-export function Offer({ session, files }: { session: ShareSession; files: readonly TransferFile[] }) {
+export function Offer({
+  session,
+  files,
+  hasFocus,
+  onAnswer,
+}: {
+  session: ShareSession
+  files: readonly TransferFile[]
+  /** The person has asked for it, by a button that is gone. */
+  hasFocus: boolean
+  /** The person has accepted or declined. */
+  onAnswer: () => void
+}) {
   const model = useModel()
   const { saving } = model
+  const { isSecure } = model.world.features
   const { words, count, size } = useTexts()
   // Only what was left out is kept, so that files that are offered later are chosen too.
   const [leftOut, setLeftOut] = useState<ReadonlySet<string>>(new Set())
   const [wanted, setWanted] = useState<StoreChoice['kind']>()
   const [wasClosed, setClosed] = useState(false)
+  const title = useRef<HTMLHeadingElement>(null)
+  useEffect(() => {
+    if (hasFocus) title.current?.focus()
+  }, [hasFocus])
   const tree = useMemo(() => treeOf(files), [files.length, files[0]?.key])
   const chosen = files.filter(({ key }) => !leftOut.has(key))
   const bytes = chosen.reduce((sum, file) => sum + file.size, 0)
   const allBytes = files.reduce((sum, file) => sum + file.size, 0)
   const possible = saving?.choices(chosen) ?? []
-  const way = possible.find(({ kind }) => kind === wanted) ?? possible.find(({ fits }) => fits) ?? possible[0]
+  const best = possible.find(({ fits }) => fits) ?? possible[0]
+  const way = possible.find(({ kind }) => kind === wanted) ?? best
   const isTooBig = way !== undefined && !way.fits
 
   const accept = (): void => {
@@ -31,7 +49,9 @@ export function Offer({ session, files }: { session: ShareSession; files: readon
     saving.open(way, chosen).then(
       (opened) => {
         setClosed(opened === undefined)
-        if (opened !== undefined) model.accept(session, chosen, way, opened)
+        if (opened === undefined) return
+        model.accept(session, chosen, way, opened)
+        onAnswer()
       },
       (error: unknown) => {
         if (error instanceof PartMissing) return model.tellMissing(error)
@@ -42,20 +62,32 @@ export function Offer({ session, files }: { session: ShareSession; files: readon
   }
   return (
     <section class="offer" aria-labelledby="offer-title">
-      <h2 id="offer-title">{words.offerHeading(files.length, count(files.length), size(allBytes))}</h2>
+      <h2 id="offer-title" ref={title} tabIndex={-1}>
+        {words.offerHeading(files.length, count(files.length), size(allBytes))}
+      </h2>
       <OfferTree tree={tree} files={files} leftOut={leftOut} onLeftOut={setLeftOut} />
       {session.isOneTime && !session.hasTaken && <p class="mark">{words.forOnePerson}</p>}
       {chosen.some((file) => kindOf(file.path, file.type) === 'program') && (
         <p class="mark">{words.programWarning}</p>
       )}
-      <WayChoice ways={possible} chosen={way} onChoose={setWanted} />
+      <WayChoice
+        ways={possible}
+        best={best}
+        chosen={way}
+        hasFolders={chosen.some(({ path }) => path.includes('/'))}
+        onChoose={setWanted}
+      />
       {isTooBig && (
         <p class="why" role="alert">
-          {possible.length > 1 ? words.tooBigForWay(size(way.bytesMax)) : words.noWayFits}
+          {!isSecure
+            ? words.plainTooBig(size(way.bytesMax))
+            : possible.some(({ fits }) => fits)
+              ? words.tooBigForWay(size(way.bytesMax))
+              : words.noWayFits(size(Math.max(...possible.map(({ bytesMax }) => bytesMax))))}
         </p>
       )}
-      {!model.world.features.isSecure && <p class="hint">{words.plainReceive}</p>}
-      {isTooBig && !model.world.features.isSecure && <Advice command={WITH_TLS} text={words.plainHow} />}
+      {!isSecure && !isTooBig && <p class="hint">{words.plainReceive}</p>}
+      {isTooBig && !isSecure && <Advice command={WITH_TLS} text={words.plainHow} />}
       {wasClosed && (
         <p class="hint" role="status">
           {words.placeNotChosen}
@@ -74,7 +106,10 @@ export function Offer({ session, files }: { session: ShareSession; files: readon
         <button
           type="button"
           class="quiet"
-          onClick={() => session.transfer.reject(files.map(({ key }) => key))}
+          onClick={() => {
+            session.transfer.reject(files.map(({ key }) => key))
+            onAnswer()
+          }}
         >
           {words.decline}
         </button>
@@ -83,35 +118,46 @@ export function Offer({ session, files }: { session: ShareSession; files: readon
   )
 }
 
-/** Where the files go, and what survives a reload. One way is said; several are a choice. */
+/** Where the files go, and what survives a reload. The best way is shown, and the others on demand. */
 function WayChoice({
   ways,
+  best,
   chosen,
+  hasFolders,
   onChoose,
 }: {
   ways: readonly StoreChoice[]
+  best: StoreChoice | undefined
   chosen: StoreChoice | undefined
+  hasFolders: boolean
   onChoose: (kind: StoreChoice['kind']) => void
 }) {
   const { words, size } = useTexts()
-  if (chosen === undefined) return null
-  const limitOf = ({ bytesMax }: StoreChoice): string =>
-    Number.isFinite(bytesMax) ? ` ${words.wayLimit(size(bytesMax))}` : ''
+  if (best === undefined) return null
+  const option = (way: StoreChoice) => (
+    <label key={way.kind} class="check">
+      <input type="radio" name="way" checked={way === chosen} onChange={() => onChoose(way.kind)} />
+      <span>
+        {words.ways[way.kind].title}
+        <span class="hint block">
+          {words.ways[way.kind].text}
+          {way.kind === 'own-storage' && hasFolders && words.wayWithoutFolders}
+          {Number.isFinite(way.bytesMax) && words.wayLimit(size(way.bytesMax))}
+        </span>
+      </span>
+    </label>
+  )
+  const others = ways.filter((way) => way !== best)
   return (
     <fieldset class="ways">
       <legend>{words.saveHeading}</legend>
-      {ways.map((way) => (
-        <label key={way.kind} class="check">
-          <input type="radio" name="way" checked={way === chosen} onChange={() => onChoose(way.kind)} />
-          <span>
-            {words.ways[way.kind].title}
-            <span class="hint block">
-              {words.ways[way.kind].text}
-              {limitOf(way)}
-            </span>
-          </span>
-        </label>
-      ))}
+      {option(best)}
+      {others.length > 0 && (
+        <details class="details">
+          <summary>{words.otherPlaces}</summary>
+          {others.map(option)}
+        </details>
+      )}
     </fieldset>
   )
 }

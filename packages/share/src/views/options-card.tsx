@@ -8,8 +8,10 @@ const EXPIRY_SECONDS = [600, 3600, 86_400] as const
 /** Who may have the files, and until when. */
 export function OptionsCard({ host }: { host: ShareHost }) {
   const words = useWords()
+  // It opens by itself once. Then the person opens and closes it.
+  const [isOpen] = useState(host.hasPassword || host.isOneTime || host.expiresAt !== undefined)
   return (
-    <details class="card options" open={host.hasPassword || host.isOneTime || host.expiresAt !== undefined}>
+    <details class="card options" open={isOpen}>
       <summary>
         <h2>{words.optionsHeading}</h2>
       </summary>

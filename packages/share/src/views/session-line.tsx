@@ -1,5 +1,6 @@
 import type { SessionState, ShareSession } from '@peerage/client/transfer'
 import type { ComponentChildren } from 'preact'
+import { hasAll } from '../model/guest-cards.js'
 import { useChanges, useTexts } from './hooks.js'
 import type { Words } from '../words/words.js'
 
@@ -8,11 +9,12 @@ export function SessionLine({ session }: { session: ShareSession }) {
   const { words, size } = useTexts()
   useChanges(session)
   const { state, serverBytesPerSecond } = session
+  const isDelivered = session.role === 'host' && (isGone(state) || isOver(state)) && hasAll(session)
   return (
     <>
-      <p class="status" role="status" data-state={markOf(state)}>
+      <p class="status" role="status" data-state={isDelivered ? 'over' : markOf(state)}>
         <span class="dot" aria-hidden="true" />
-        {lineOf(state, words)}
+        {!isDelivered ? lineOf(state, words) : isGone(state) ? words.leftWithAll : words.overWithAll}
       </p>
       {state.name === 'open' && state.path === 'server' && serverBytesPerSecond !== undefined && (
         <p class="hint">
@@ -25,12 +27,21 @@ export function SessionLine({ session }: { session: ShareSession }) {
   )
 }
 
+/** Whether the other page is closed, or away, and does not come back by itself. */
+const isGone = (state: SessionState): boolean =>
+  (state.name === 'reconnecting' && state.isPeerAway) ||
+  (state.name === 'ended' && (state.why === 'peer-left' || state.why === 'closed-there'))
+
+/** Whether this page ended the session, such as when another person took the share. */
+const isOver = (state: SessionState): boolean =>
+  state.name === 'ended' && ['taken-elsewhere', 'stopped', 'expired', 'closed-here'].includes(state.why)
+
 function lineOf(state: SessionState, words: Words): string {
   switch (state.name) {
     case 'connecting':
       return words.checkingOther
     case 'open':
-      return [words.connected, words.paths[state.path], ...(state.sameLan ? [words.sameLan] : [])].join(' · ')
+      return `${words.connected} · ${words.paths[state.path]}`
     case 'reconnecting':
       return state.isPeerAway ? words.goneABit : words.reconnecting
     case 'ended':
@@ -53,10 +64,7 @@ export function Details({ session, children }: { session: ShareSession; children
         {state.name === 'open' && (
           <>
             <dt>{words.detailPath}</dt>
-            <dd>
-              {words.paths[state.path]}
-              {state.sameLan ? ` · ${words.sameLan}` : ''}
-            </dd>
+            <dd>{words.paths[state.path]}</dd>
           </>
         )}
         {peer.device !== '' && (

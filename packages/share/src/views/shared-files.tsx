@@ -20,7 +20,7 @@ export function SharedFiles({ host }: { host: ShareHost }) {
   // Those that the person must choose again come first.
   const ordered = missing > 0 ? [...files].sort((a, b) => Number(!!a.source) - Number(!!b.source)) : files
   const bytes = files.reduce((sum, file) => sum + file.size, 0)
-  const texts = model.texts.all
+  const texts = model.own.texts.all
   return (
     <section class={missing > 0 ? 'card urgent' : 'card shared'} aria-labelledby="files-title">
       {files.length > 0 && (
@@ -65,7 +65,7 @@ export function SharedFiles({ host }: { host: ShareHost }) {
                 <p class="file-main text">
                   <TextPieces text={text} />
                 </p>
-                <IconButton icon="close" label={words.removeText} onClick={() => model.removeText(id)} />
+                <IconButton icon="close" label={words.removeText} onClick={() => model.own.removeText(id)} />
               </li>
             ))}
           </ul>

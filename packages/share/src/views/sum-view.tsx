@@ -20,18 +20,20 @@ export function SumView({ transfer, direction }: { transfer: TransferControls; d
     count(done),
     count(sum.files),
   )
-  const parts = [`${percentOf(sum.bytesDone, sum.bytes)} %`, `${size(sum.bytesDone)} / ${size(sum.bytes)}`]
-  if (sum.bytesPerSecond > 0) {
-    parts.push(words.speed(size(sum.bytesPerSecond)))
-    if (sum.secondsLeft !== undefined) parts.push(words.left(timeLeft(sum.secondsLeft)))
-  }
   const moving = transfer.state.items.filter(
     (item): item is TransferFile =>
       item.kind === 'file' &&
       item.direction === direction &&
       (item.state.name === 'accepted' || item.state.name === 'paused'),
   )
-  const keys = moving.map(({ key }) => key)
+  const parts = [`${percentOf(sum.bytesDone, sum.bytes)} %`, `${size(sum.bytesDone)} / ${size(sum.bytes)}`]
+  // The rate is over some seconds, so it lasts longer than what moves.
+  if (sum.bytesPerSecond > 0 && moving.some(({ state }) => state.name === 'accepted')) {
+    parts.push(words.speed(size(sum.bytesPerSecond)))
+    if (sum.secondsLeft !== undefined) parts.push(words.left(timeLeft(sum.secondsLeft)))
+  }
+  // Only its choosing makes a file go on that this page has lost by a reload.
+  const keys = moving.filter((file) => direction === 'in' || !isMissing(file)).map(({ key }) => key)
   const isPaused = moving.length > 0 && moving.every(({ state }) => state.name === 'paused' && state.here)
   return (
     <div class="sum">
@@ -59,3 +61,5 @@ export function SumView({ transfer, direction }: { transfer: TransferControls; d
     </div>
   )
 }
+
+const isMissing = ({ state }: TransferFile): boolean => state.name === 'paused' && state.isMissing === true

@@ -1,5 +1,7 @@
 import type { ShareSession, TransferFile, TransferText } from '@peerage/client/transfer'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Picked } from '../model/picked.js'
+import { isTerminal } from '../model/device.js'
 import { timeLeft } from '../model/format.js'
 import { useChanges, useModel, useTexts } from './hooks.js'
 import { Archives } from './archives.js'
@@ -20,10 +22,20 @@ export function TransferView({
   onPick: (picked: Picked[]) => void
 }) {
   const model = useModel()
-  const { words } = useTexts()
+  const { words, count } = useTexts()
   const { transfer, state } = session
   useChanges(transfer)
   useChanges(session)
+  // Files that the person did not want at first.
+  const [revived, setRevived] = useState<ReadonlySet<string>>(new Set())
+  const progress = useRef<HTMLDivElement>(null)
+  const isAnswered = useRef(false)
+  useEffect(() => {
+    // The button of the answer is gone, so the keyboard goes on at what follows from it.
+    if (!isAnswered.current || progress.current === null) return
+    isAnswered.current = false
+    progress.current.focus()
+  })
   const offered: TransferFile[] = []
   const files: TransferFile[] = []
   const texts: TransferText[] = []
@@ -32,31 +44,65 @@ export function TransferView({
     if (item.kind === 'text') texts.push(item)
     else if (item.direction === 'in' && item.state.name === 'offered') {
       if (!isOver) offered.push(item)
-    } else files.push(item)
+    } else if (!isOver && revived.has(item.key) && isUnwanted(item)) offered.push(item)
+    else files.push(item)
+  const unwanted = isOver ? [] : files.filter(isUnwanted)
+  const takesFiles = session.role === 'host' || !isTerminal(session.peer.device)
   const canWrite = state.name === 'open' || state.name === 'reconnecting'
   return (
     <>
       <ConsentView session={session} />
-      {offered.length > 0 && <Offer session={session} files={offered} />}
-      <SumView transfer={transfer} direction="in" />
-      <SumView transfer={transfer} direction="out" />
+      {offered.length > 0 && (
+        <Offer
+          session={session}
+          files={offered}
+          hasFocus={revived.size > 0}
+          onAnswer={() => {
+            setRevived(new Set())
+            isAnswered.current = true
+          }}
+        />
+      )}
       {files.length > 0 && (
-        <FileList transfer={transfer} files={files} onRemove={(some) => model.removeFiles(session, some)} />
+        <div ref={progress} class="stack" role="group" tabIndex={-1} aria-label={words.progressLabel}>
+          <SumView transfer={transfer} direction="in" />
+          <SumView transfer={transfer} direction="out" />
+          <FileList transfer={transfer} files={files} onRemove={(some) => model.removeFiles(session, some)} />
+        </div>
+      )}
+      {unwanted.length > 0 && (
+        <button
+          type="button"
+          class="quiet"
+          onClick={() => setRevived(new Set(unwanted.map(({ key }) => key)))}
+        >
+          {words.afterAll(unwanted.length, count(unwanted.length))}
+        </button>
       )}
       {texts.length > 0 && <TextList texts={texts} />}
       <Archives session={session} />
       {canWrite && (
         <details class="details" open={texts.length > 0}>
-          <summary>{words.reply}</summary>
+          <summary>{takesFiles ? words.reply : words.replyText}</summary>
           <div class="stack">
             <TextField action={words.sendText} onText={(text) => transfer.sendText(text)} />
-            <PickButtons isQuiet text={words.sendFilesBack} onPick={onPick} />
+            {takesFiles ? (
+              <PickButtons isQuiet text={words.sendFilesBack} onPick={onPick} />
+            ) : (
+              <p class="hint">{words.terminalTakesTexts}</p>
+            )}
           </div>
         </details>
       )}
     </>
   )
 }
+
+/** Whether this side did not want the file. The other side still has it. */
+const isUnwanted = ({ direction, state }: TransferFile): boolean =>
+  direction === 'in' &&
+  state.name === 'ended' &&
+  (state.reason === 'rejected' || state.reason === 'cancelled-here')
 
 /** Asks before much data goes through the server. */
 function ConsentView({ session }: { session: ShareSession }) {

@@ -42,7 +42,7 @@ export function WindowEvents() {
       if (files.length === 0 && text.trim() === '') return
       event.preventDefault()
       if (files.length > 0) model.addFiles(files)
-      else if (model.screen.name === 'host') model.addText(text)
+      else if (model.screen.name === 'host') model.own.addText(text)
       else if (model.screen.name === 'guest') model.screen.session.transfer.sendText(text)
     }
     const before = (event: BeforeUnloadEvent): void => {

@@ -4,6 +4,7 @@ export const english = {
   tryAgain: 'Try again',
   startOwn: 'Send files myself',
   newShare: 'Start a new share',
+  shareAgain: 'Share again, with one more person',
   enterCode: 'Enter the code again',
 
   starting: 'Connecting to the server…',
@@ -60,6 +61,10 @@ export const english = {
     title: 'The link was cut short',
     text: 'Its last part is not whole. Ask for the link again, and copy all of it.',
   },
+  extraFragment: {
+    title: 'Something in the link does not belong to it',
+    text: 'Perhaps a word or a sign came along when it was copied. Copy the link again, from “http” to its last letter and nothing else.',
+  },
   otherVersion: {
     title: 'The link is of another version',
     text: 'Reload this page. If that does not help, the sender must reload theirs and send a new link.',
@@ -85,11 +90,11 @@ export const english = {
     },
     'wrong-link': {
       title: 'This link does not fit any more',
-      text: 'The sender has made a new link since, or a part of this one was changed. Ask for the new link.',
+      text: 'The sender has made a new link since, or a part of this one was changed. Copy the whole link again, or ask for the new one.',
     },
     'not-verified': {
       title: 'Not safe, so the page stopped',
-      text: 'It could not be proven that the other side is the sender. Somebody between you may have interfered. Nothing was sent or received. Try again on another network, or ask for a new link by another way.',
+      text: 'The other side could not prove that it made this link, so nothing was sent or received. Perhaps a part of the link was changed: copy the whole link again. If that does not help, somebody between you may be interfering: try another network, or ask for the link by another way.',
     },
     'wrong-password': { title: 'The password is wrong', text: 'Ask the sender for it.' },
     locked: {
@@ -131,6 +136,11 @@ export const english = {
       text: 'Try again. If it fails again, try another network, or put both devices on the same Wi-Fi.',
     },
   },
+  takenAfterAll: {
+    title: 'You have everything',
+    text: 'The link is for one person, and somebody else uses it now. What has arrived stays with you.',
+  },
+  searching: 'This page keeps looking for them by itself.',
   endsShort: {
     'not-found': 'Not there any more',
     'wrong-link': 'Came with an old link',

@@ -40,6 +40,10 @@ export const english = {
 
   linkHeading: 'Your link',
   linkLead: 'Whoever opens it sees the files and can take them.',
+  linkLeadPassword: 'Whoever opens it and knows the password sees the files and can take them.',
+  linkLeadOne: (hasPassword: boolean) =>
+    `The first person who opens it${hasPassword ? ', knows the password' : ''} and accepts gets the files.`,
+  linkClosed: 'It lets nobody new in. Those who are connected stay.',
   linkLeadFiles: (sum: string) => `Whoever opens it sees the files and can take them: ${sum}.`,
   linkLabel: 'Link to this share',
   copy: 'Copy',
@@ -50,6 +54,7 @@ export const english = {
   qrLabel: 'The link as a QR code',
   qrHint: 'Scan it with a phone.',
   showCode: 'Show a code to say aloud',
+  codeNeedsNoPassword: 'Whoever has the code needs no password.',
   codeHeading: 'Code',
   codeMaking: 'Making a code…',
   codeLead: (address: string) =>
@@ -64,13 +69,18 @@ export const english = {
     'It leads to this computer only. To let other devices in, start the server with this command, and open the address that it prints:',
   plainTitle: 'This page came over plain http',
   plainText:
-    'So the browser keeps received files in memory only, and copies nothing for you. With a certificate, this command gives https:',
-  plainReceive: 'This page came over plain http, so the browser can keep files only in memory.',
-  plainHow: 'For larger files, the server needs https. With a certificate, this command gives it:',
+    'So the browser keeps received files in memory only, and you copy the link by hand. With a certificate, this command gives https:',
+  certificateHow:
+    'The two files come from mkcert or openssl: see “A certificate” in docs/server.md. Browsers warn about a certificate that you made yourself.',
+  plainReceive:
+    'This page came over plain http, so the browser can keep files only in memory, and a reload loses them.',
+  plainTooBig: (size: string) =>
+    `Because this page came over plain http, the browser takes ${size} at most: your device may have more room. Choose fewer files, or ask the sender for a link that begins with https.`,
+  plainHow: 'If you run the server: with a certificate, this command gives https.',
 
   filesHeading: 'Shared files',
   filesSum: (count: number, text: string, size: string) => `${plural(count, text, 'file', 'files')}, ${size}`,
-  removeFile: (name: string) => `Stop sharing ${name}`,
+  removeFile: (name: string) => `Remove ${name} from the share`,
   removeAll: 'Remove all',
   andMore: (count: number, text: string) => `and ${plural(count, text, 'more file', 'more files')}`,
   showMore: 'Show more',
@@ -101,8 +111,10 @@ export const english = {
   keep: 'Keep sharing',
 
   guestsHeading: 'People with your link',
+  earlierFrom: (name: string) => `What ${name} sent before it loaded the page again`,
   guestsNone: 'Nobody has opened the link yet.',
   guestName: (colour: number, animal: number) => `${COLOURS[colour] ?? ''} ${ANIMALS[animal] ?? ''}`,
+  youAre: (name: string) => `To the other side, you are ${name}.`,
   device: (browser: string, system: string) => `${browser} on ${system}`,
   dismiss: (name: string) => `Remove ${name} from the list`,
   dismissShort: 'Remove',
@@ -111,9 +123,10 @@ export const english = {
   checkingOther: 'Connecting and checking that it is the right device…',
   connected: 'Connected',
   paths: { direct: 'directly', relayed: 'through a relay', server: 'through the server' },
-  sameLan: 'on the same network',
   reconnecting: 'The connection was lost. Connecting again…',
   goneABit: 'Gone, back in a moment. Nothing is lost: it goes on by itself.',
+  leftWithAll: 'Has left. Everything was delivered.',
+  overWithAll: 'Disconnected. Everything was delivered.',
   serverSlow: (speed: string | undefined) =>
     `There is no direct way between the two networks, so the server passes the encrypted data on${speed === undefined ? '' : `, at ${speed} at most`}.`,
   consentTitle: 'Send this through the server?',
@@ -177,10 +190,13 @@ export const english = {
       text: 'Files stay in memory until you save them. A reload of this page loses them.',
     },
   },
-  wayLimit: (size: string) => `At most ${size}.`,
+  wayWithoutFolders: ' The folders are left out.',
+  otherPlaces: 'Other places',
+  wayLimit: (size: string) => ` At most ${size}.`,
   tooBigForWay: (size: string) =>
     `The chosen files are larger than the ${size} that fit this way. Choose fewer files or another way.`,
-  noWayFits: 'The files do not fit on this device. Choose fewer.',
+  noWayFits: (size: string) =>
+    `This browser has room for ${size} at most. Choose fewer files, or make room on this device.`,
   placeNotChosen: 'No place was chosen, so nothing was accepted.',
 
   sumIn: (_done: number, all: number, doneText: string, allText: string) =>
@@ -192,6 +208,9 @@ export const english = {
   speed: (size: string) => `${size}/s`,
   left: ({ unit, count }: TimeLeft) => `${count} ${count === 1 ? unit.slice(0, -1) : unit} left`,
   takes: ({ unit, count }: TimeLeft) => `about ${count} ${count === 1 ? unit.slice(0, -1) : unit}`,
+  progressLabel: 'Progress',
+  afterAll: (count: number, text: string) =>
+    count === 1 ? 'Get it after all' : `Get ${text} files after all`,
   pauseAll: 'Pause',
   resumeAll: 'Continue',
   cancelAll: 'Cancel all',
@@ -206,8 +225,12 @@ export const english = {
   archiveFailed: 'The zip archive could not be completed.',
   archiveName: 'files.zip',
   reply: 'Send a text or files',
+  replyText: 'Send a text',
+  terminalTakesTexts: 'The other side shares from a terminal, which takes texts and no files.',
   saved: 'Saved',
+  savedToDownloads: (name: string) => `Saved as ${name}, in your downloads`,
   savedIn: (where: string) => `Saved in ${where}`,
+  savedInZip: 'In the zip file',
   fileStates: {
     offeredOut: 'Waiting for their answer',
     offeredIn: 'Offered',
@@ -215,6 +238,8 @@ export const english = {
     moving: 'On its way',
     pausedHere: 'Paused by you',
     pausedThere: 'Paused by the other side',
+    missingHere: 'Waits until you choose the file again',
+    missingThere: 'Waits until the other person chooses the file again',
     checking: 'Checking…',
     completeIn: 'Arrived whole',
     completeOut: 'Delivered',
@@ -242,7 +267,7 @@ export const english = {
   privateText: [
     'Files and texts are encrypted between the two browsers. The link holds a secret, in the part after “#”, which browsers do not send to a server. With it, both browsers check that nobody sits between them.',
     'Whoever has the link can get the files. So pass it on by a way that you trust, set a password, or use a code.',
-    'One thing this does not hold against: the server that this page comes from. It could serve a changed page. If you do not trust it, use the terminal program, or a copy of this page of your own.',
+    'It does not protect you from the server itself: this page comes from there, and the server could send a changed page. If you do not trust it, use the terminal program, or your own copy of this page.',
   ],
   terminalHint: 'In a terminal, the command “peerage send” does the same.',
 

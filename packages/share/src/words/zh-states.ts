@@ -6,6 +6,7 @@ export const chinese: Words['states'] = {
   tryAgain: '再试一次',
   startOwn: '我要发送文件',
   newShare: '重新分享',
+  shareAgain: '再分享给一个人',
   enterCode: '重新输入口令',
 
   starting: '正在连接服务器…',
@@ -56,6 +57,10 @@ export const chinese: Words['states'] = {
     title: '链接被截断了',
     text: '链接的最后一部分不完整。请再要一次链接，并完整地复制。',
   },
+  extraFragment: {
+    title: '链接里有多余的内容',
+    text: '复制时可能带上了别的字或符号。请重新复制链接，从“http”到最后一个字母，不多也不少。',
+  },
   otherVersion: {
     title: '链接来自另一个版本',
     text: '请刷新这个页面。如果还不行，请对方刷新页面，再发一个新链接。',
@@ -78,11 +83,11 @@ export const chinese: Words['states'] = {
     },
     'wrong-link': {
       title: '这个链接已经不对了',
-      text: '对方后来生成了新链接，或者链接的一部分被改动。请要一个新链接。',
+      text: '对方后来生成了新链接，或者链接的一部分被改动。请重新完整地复制链接，或者要一个新链接。',
     },
     'not-verified': {
       title: '不安全，所以页面停止了连接',
-      text: '无法证明对方就是发送者，可能有人在中间做了手脚。没有发送或接收任何内容。请换一个网络再试，或者用另一种方式要一个新链接。',
+      text: '对方无法证明链接是它生成的，所以没有发送或接收任何内容。可能是链接的一部分被改动：请重新完整地复制链接。如果还不行，可能有人在中间做了手脚：请换一个网络，或者用另一种方式要链接。',
     },
     'wrong-password': { title: '密码不对', text: '请向对方询问密码。' },
     locked: {
@@ -112,6 +117,11 @@ export const chinese: Words['states'] = {
       text: '请再试一次。如果还不行，请换一个网络，或者让两台设备连到同一个 Wi-Fi。',
     },
   },
+  takenAfterAll: {
+    title: '你已收到全部文件',
+    text: '这个链接只给一个人，现在由别人使用。已经收到的内容会保留。',
+  },
+  searching: '页面会自动继续查找。',
   endsShort: {
     'not-found': '已经不在了',
     'wrong-link': '用了旧链接',

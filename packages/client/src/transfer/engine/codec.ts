@@ -48,7 +48,8 @@ export type Control =
   /** The sender hashes what the receiver has. */
   | { type: 'hashing'; file: number; blocks: number }
   | { type: 'end'; of: Of; files: readonly number[]; reason: WireReason; detail: string }
-  | { type: 'pause'; of: Of; files: readonly number[]; on: boolean }
+  /** `isMissing`: the sender of the files must choose them again. */
+  | { type: 'pause'; of: Of; files: readonly number[]; on: boolean; isMissing?: true }
   /** A piece of a text. `more`: others follow. */
   | { type: 'text'; id: number; text: string; more: boolean }
   /** All texts up to `id` have arrived. `again`: the receiver had no room for later ones, and has it now. */
@@ -125,8 +126,10 @@ const readers: { [T in Control['type']]: (fields: Fields) => Control | undefined
     isOf(of) && isIds(files) && isReason(reason) && isText(detail, DETAIL_LENGTH_MAX)
       ? { type: 'end', of, files, reason, detail }
       : undefined,
-  pause: ({ of, files, on }) =>
-    isOf(of) && isIds(files) && isFlag(on) ? { type: 'pause', of, files, on } : undefined,
+  pause: ({ of, files, on, isMissing }) =>
+    isOf(of) && isIds(files) && isFlag(on)
+      ? { type: 'pause', of, files, on, ...(isMissing === true && { isMissing }) }
+      : undefined,
   text: ({ id, text, more }) =>
     isWhole(id) && isText(text, TEXT_PIECE_LENGTH) && isFlag(more)
       ? { type: 'text', id, text, more }

@@ -67,7 +67,8 @@ function takeControl(message: Control, { incoming, outgoing, texts, begun, accep
     case 'end':
       return message.of === 'mine' ? incoming.ended(message) : outgoing.ended(message)
     case 'pause':
-      return (message.of === 'mine' ? incoming : outgoing).paused(message.files, message.on)
+      if (message.of === 'yours') return outgoing.paused(message.files, message.on)
+      return incoming.paused(message.files, message.on, message.isMissing)
     case 'text':
       return texts.piece(message)
     case 'got':

@@ -177,8 +177,12 @@ export class Incoming {
     this.end(files, { reason: heardReason(reason), detail, isHeard: true })
   }
 
-  paused(files: readonly number[], on: boolean): void {
-    for (const { record } of this.#named(files)) record.pause('there', on)
+  /** `isMissing`: the sender must choose the files again. */
+  paused(files: readonly number[], on: boolean, isMissing = false): void {
+    for (const { record } of this.#named(files)) {
+      record.pause('there', on)
+      record.isMissing = on && isMissing
+    }
     this.openNext()
   }
 

@@ -40,7 +40,9 @@ export class OutFile {
     this.#blocks = Number.isSafeInteger(file.size) ? blocksOf(file.size) : 0
     this.#hashes = new HashList(this.#blocks)
     this.#unhashed = BlockSet.all(this.#blocks)
-    if (source === undefined) this.record.pause('here', true)
+    if (source !== undefined) return
+    this.record.pause('here', true)
+    this.record.isMissing = true
   }
 
   get id(): number {
@@ -53,6 +55,7 @@ export class OutFile {
 
   set source(source: Source | undefined) {
     this.#source = source
+    this.record.isMissing = source === undefined
   }
 
   /** Whether the other side should know of it. */

@@ -24,6 +24,7 @@ export class FileRecord {
   #file: OfferedFile
   #phase: Phase = { name: 'offered' }
   #paused = { here: false, there: false }
+  #isMissing = false
   #bytesDone = 0
   #isMoving = false
   #isRemoved = false
@@ -69,6 +70,17 @@ export class FileRecord {
     if (this.#paused[side] === on) return
     this.#paused = { ...this.#paused, [side]: on }
     if (on) this.#isMoving = false
+    this.#touch(false)
+  }
+
+  /** Whether its sender must choose it again. */
+  get isMissing(): boolean {
+    return this.#isMissing
+  }
+
+  set isMissing(isMissing: boolean) {
+    if (isMissing === this.#isMissing) return
+    this.#isMissing = isMissing
     this.#touch(false)
   }
 
@@ -137,7 +149,8 @@ export class FileRecord {
     const phase = this.#phase
     // A file that can still be accepted is shown as offered, although its sender may have paused it.
     const canPause = this.isActive || (this.direction === 'out' && this.isUnfinished && this.#paused.here)
-    if (canPause && this.isPaused) return { name: 'paused', ...this.#paused }
+    if (canPause && this.isPaused)
+      return { name: 'paused', ...this.#paused, ...(this.#isMissing && { isMissing: true }) }
     switch (phase.name) {
       case 'offered':
       case 'checking':

@@ -39,9 +39,10 @@ export function tellStates(
   send: (message: Control) => void,
 ): void {
   const paused: number[] = []
+  const missing: number[] = []
   const ended = new Map<string, { tell: EndTold; detail: string; ids: number[] }>()
-  for (const { file, paused: sides, isUnfinished, phase } of records) {
-    if (isUnfinished && sides.here) paused.push(file.id)
+  for (const { file, paused: sides, isMissing, isUnfinished, phase } of records) {
+    if (isUnfinished && sides.here) (of === 'mine' && isMissing ? missing : paused).push(file.id)
     if (phase.name !== 'ended') continue
     const { tell, detail } = phase
     const alike = ended.get(`${tell} ${detail}`)
@@ -50,6 +51,7 @@ export function tellStates(
   }
   for (const one of ended.values()) tellEnd(one, one.ids, of, send)
   for (const files of inPages(paused)) send({ type: 'pause', of, files, on: true })
+  for (const files of inPages(missing)) send({ type: 'pause', of, files, on: true, isMissing: true })
 }
 
 /** Tells the other side that files have ended, if it does not know. */

@@ -132,14 +132,19 @@ export class HostedGuests {
     return hosted
   }
 
-  /** A one-time share belongs to the first guest that accepts a file of it. */
+  /**
+   * A one-time share belongs to the first guest that accepts a file of it. Who took it before the host shared it again goes
+   * on.
+   */
   #accepted(hosted: Hosted): void {
     const { terms, takenBy, take } = this.#parts
-    if (!terms().isOneTime || takenBy() !== undefined || hosted.session.isEnded) return
+    const { isEnded, hasTaken } = hosted.session
+    if (!terms().isOneTime || takenBy() !== undefined || isEnded || hasTaken) return
     take(hosted.ticket)
     hosted.session.taken(hosted.ticket, true)
     hosted.session.say({ session: 'taken' })
     for (const other of this.#active())
-      if (other !== hosted) other.session.end('taken-elsewhere', undefined, 'taken-elsewhere')
+      if (other !== hosted && !other.session.hasTaken)
+        other.session.end('taken-elsewhere', undefined, 'taken-elsewhere')
   }
 }
