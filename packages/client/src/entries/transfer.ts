@@ -1,5 +1,6 @@
 // Files and texts between two peers, by a link, a code or a password.
 export { blobSource, memoryStore } from '../transfer/engine/index.js'
+export { TEXT_LENGTH_MAX } from '../transfer/engine/limits.js'
 export { BLOCK_BYTES, SourceError, StoreError } from '../transfer/types.js'
 export type * from '../transfer/types.js'
 export type * from '../transfer/sharing.js'
