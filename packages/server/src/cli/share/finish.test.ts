@@ -40,7 +40,9 @@ test.each([
   [Object.assign(new Error('of the system'), { code: 'EIO' }), 1, 1],
   [new TypeError('a bug'), 'thrown', 1],
 ])('%s is told before the end', async (error, code, toldCode) => {
-  const { told, ...rest } = await run(() => Promise.reject(error))
+  const { told, ...rest } = await run(async () => {
+    throw error
+  })
   expect(rest.code).toBe(code)
   expect(told).toEqual([
     { event: 'error', message: error.message },
