@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { connect } from '@peerage/client'
 import { blocksOf, documents, inlineCodeOf, programOf } from '@peerage/test-support/documents.js'
-import { PEERAGE_BIN, REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
+import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
 import { freePort } from '@peerage/test-support/ports.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 
@@ -106,16 +106,11 @@ test(
 )
 
 test(
-  'docs/share.md: share-file.mjs shares the file that it is given',
+  'docs/share.md: share-file.mjs shares the file that it is given, and get-file.mjs receives it',
   async () => {
     const sender = await start('docs/share.md', 'share-file.mjs', ['share-file.mjs'])
     const link = await said(sender, `${node.url}/?peer_id=`)
-    const receiver = await startChild({
-      command: process.execPath,
-      args: [PEERAGE_BIN, 'receive', '--yes', '--to', 'received', link],
-      cwd: folder,
-    })
-    children.push(receiver)
+    const receiver = await start('docs/share.md', 'get-file.mjs', [link])
     expect((await receiver.stopped).code).toBe(0)
     const [sent, received] = ['share-file.mjs', 'received/share-file.mjs'].map((file) =>
       readFileSync(join(folder, file), 'utf8'),

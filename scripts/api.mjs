@@ -123,6 +123,7 @@ const PACKAGES = [
           'JoinOptions',
           'Sharing',
           'BLOCK_BYTES',
+          'TEXT_LENGTH_MAX',
           'FileInfo',
           'OfferedFile',
           'Block',

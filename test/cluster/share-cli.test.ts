@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { createReadStream, statSync } from 'node:fs'
-import { mkdir, open, readFile, readdir, writeFile } from 'node:fs/promises'
+import { createReadStream, existsSync, statSync } from 'node:fs'
+import { mkdir, open, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -291,7 +291,97 @@ describe('a transfer that breaks goes on', () => {
   })
 })
 
+describe('a share for one receiver', () => {
+  test('is not used up by a receiver that can store nothing', async () => {
+    await newFolder()
+    await writeFile(join(folder, 'a.txt'), 'new')
+    await mkdir(join(folder, 'out'))
+    await writeFile(join(folder, 'out/a.txt'), 'precious')
+    const { sender, link } = await send('a.txt', '--once', '--no-code')
+    const refused = await receive(link, '--to', 'out')
+    expect([refused.code, refused.child.output()]).toEqual([1, expect.stringContaining('--overwrite')])
+    expect(await readFile(join(folder, 'out/a.txt'), 'utf8')).toBe('precious')
+    const many = await receive(link, '--to', 'out/a.txt')
+    expect([many.code, many.child.output()]).toEqual([2, expect.stringContaining('a.txt is no folder')])
+    expect((await receive(link, '--to', 'out', '--overwrite')).code).toBe(0)
+    expect(await readFile(join(folder, 'out/a.txt'), 'utf8')).toBe('new')
+    expect((await sender.stopped).code).toBe(0)
+  })
+
+  test('waits for its receiver, who could not store one of the files', async () => {
+    await newFolder()
+    for (const name of ['a', 'b', 'c']) await writeFile(join(folder, name), `new ${name}`)
+    await mkdir(join(folder, 'out'))
+    await writeFile(join(folder, 'out/b'), 'precious')
+    const { sender, link } = await send('a', 'b', 'c', '--once', '--no-code')
+    expect((await receive(link, '--to', 'out')).code).toBe(1)
+    expect(await readFile(join(folder, 'out/b'), 'utf8')).toBe('precious')
+    await rm(join(folder, 'out/b'))
+    const again = await receive(link, '--to', 'out')
+    expect(again.child.output()).toContain('"code":0')
+    expect((await readdir(join(folder, 'out'))).sort()).toEqual(['a', 'b', 'c'])
+    expect(await readFile(join(folder, 'out/b'), 'utf8')).toBe('new b')
+    expect((await sender.stopped).code).toBe(0)
+  })
+
+  test('goes on after a break between two files', async () => {
+    await newFolder()
+    await writeFile(join(folder, 'a.txt'), 'first')
+    const big = await writeBig('big.bin', 200 * MIB)
+    const { sender, link } = await send('a.txt', 'big.bin', '--once', '--no-code')
+    const child = await peerage(['receive', '--json', '--yes', link, '--to', 'out'])
+    await event(child, 'file', ({ path, state }) => path === 'a.txt' && state === 'complete')
+    await child.kill('SIGKILL')
+    await child.stopped
+    const again = await receive(link, '--to', 'out')
+    expect(again.child.output()).toContain('"code":0')
+    expect(again.code).toBe(0)
+    expect(await hashOf(join(folder, 'out/big.bin'))).toBe(await hashOf(big))
+    expect((await readdir(join(folder, 'out'))).sort()).toEqual(['a.txt', 'big.bin'])
+    expect((await sender.stopped).code).toBe(0)
+  })
+})
+
 describe('what is wrong is told', () => {
+  /** Runs a command whose standard output goes to a place of the shell. */
+  async function redirected(to: string, ...args: string[]): Promise<Exit & { child: Child }> {
+    const child = await startChild({
+      command: 'sh',
+      args: ['-c', `"$0" "$@" ${to}`, process.execPath, PEERAGE_BIN, ...args],
+      cwd: folder,
+      env: { PEERAGE_SERVER: node.url },
+    })
+    children.push(child)
+    return { ...(await child.stopped), child }
+  }
+
+  test.skipIf(!existsSync('/dev/full'))('a standard output that is full', async () => {
+    await newFolder()
+    await writeFile(join(folder, 'a.txt'), 'hello')
+    const { sender, link } = await send('a.txt', '--no-code')
+    for (const args of [
+      ['receive', '--yes', '--to', '-', link],
+      ['receive', '--yes', '--to', '-', '--json', link],
+      ['send', '--json', 'a.txt'],
+      ['send', 'a.txt'],
+    ]) {
+      const { code, child } = await redirected('> /dev/full', ...args)
+      expect([code, child.output()]).toEqual([
+        1,
+        expect.stringContaining('standard output: the disk is full'),
+      ])
+    }
+    expect(eventsOf(sender)).not.toContainEqual(expect.objectContaining({ event: 'file', state: 'complete' }))
+  })
+
+  test('a standard output that nobody reads', async () => {
+    await newFolder()
+    await writeBig('big.bin', 20 * MIB)
+    const { link } = await send('big.bin', '--no-code')
+    const { child } = await redirected('| true', 'receive', '--yes', '--to', '-', link)
+    expect(child.output()).toContain('standard output: the program that reads it has ended')
+  })
+
   test('a wrong password, a wrong link and a share that is gone have exit codes of their own', async () => {
     await newFolder()
     await writeFile(join(folder, 'a.txt'), 'hello')
@@ -311,7 +401,7 @@ describe('what is wrong is told', () => {
     ])
     const other = link.replace(
       /#(.{3})./,
-      (_, start: string) => `#${start}${link.at(-40) === 'A' ? 'B' : 'A'}`,
+      (_, start: string) => `#${start}${link.at(-41) === 'A' ? 'B' : 'A'}`,
     )
     expect((await receive(other, '--password-file', 'right')).code).toBe(4)
     expect((await receive(link, '--password-file', 'right', '--to', 'out')).code).toBe(0)
@@ -340,15 +430,29 @@ describe('what is wrong is told', () => {
     [['send', '--text', 'x', '--expires', 'soon'], '--expires: soon is no time'],
     [['send', '--text', 'x', '--server', 'ftp://x'], '--server: ftp://x is no address'],
     [['send', '--text', 'x', '--password'], '--password asks at a terminal'],
-    [['receive'], '--yes accepts all files'],
+    [['receive', '17-crane-otter-tulip'], '--yes accepts all files'],
+    [['receive'], 'say what to receive'],
     [['receive', '--yes'], 'say what to receive'],
-    [['receive', '--yes', 'hello'], 'neither a link nor a code'],
+    [['receive', 'hello'], 'neither a link nor a code'],
+    [['receive', '--yes', '17-crane-otter-tulip', '--to', ''], '--to is empty'],
+    [['receive', '--yes', '17-crane-otter-tulip', '--to', '/dev/null/x'], '/dev/null is no folder'],
     [['receive', '--yes', '17-crane-otter'], 'a word is missing'],
     [['receive', '--yes', '17-crane-otter-tulipp'], 'the word tulipp is in no code'],
     [['receive', '--yes', 'https://x.example/?peer_id=a'], 'copy the whole link'],
   ])('%j is refused', async (args, says) => {
     await newFolder()
     const child = await peerage(args)
+    expect([(await child.stopped).code, child.output()]).toEqual([2, expect.stringContaining(says)])
+    if (args.includes('--password')) return
+    const json = await peerage([...args, '--json'])
+    await json.stopped
+    expect(eventsOf(json).at(-1)).toEqual({ event: 'end', code: 2, message: '' })
+  })
+
+  test('a text that is too long for one', async () => {
+    await newFolder()
+    const child = await peerage(['send', '--text', 'x'.repeat(32_769)])
+    const says = 'has 32,769 characters, and at most 32,768 are possible'
     expect([(await child.stopped).code, child.output()]).toEqual([2, expect.stringContaining(says)])
   })
 

@@ -1,6 +1,7 @@
 // Files and texts between two peers, by a link, a code or a password.
 export { blobSource } from '../transfer/engine/blob-source.js'
 export { memoryStore } from '../transfer/engine/memory-store.js'
+export { TEXT_LENGTH_MAX } from '../transfer/engine/limits.js'
 export { BLOCK_BYTES, SourceError, StoreError } from '../transfer/types.js'
 export type * from '../transfer/types.js'
 export type * from '../transfer/sharing.js'

@@ -11,7 +11,7 @@ import type {
 
 /** A session whose changes a test makes by hand. It notes what it is asked to do. */
 export interface FakeSession {
-  session: ShareSession
+  session: { -readonly [Key in keyof ShareSession]: ShareSession[Key] }
   calls: string[]
   set: (change: { state?: SessionState; consent?: Consent; items?: TransferItem[] }) => void
 }
@@ -44,7 +44,7 @@ export function fakeSession(): FakeSession {
     remove: note('remove'),
     sendText: (text) => void calls.push(`text ${text}`),
   }
-  const session = {
+  const session: FakeSession['session'] = {
     role: 'guest',
     peer: { name: 'ann-of-the-host' as ShareSession['peer']['name'], device: 'Firefox on Android' },
     get state() {
@@ -67,7 +67,7 @@ export function fakeSession(): FakeSession {
     },
     onChange,
     close: () => void calls.push('close'),
-  } satisfies ShareSession
+  }
   return {
     session,
     calls,

@@ -1,13 +1,14 @@
-import { codeWords, folderStore, streamStore } from '@peerage/client/transfer'
-import { reasonOf } from '../../lib/reason.js'
-import type { ExitCode, Surroundings } from '../surroundings.js'
+import { codeWords, folderStore, streamStore, type Store } from '@peerage/client/transfer'
+import type { ExitCode, Streams, Surroundings } from '../surroundings.js'
 import { createAsker, type Asker } from './ask.js'
-import { NoServer, openConnection, type Connection } from './connection.js'
+import { openConnection, type Connection } from './connection.js'
 import { askDestination, parseDestination, type Destination } from './destination.js'
+import { toItsEnd, type Finish } from './finish.js'
+import { checkFolder } from './folder.js'
 import { passwordOf, serverOf, tokenOf, WrongUsage, type ReceiveFlags } from './options.js'
 import { ticketFile } from './ticket.js'
 import { createOutput, type Output } from './output.js'
-import { receiveFrom, type Ending } from './receiving.js'
+import { receiveFrom, type Check, type Ending } from './receiving.js'
 import { trackStore } from './tracked-store.js'
 
 /** Receives what a link or a code offers, and resolves with the exit code. */
@@ -17,52 +18,61 @@ export async function receive(
   surroundings: Surroundings,
   open = openConnection,
 ): Promise<ExitCode> {
-  const { streams, terminated } = surroundings
+  const { streams } = surroundings
   // With `--to -`, standard output carries the file.
   const out = isStream(flags) ? surroundings.err : surroundings.out
-  const output = createOutput({ out, streams }, flags.json === true, 'receive')
-  const fail = (message: string, code: ExitCode): ExitCode => {
-    output.tell({ event: 'error', message })
-    return code
-  }
+  const isJson = flags.json === true
+  const output = createOutput({ out, streams }, isJson, 'receive')
+  return toItsEnd({ output, surroundings, isToldToStdout: isJson && !isStream(flags) }, () =>
+    run(text, { flags, surroundings, output }, open),
+  )
+}
+
+async function run(
+  text: string | undefined,
+  { flags, surroundings, output }: Omit<Receiving, 'asker' | 'check'>,
+  open: typeof openConnection,
+): Promise<Finish> {
+  const { streams, terminated } = surroundings
+  const asker = flags.json === true ? undefined : createAsker(streams, terminated)
+  const destination = await findDestination(text, asker, output)
+  if (destination === undefined) return { code: 3, message: '' }
+  if (asker === undefined && flags.yes !== true)
+    throw new WrongUsage('there is no terminal to ask at: --yes accepts all files')
+  const page = flags.server === undefined ? destination.page : undefined
+  if (!isStream(flags)) await checkFolder(flags.to)
+  const { store, check } = storeOf(flags, streams)
+  const tracked = trackStore(store)
+  const connection = await open({
+    server: page ?? serverOf(flags, surroundings),
+    token: tokenOf(flags, surroundings),
+    store: tracked.store,
+    signal: terminated,
+    tell: output.tell,
+  })
+  let ending: Ending | undefined
   try {
-    const asker = flags.json === true ? undefined : createAsker(streams, terminated)
-    if (asker === undefined && flags.yes !== true)
-      throw new WrongUsage('there is no terminal to ask at: --yes accepts all files')
-    const destination = await findDestination(text, asker, output)
-    if (destination === undefined) return 3
-    const page = flags.server === undefined ? destination.page : undefined
-    const tracked = trackStore(
-      isStream(flags) ? streamStore(streams.stdout) : folderStore(flags.to, { overwrite: flags.overwrite }),
-    )
-    const connection = await open({
-      server: page ?? serverOf(flags, surroundings),
-      token: tokenOf(flags, surroundings),
-      store: tracked.store,
-      signal: terminated,
-      tell: output.tell,
-    })
-    let ending: Ending | undefined
-    try {
-      ending = await tryPasswords(connection, destination, { flags, surroundings, asker, output })
-    } finally {
-      await (ending?.why === 'interrupted' ? connection.leave() : connection.close())
-      await tracked.close()
-    }
-    const { code } = ending
-    const hints = [
-      ...(tracked.hasExisting() ? ['To replace what exists: --overwrite'] : []),
-      ...(code !== 0 && tracked.hasParts() ? [howToGoOn(text, flags, surroundings)] : []),
-    ]
-    output.tell({ event: 'end', code, message: [ending.message, ...hints].filter(Boolean).join('\n') })
-    return code
-  } catch (error) {
-    if (terminated.aborted) return 3
-    if (error instanceof WrongUsage) return fail(error.message, 2)
-    if (error instanceof NoServer) return fail(error.message, 1)
-    if (error instanceof Error && 'code' in error) return fail(reasonOf(error), 1)
-    throw error
+    const receiving = { flags, surroundings, asker, output, check: tracked.noting(check) }
+    ending = await tryPasswords(connection, destination, receiving)
+  } finally {
+    // What went to standard output cannot go on later.
+    await (ending?.isOpen === true && !isStream(flags) ? connection.leave() : connection.close())
+    await tracked.close()
   }
+  const { code, message, isOpen } = ending
+  const goesOn = code !== 0 && !isStream(flags) && (tracked.hasParts() || (isOpen && code === 1))
+  const hints = [
+    ...(tracked.hasExisting() ? ['To replace what exists: --overwrite'] : []),
+    ...(goesOn ? [howToGoOn(text, flags, surroundings)] : []),
+  ]
+  return { code, message: [message, ...hints].filter(Boolean).join('\n') }
+}
+
+/** `check` finds out what cannot be stored. */
+function storeOf({ to, overwrite }: ReceiveFlags, { stdout }: Streams): { store: Store; check: Check } {
+  if (to === '-') return { store: streamStore(stdout), check: () => Promise.resolve([]) }
+  const store = folderStore(to, { overwrite })
+  return { store, check: (files) => store.check(files) }
 }
 
 const isStream = ({ to }: ReceiveFlags): boolean => to === '-'
@@ -83,6 +93,7 @@ interface Receiving {
   surroundings: Surroundings
   asker: Asker | undefined
   output: Output
+  check: Check
 }
 
 /** A person at a terminal may try another password. */
@@ -91,14 +102,13 @@ async function tryPasswords(
   { where, needsPassword }: Destination,
   receiving: Receiving,
 ): Promise<Ending> {
-  const { flags, surroundings, asker, output } = receiving
+  const { flags, surroundings, asker, output, check } = receiving
   const warn = (message: string): void => output.tell({ event: 'warning', message })
   let password = await passwordOf(flags, surroundings, asker)
   let isNeeded = needsPassword && password === undefined
   const tickets =
     isStream(flags) || typeof where === 'string' ? undefined : ticketFile(flags.to, where.fragment, warn)
   const ticket = await tickets?.read()
-  let saving = Promise.resolve()
   for (;;) {
     if (isNeeded) {
       password = await asker?.ask('Password of the share: ', { isHidden: true })
@@ -106,21 +116,21 @@ async function tryPasswords(
         return {
           code: asker === undefined ? 4 : 3,
           why: 'other',
+          isOpen: false,
+          hasTaken: false,
           message: 'The share has a password: --password',
         }
     }
     const ending = await receiveFrom(connection.join(where, { password, ticket }), {
       isYes: flags.yes === true,
       isStream: isStream(flags),
+      check,
       asker,
       output,
       terminated: surroundings.terminated,
-      onTicket: (ticket) => {
-        saving = saving.then(() => tickets?.write(ticket))
-      },
+      keepTicket: async (ticket) => tickets?.write(ticket),
     })
-    await saving
-    if (ending.why !== 'interrupted') await tickets?.remove()
+    if (!ending.isOpen || !ending.hasTaken) await tickets?.remove()
     isNeeded = ending.why === 'wrong-password'
     if (!isNeeded || asker === undefined || surroundings.terminated.aborted) return ending
     output.say('That is not the password.')
@@ -128,13 +138,19 @@ async function tryPasswords(
 }
 
 /** A code serves once, so only a link can be used again. */
-function howToGoOn(text: string | undefined, { to }: ReceiveFlags, { startedAs }: Surroundings): string {
+function howToGoOn(text: string | undefined, flags: ReceiveFlags, { startedAs }: Surroundings): string {
   const quoted = (word: string): string => `'${word.replaceAll("'", String.raw`'\''`)}'`
-  const isLink = text?.includes('#') === true
-  const where = isLink ? quoted(text) : 'LINK-OR-NEW-CODE'
-  const folder = to === '.' ? '' : ` --to ${quoted(to)}`
+  const { to, yes, overwrite, server, passwordFile } = flags
+  const words = [
+    text?.includes('#') === true ? quoted(text) : 'LINK-OR-NEW-CODE',
+    ...(to === '.' ? [] : ['--to', quoted(to)]),
+    ...(yes === true ? ['--yes'] : []),
+    ...(overwrite === true ? ['--overwrite'] : []),
+    ...(server === undefined ? [] : ['--server', quoted(server)]),
+    ...(passwordFile === undefined ? [] : ['--password-file', quoted(passwordFile)]),
+  ]
   return [
-    'What has arrived is kept as NAME.part. While the sender still shares, this goes on with it:',
-    `  ${startedAs.program} receive ${where}${folder}`,
+    'What has arrived is kept. While the sender still shares, this goes on with it:',
+    `  ${startedAs.program} receive ${words.join(' ')}`,
   ].join('\n')
 }

@@ -1,19 +1,27 @@
-import { expect, test } from 'vitest'
+import { StoreError } from '@peerage/client/transfer'
+import { describe, expect, test } from 'vitest'
 import { fakeFile, fakeSession } from '../../testing/fake-share.js'
 import type { ShareEvent } from './events.js'
-import { receiveFrom } from './receiving.js'
+import { receiveFrom, type Check } from './receiving.js'
 
 const OPEN = { name: 'open', path: 'direct', sameLan: false } as const
 
 /** `answers`: what the person types, in order. Without any, there is nobody to ask. */
-function begin({ answers, isStream = false }: { answers?: (string | undefined)[]; isStream?: boolean } = {}) {
+interface Begin {
+  answers?: (string | undefined)[]
+  isStream?: boolean
+  check?: Check
+}
+
+function begin({ answers, isStream = false, check = async () => [] }: Begin = {}) {
   const fake = fakeSession()
   const told: ShareEvent[] = []
-  const [questions, said]: [string[], string[]] = [[], []]
+  const [questions, said, kept]: [string[], string[], string[]] = [[], [], []]
   const terminate = new AbortController()
   const ending = receiveFrom(fake.session, {
     isYes: answers === undefined,
     isStream,
+    check,
     asker: answers && {
       ask: async (question) => {
         questions.push(question)
@@ -27,9 +35,9 @@ function begin({ answers, isStream = false }: { answers?: (string | undefined)[]
       out: () => {},
     },
     terminated: terminate.signal,
-    onTicket: () => {},
+    keepTicket: async (ticket) => void kept.push(`${ticket}, after ${fake.calls.length} calls`),
   })
-  return { ...fake, ending, told, questions, said, terminate }
+  return { ...fake, ending, told, kept, questions, said, terminate }
 }
 
 test('all files of an offer that comes in pages are accepted, and the end is told when they have arrived', async () => {
@@ -96,8 +104,16 @@ test('the session stays open after Ctrl-C, so that the sender keeps the share fo
   const { set, calls, ending, terminate } = begin()
   set({ state: OPEN, items: [fakeFile('a', { name: 'accepted', isMoving: true })] })
   terminate.abort()
-  expect(await ending).toMatchObject({ code: 3, why: 'interrupted' })
+  expect(await ending).toMatchObject({ code: 3, isOpen: true })
   expect(calls).toEqual([])
+})
+
+test('the ticket with which a receiver comes back is kept before the Accept', async () => {
+  const { session, set, calls, kept } = begin()
+  session.guestTicket = 'ticket'
+  set({ state: OPEN, items: [fakeFile('a', { name: 'offered' })] })
+  await expect.poll(() => calls).toEqual(['accept a'])
+  expect(kept).toEqual(['ticket, after 0 calls'])
 })
 
 test('several files do not go to standard output', async () => {
@@ -130,4 +146,48 @@ test('a sender who leaves after everything has arrived is no failure, and one wh
   partial.set({ state: OPEN, items: [fakeFile('a', { name: 'ended', reason: 'stopped', detail: '' })] })
   partial.set({ state: ended })
   expect((await partial.ending).code).toBe(1)
+})
+
+describe('files that cannot be stored', () => {
+  /** Says that the files with these paths exist. */
+  const existing =
+    (...paths: string[]): Check =>
+    async (files) =>
+      files
+        .filter(({ path }) => paths.includes(path))
+        .map((file) => ({ file, error: new StoreError('exists', `${file.path} exists already`) }))
+  const offered = ['a', 'b'].map((path) => fakeFile(path, { name: 'offered' }))
+
+  test.each([[undefined], [['1']]])(
+    'nothing is accepted if none can, after the answers %j',
+    async (answers) => {
+      const check = existing('a', ...(answers === undefined ? ['b'] : []))
+      const { set, calls, ending, told } = begin({ check, ...(answers && { answers }) })
+      set({ state: OPEN, items: offered })
+      expect(await ending).toMatchObject({ code: 1, isOpen: false })
+      expect(calls).toEqual(['close'])
+      const detail = 'a exists already'
+      expect(told).toContainEqual(
+        expect.objectContaining({ event: 'file', path: 'a', state: 'ended', reason: 'error-here', detail }),
+      )
+    },
+  )
+
+  test('the others are accepted, and a share for this receiver stays open for a later try', async () => {
+    for (const hasTaken of [true, false]) {
+      const { session, set, calls, ending } = begin({ check: existing('a') })
+      set({ state: OPEN, items: offered })
+      await expect.poll(() => calls).toEqual(['accept a,b'])
+      session.hasTaken = hasTaken
+      const detail = 'a exists already'
+      set({
+        items: [
+          fakeFile('a', { name: 'ended', reason: 'error-here', detail }),
+          fakeFile('b', { name: 'complete' }),
+        ],
+      })
+      expect(await ending).toMatchObject({ code: 1, isOpen: hasTaken })
+      expect(calls).toEqual(['accept a,b', ...(hasTaken ? [] : ['close'])])
+    }
+  })
 })

@@ -1,4 +1,4 @@
-import type { SessionEnd, ShareSession, TransferFile } from '@peerage/client/transfer'
+import type { SessionEnd, ShareSession, TransferFile, Unstorable } from '@peerage/client/transfer'
 import type { ExitCode } from '../surroundings.js'
 import type { Asker } from './ask.js'
 import { parseChoice } from './choice.js'
@@ -19,22 +19,30 @@ const LISTED_MAX = 20
 
 export interface Ending {
   code: ExitCode
-  /** `interrupted`: the session is still open. */
-  why: SessionEnd | 'interrupted' | 'other'
+  why: SessionEnd | 'other'
+  /** The sender still waits for this receiver, so a later try can go on. */
+  isOpen: boolean
+  /** The share is for one receiver, and this is that receiver. */
+  hasTaken: boolean
   message: string
 }
+
+/** Finds the files that cannot be stored. */
+export type Check = (files: readonly TransferFile[]) => Promise<readonly Unstorable[]>
 
 interface Parts {
   /** Accept everything. */
   isYes: boolean
   /** Only one file fits. */
   isStream: boolean
+  /** Called before files are accepted, because an Accept takes a share that is for one receiver. */
+  check: Check
   /** Undefined: nobody can be asked. */
   asker: Asker | undefined
   output: Output
   terminated: AbortSignal
-  /** Called with what a later try needs to come back to a share for one receiver. */
-  onTicket: (ticket: string) => void
+  /** Keeps what a later try needs to come back to a share for one receiver. */
+  keepTicket: (ticket: string) => Promise<void>
 }
 
 export function receiveFrom(session: ShareSession, parts: Parts): Promise<Ending> {
@@ -50,7 +58,9 @@ class Receiver {
   readonly #decided = new Set<string>()
   #timer: NodeJS.Timeout | undefined
   #timerFor = ''
+  /** While a person is asked, or the disk, nothing else is decided. */
   #isAsking = false
+  #hasAccepted = false
   #isOver = false
 
   constructor(
@@ -84,8 +94,6 @@ class Receiver {
   #step(): void {
     if (this.#isOver) return
     const { state, consent } = this.#session
-    const { guestTicket, hasTaken } = this.#session
-    if (guestTicket !== undefined && hasTaken) this.#parts.onTicket(guestTicket)
     if (!this.#isAsking) this.#parts.output.draw([this.#session])
     if (state.name === 'ended') return this.#ended(state.why, state.detail)
     if (this.#isAsking) return
@@ -127,14 +135,33 @@ class Receiver {
     return files.filter(({ key, state }) => state.name === 'offered' && !this.#decided.has(key))
   }
 
-  #choose(offered: readonly TransferFile[], wanted: ReadonlySet<number>): void {
+  async #choose(offered: readonly TransferFile[], wanted: ReadonlySet<number>): Promise<void> {
     const { transfer } = this.#session
-    const keys = offered.map(({ key }) => key)
-    for (const key of keys) this.#decided.add(key)
-    const rejected = keys.filter((_, index) => !wanted.has(index))
-    const accepted = keys.filter((_, index) => wanted.has(index))
-    if (rejected.length > 0) transfer.reject(rejected)
-    if (accepted.length > 0) transfer.accept(accepted)
+    const rejected = offered.filter((_, index) => !wanted.has(index))
+    const accepted = offered.filter((_, index) => wanted.has(index))
+    const unstorable = this.#hasAccepted ? [] : await this.#parts.check(accepted)
+    if (this.#isOver || this.#session.state.name === 'ended') return
+    for (const { key } of offered) this.#decided.add(key)
+    if (accepted.length > 0 && unstorable.length === accepted.length) return this.#refuse(unstorable)
+    if (rejected.length > 0) transfer.reject(rejected.map(({ key }) => key))
+    if (accepted.length === 0) return
+    this.#hasAccepted = true
+    // Before the Accept: whoever is killed right after it must be able to come back.
+    const { guestTicket } = this.#session
+    if (guestTicket !== undefined) await this.#parts.keepTicket(guestTicket)
+    if (this.#isOver) return
+    transfer.accept(accepted.map(({ key }) => key))
+  }
+
+  /** Nothing can be stored, so nothing is accepted: a share for one receiver stays for a later try. */
+  #refuse(unstorable: readonly Unstorable[]): void {
+    const { name: peer } = this.#session.peer
+    for (const { file, error } of unstorable) {
+      const { path, size } = file
+      const ended = { state: 'ended', reason: 'error-here', detail: error.message } as const
+      this.#parts.output.tell({ event: 'file', peer, direction: 'in', path, size, ...ended })
+    }
+    this.#end({ code: 1, why: 'other', isOpen: false, message: 'Nothing was accepted.' })
   }
 
   #decide(): void {
@@ -146,11 +173,11 @@ class Receiver {
       return this.#end({
         code: 2,
         why: 'other',
+        isOpen: false,
         message: 'peerage: --to - takes one file, and several are offered',
       })
     }
-    if (isYes) this.#choose(offered, new Set(offered.keys()))
-    else this.#ask(() => this.#askFiles(offered))
+    this.#ask(() => (isYes ? this.#choose(offered, new Set(offered.keys())) : this.#askFiles(offered)))
   }
 
   #list(offered: readonly TransferFile[]): void {
@@ -173,8 +200,7 @@ class Receiver {
       if (answer === undefined) return this.#interrupted()
       const chosen = parseChoice(answer, offered.length)
       if (chosen === undefined) continue
-      this.#choose(offered, new Set(chosen))
-      return
+      return this.#choose(offered, new Set(chosen))
     }
   }
 
@@ -195,13 +221,17 @@ class Receiver {
   }
 
   #done(): void {
-    const code = codeOfFiles(filesOf(this.#session, 'in'))
-    this.#end({ code, why: 'other', message: '' })
+    const files = filesOf(this.#session, 'in')
+    const code = codeOfFiles(files)
+    const hasFailedHere = files.some(({ state }) => state.name === 'ended' && state.reason === 'error-here')
+    // A share for one receiver is this receiver's, who may make room, or a name free, and come again.
+    const isOpen = this.#session.state.name !== 'ended' && this.#session.hasTaken && hasFailedHere
+    this.#end({ code, why: 'other', isOpen, message: '' })
   }
 
   /** The sender is not told, so that a later try finds the share as it is now. */
   #interrupted(): void {
-    this.#end({ code: 3, why: 'interrupted', message: 'Ended before everything had arrived.' })
+    this.#end({ code: 3, why: 'other', isOpen: true, message: 'Ended before everything had arrived.' })
   }
 
   #ended(why: SessionEnd, detail: string): void {
@@ -213,16 +243,17 @@ class Receiver {
         ({ state }) => state.name === 'complete' || (state.name === 'ended' && state.reason === 'rejected'),
       )
     if (hasAll) return this.#done()
-    this.#end({ code: codeOfEnd(why), why, message: visible(detail) })
+    this.#end({ code: codeOfEnd(why), why, isOpen: false, message: visible(detail) })
   }
 
-  #end(ending: Ending): void {
+  #end(end: Omit<Ending, 'hasTaken'>): void {
     if (this.#isOver) return
+    const ending = { ...end, hasTaken: this.#session.hasTaken }
     this.#isOver = true
     clearTimeout(this.#timer)
     for (const stop of this.#stops) stop()
     this.#parts.output.draw([])
-    if (ending.why !== 'interrupted') this.#session.close()
+    if (!ending.isOpen) this.#session.close()
     this.#resolve(ending)
   }
 }

@@ -74,7 +74,7 @@ test('a share for one receiver ends when that receiver has everything', async ()
   guest.set({ state: OPEN, items: [out({ name: 'offered' })] })
   guest.set({ items: [out({ name: 'accepted', isMoving: true })] })
   guest.set({ items: [out({ name: 'complete' })] })
-  expect(await sending).toBe(0)
+  expect((await sending).code).toBe(0)
   expect(calls).toEqual(['new code', 'stop'])
   expect(told[0]).toMatchObject({ event: 'share', link: 'https://peers.example/?peer_id=ann#secret' })
 })
@@ -89,7 +89,7 @@ test('a receiver that is lost may come back in another session', async () => {
   second.set({ state: OPEN, items: [out({ name: 'accepted', isMoving: true })] })
   first.set({ state: { name: 'ended', why: 'peer-left', detail: '' } })
   second.set({ items: [out({ name: 'complete' })] })
-  expect(await sending).toBe(0)
+  expect((await sending).code).toBe(0)
 })
 
 test.each([
@@ -97,8 +97,10 @@ test.each([
   [{ name: 'ended', reason: 'file-changed', detail: '' } as const, 1],
 ])('a share for one receiver whose file %j ends with code %d', async (state, code) => {
   const { sending, enter } = begin()
-  enter().set({ state: OPEN, items: [out(state)] })
-  expect(await sending).toBe(code)
+  const guest = enter()
+  guest.session.hasTaken = true
+  guest.set({ state: OPEN, items: [out(state)] })
+  expect((await sending).code).toBe(code)
 })
 
 test('a guest that was too late for a one-time share does not end it', async () => {
@@ -108,7 +110,36 @@ test('a guest that was too late for a one-time share does not end it', async () 
     items: [out({ name: 'ended', reason: 'taken-elsewhere', detail: '' })],
   })
   enter().set({ state: OPEN, items: [out({ name: 'complete' })] })
-  expect(await sending).toBe(0)
+  expect((await sending).code).toBe(0)
+})
+
+test('a guest that leaves without an answer does not end it', async () => {
+  const { sending, enter } = begin()
+  const guest = enter()
+  guest.set({ state: OPEN, items: [out({ name: 'ended', reason: 'cancelled-there', detail: '' })] })
+  guest.set({ state: { name: 'ended', why: 'closed-there', detail: '' } })
+  enter().set({ state: OPEN, items: [out({ name: 'complete' })] })
+  expect((await sending).code).toBe(0)
+})
+
+test('a receiver that came back and cancels ends it, although its first session may still go on', async () => {
+  const { sending, enter, setState } = begin()
+  const first = enter()
+  first.session.hasTaken = true
+  first.set({ state: OPEN, items: [out({ name: 'accepted', isMoving: true })] })
+  setState({ name: 'taken' })
+  first.set({ state: { name: 'reconnecting', isPeerAway: true } })
+  enter().set({ state: OPEN, items: [out({ name: 'ended', reason: 'cancelled-there', detail: '' })] })
+  expect((await sending).code).toBe(3)
+})
+
+test('a share that is locked by wrong passwords is told once', async () => {
+  const { told, setState, enter } = begin()
+  const locked = { event: 'warning', message: expect.stringContaining('wrong passwords') }
+  setState({ name: 'locked' })
+  await expect.poll(() => told).toContainEqual(locked)
+  enter().set({ state: OPEN, items: [out({ name: 'complete' })] })
+  expect(told.filter(({ event }) => event === 'warning')).toHaveLength(1)
 })
 
 test('a text goes to each guest, and Ctrl-C ends the share', async () => {
@@ -118,7 +149,7 @@ test('a text goes to each guest, and Ctrl-C ends the share', async () => {
   const item = { kind: 'text', key: 't', direction: 'out', text: 'hello', at: 0 } as const
   guest.set({ state: OPEN, items: [{ ...item, isDelivered: true }] })
   terminate.abort()
-  expect(await sending).toBe(0)
+  expect((await sending).code).toBe(0)
 })
 
 test('files of a guest are not taken', async () => {
@@ -144,5 +175,5 @@ test('each code is shown, a burnt one is replaced, and after ten there is none',
 test('a share that expires without a receiver has failed', async () => {
   const { sending, setState } = begin({ once: false })
   setState({ name: 'stopped', why: 'expired' })
-  expect(await sending).toBe(1)
+  expect((await sending).code).toBe(1)
 })

@@ -3,6 +3,7 @@ import { renderUnicodeCompact } from 'uqr'
 import type { ExitCode, Surroundings } from '../surroundings.js'
 import { isLoopback } from './connection.js'
 import { codeOfFiles, filesOf } from './ended.js'
+import type { Finish } from './finish.js'
 import type { Output } from './output.js'
 import type { SendFlags } from './options.js'
 import { paced } from './paced.js'
@@ -23,23 +24,31 @@ export interface Sending {
 }
 
 /** Offers everything, and resolves at the end of the share. */
-export function share(host: ShareHost, sending: Sending): Promise<ExitCode> {
+export function share(host: ShareHost, sending: Sending): Promise<Finish> {
   host.add(sending.sources)
   tellLink(host.link(sending.page), host, sending)
   return new Promise((resolve) => new RunningShare(host, sending, resolve).start())
 }
 
+interface Guest {
+  session: ShareSession
+  /** Stops listening to it. */
+  stop: () => void
+  /** It opened the share when it was taken, so it is the one that had taken it. */
+  cameBack: boolean
+}
+
 class RunningShare {
   readonly #host: ShareHost
   readonly #sending: Sending
-  readonly #resolve: (code: ExitCode) => void
+  readonly #resolve: (finish: Finish) => void
   readonly #followCode: () => void
-  /** The sessions so far, each with what stops listening to it. */
-  readonly #guests = new Map<ShareSession, () => void>()
+  readonly #guests = new Map<ShareSession, Guest>()
   #stopHost: () => void = () => {}
+  #isLocked = false
   #isOver = false
 
-  constructor(host: ShareHost, sending: Sending, resolve: (code: ExitCode) => void) {
+  constructor(host: ShareHost, sending: Sending, resolve: (finish: Finish) => void) {
     this.#host = host
     this.#sending = sending
     this.#resolve = resolve
@@ -72,13 +81,25 @@ class RunningShare {
       if (!this.#guests.has(session)) this.#guests.set(session, this.#greet(session))
       refuseOffers(session, output)
     }
+    this.#tellLocked()
     output.draw(this.#host.sessions)
-    const code = flags.once === true ? outcome(this.#guests.keys(), sources.length) : undefined
+    const code = flags.once === true ? outcome([...this.#guests.values()], sources.length) : undefined
     if (code !== undefined) return this.#end(code, code === 0 ? 'All was delivered.' : 'The share is over.')
     if (this.#host.state.name === 'stopped') this.#end(this.#hasDelivered() ? 0 : 1, 'The share has expired.')
   }
 
-  #greet(session: ShareSession): () => void {
+  #tellLocked(): void {
+    const isLocked = this.#host.state.name === 'locked'
+    if (isLocked && !this.#isLocked)
+      this.#sending.output.tell({
+        event: 'warning',
+        message:
+          'Too many wrong passwords were entered, so the link lets nobody new in. Whoever is in can go on. To share again, start anew.',
+      })
+    this.#isLocked = isLocked
+  }
+
+  #greet(session: ShareSession): Guest {
     const { flags, output } = this.#sending
     if (flags.text !== undefined) session.transfer.sendText(flags.text)
     const stops = [
@@ -86,9 +107,10 @@ class RunningShare {
       session.onChange(this.#steps.ask),
       session.transfer.onChange(this.#steps.ask),
     ]
-    return () => {
+    const stop = (): void => {
       for (const stop of stops) stop()
     }
+    return { session, stop, cameBack: this.#host.state.name === 'taken' }
   }
 
   #hasDelivered(): boolean {
@@ -105,11 +127,10 @@ class RunningShare {
     this.#steps.stop()
     this.#stopHost()
     surroundings.terminated.removeEventListener('abort', this.#interrupted)
-    for (const stop of this.#guests.values()) stop()
+    for (const { stop } of this.#guests.values()) stop()
     output.draw([])
     this.#host.stop()
-    output.tell({ event: 'end', code, message })
-    this.#resolve(code)
+    this.#resolve({ code, message })
   }
 }
 
@@ -126,8 +147,8 @@ function refuseOffers(session: ShareSession, { tell }: Output): void {
  * How a one-time share ended, or undefined if it goes on. A receiver that was killed may come back in another session, so
  * a session that is lost decides nothing while another one goes on.
  */
-function outcome(all: Iterable<ShareSession>, fileCount: number): ExitCode | undefined {
-  const sessions = [...all].filter((session) => hasAnswered(session, fileCount))
+function outcome(guests: readonly Guest[], fileCount: number): ExitCode | undefined {
+  const sessions = guests.filter((guest) => hasAnswered(guest, fileCount)).map(({ session }) => session)
   const done = sessions.find((session) => isDelivered(session, fileCount))
   if (done !== undefined) return codeOfFiles(filesOf(done, 'out'))
   const last = sessions.at(-1)
@@ -135,13 +156,17 @@ function outcome(all: Iterable<ShareSession>, fileCount: number): ExitCode | und
   return codeOfFiles(filesOf(last, 'out'))
 }
 
-/** Whether the guest has accepted or rejected files. Of a text alone, any guest is the receiver. */
-const hasAnswered = (session: ShareSession, fileCount: number): boolean =>
+/**
+ * Whether the guest has accepted or rejected files. One that left without an answer, or came too late, leaves the share
+ * to others. Of a text alone, any guest is the receiver.
+ */
+const hasAnswered = ({ session, cameBack }: Guest, fileCount: number): boolean =>
   fileCount === 0 ||
-  filesOf(session, 'out').some(
-    ({ state }) =>
-      state.name !== 'offered' && !(state.name === 'ended' && state.reason === 'taken-elsewhere'),
-  )
+  filesOf(session, 'out').some(({ state }) => {
+    if (state.name !== 'ended') return state.name !== 'offered'
+    if (state.reason === 'rejected') return true
+    return state.reason !== 'taken-elsewhere' && (session.hasTaken || cameBack)
+  })
 
 /** Whether the guest has everything that it wants. */
 function isDelivered(session: ShareSession, fileCount: number): boolean {
@@ -161,6 +186,17 @@ function isDelivered(session: ShareSession, fileCount: number): boolean {
 const isFinal = (reason: EndReason): boolean =>
   /^(?:rejected|cancelled-|file-changed|stopped|error-here)/.test(reason)
 
+function untilText({ once, expires }: SendFlags): string {
+  const ends = [...(once === true ? ['one receiver has everything'] : []), 'Ctrl-C']
+  return `until ${ends.join(' or ')}${expires === undefined ? '' : `, for ${expires} at most`}`
+}
+
+/** The same URL, with a place to fill in for the address of this machine. */
+function pageOfOthers(page: string): string {
+  const { protocol, port, pathname } = new URL(page)
+  return `${protocol}//ADDRESS${port === '' ? '' : `:${port}`}${pathname === '/' ? '' : pathname}`
+}
+
 function tellLink(
   link: string,
   host: ShareHost,
@@ -170,13 +206,12 @@ function tellLink(
   const { expiresAt } = host
   output.tell({ event: 'share', link, files, ...(expiresAt !== undefined && { expiresAt }) })
   const bytes = files.reduce((sum, { size }) => sum + size, 0)
-  if (files.length > 0)
-    output.say(`Sharing ${filesText(files.length)}, ${sizeText(bytes)}, until Ctrl-C. The link:`)
-  else output.say('Sharing a text until Ctrl-C. The link:')
+  const what = files.length > 0 ? `${filesText(files.length)}, ${sizeText(bytes)},` : 'a text'
+  output.say(`Sharing ${what} ${untilText(flags)}. The link:`)
   output.out(link)
   if (isLoopback(page))
     output.say(
-      'Only this machine can open this link. For others, use a server that they reach: --server http://ADDRESS:9000',
+      `Only this machine can open this link. For others, use a server that they reach: --server ${pageOfOthers(page)}`,
     )
   else if (flags.qr && surroundings.streams.stderr.isTTY === true)
     for (const line of renderUnicodeCompact(link, { border: 1 }).split('\n')) output.say(line)
@@ -198,7 +233,9 @@ function followCodes(host: ShareHost, { flags, output, page }: Sending): () => v
         return
       case 'ready':
         output.tell({ event: 'code', code: code.code })
-        output.say(`Or say this code to one person, who enters it at ${page}`)
+        output.say(
+          `Or say this code to one person, who enters it at ${page}${host.hasPassword ? ' and needs no password' : ''}`,
+        )
         return output.out(code.code)
       case 'used':
         output.tell({ event: 'code-gone', why: 'used', detail: '' })

@@ -38,6 +38,6 @@ export function ticketFile(folder: string, link: string, warn: (message: string)
         warn(`A restart could not go on with this share: ${reasonOf(error)}`)
       }
     },
-    remove: () => rm(path, { force: true }),
+    remove: () => rm(path, { force: true }).catch((error: unknown) => warn(reasonOf(error))),
   }
 }

@@ -1,8 +1,11 @@
-import { StoreError, type Store, type Target } from '@peerage/client/transfer'
+import { BLOCK_BYTES, StoreError, type OfferedFile, type Store, type Target } from '@peerage/client/transfer'
+import type { Check } from './receiving.js'
 
 /** A store that says what became of its files. */
 export interface TrackedStore {
   store: Store
+  /** The same check, whose errors count for `hasExisting`. */
+  noting(check: Check): Check
   /** Whether a file was refused because something has its name. */
   hasExisting(): boolean
   /** Whether parts are left that a later try goes on with. */
@@ -25,7 +28,8 @@ export function trackStore(store: Store): TrackedStore {
       throw error
     }
   }
-  const track = (target: Target): Target => {
+  const track = (target: Target, { size }: OfferedFile): Target => {
+    const wasWhole = size > 0 && target.kept.size === Math.ceil(size / BLOCK_BYTES)
     let hasBlocks = target.kept.size > 0
     const ended = <T>(act: () => Promise<T>): Promise<T> => {
       open.delete(tracked)
@@ -44,7 +48,11 @@ export function trackStore(store: Store): TrackedStore {
         return isKept
       },
       finish: () => ended(() => target.finish()),
-      discard: () => ended(() => target.discard()),
+      discard: () => {
+        // A file of this name, size and time is here, and is another one.
+        hasExisting ||= wasWhole
+        return ended(() => target.discard())
+      },
       close: () =>
         ended(() => {
           hasParts ||= store.isDurable && hasBlocks
@@ -58,7 +66,12 @@ export function trackStore(store: Store): TrackedStore {
     store: {
       isDurable: store.isDurable,
       bytesMax: store.bytesMax,
-      open: async (file, share) => track(await noting(() => store.open(file, share))),
+      open: async (file, share) => track(await noting(() => store.open(file, share)), file),
+    },
+    noting: (check) => async (files) => {
+      const unstorable = await check(files)
+      hasExisting ||= unstorable.some(({ error }) => error.reason === 'exists')
+      return unstorable
     },
     hasExisting: () => hasExisting,
     hasParts: () => hasParts,

@@ -15,7 +15,9 @@ export function watchSession(session: ShareSession, tell: Tell): () => void {
   /** Items are replaced when they change. */
   const known = new Map<string, TransferItem>()
   const read = (): void => {
-    once('session', sessionEvent(session))
+    const sessionNow = sessionEvent(session)
+    const isClosed = sessionNow.event === 'closed'
+    if (!isClosed) once('session', sessionNow)
     const { name: peer } = session.peer
     const { items, in: incoming, out } = session.transfer.state
     const changed = items.filter((item) => known.get(item.key) !== item)
@@ -33,6 +35,8 @@ export function watchSession(session: ShareSession, tell: Tell): () => void {
       ['out', out],
     ] as const)
       if (progress.files > 0) once(direction, { event: 'progress', peer, direction, ...progress })
+    // The last event of a session.
+    if (isClosed) once('session', sessionNow)
   }
   const reading = paced(read)
   const stops = [session.onChange(reading.ask), session.transfer.onChange(reading.ask), reading.stop]
