@@ -154,7 +154,7 @@ test('[FT83] at most 10,000 files are offered', async () => {
   await expect(fileSources([folder])).rejects.toThrow('more than 10,000 files: pack them into one')
   rmSync(join(folder, 'many/0'))
   expect((await fileSources([folder])).sources).toHaveLength(10_000)
-})
+}, 60_000)
 
 test.skipIf(process.platform !== 'linux')(
   '[FT83] few files are open at once, and none afterwards',
