@@ -180,7 +180,7 @@ describe('Dockerfile', () => {
     const workspaces = [...text.matchAll(/^COPY --from=build \/src\/packages\/([\w-]+)\/dist/gm)].map(
       ([, name]) => name,
     )
-    expect(workspaces.sort()).toEqual(['core', 'node-links', 'protocol', 'redis', 'server', 'stun'])
+    expect(workspaces.sort()).toEqual(['client', 'core', 'node-links', 'protocol', 'redis', 'server', 'stun'])
     // All our packages that the node imports are in the image.
     const { dependencies } = z
       .object({ dependencies: z.record(z.string(), z.string()) })

@@ -216,7 +216,7 @@ export interface Sharing {
   joinCode(code: string, options?: JoinOptions): ShareSession
   /**
    * Ends all sessions and the share on this side. The peer stays open. Resolves when the other sides have been told and
-   * have all that was sent, or after 3 s, so that the peer can leave. Never rejects.
+   * have all that was sent, or after 10 s, so that the peer can leave. Never rejects.
    */
   close(): Promise<void>
 }

@@ -55,7 +55,7 @@ interface Opening extends Pick<
 const nothing = (): undefined => undefined
 const INSTANCE_BYTES = 16
 /** How long `close` waits for the last messages. */
-const CLOSE_MS = 3_000
+const CLOSE_MS = 10_000
 
 /** The share and the sessions of one peer, and what arrives for them. */
 export class SharingHub implements Sharing {
