@@ -140,7 +140,7 @@ export const chinese: Words['states'] = {
     failed: '没有连接成功',
   },
   fileEnds: {
-    rejected: '对方不接收',
+    rejected: '未接收',
     'cancelled-here': '你已取消',
     'cancelled-there': '对方已取消',
     'peer-offline': '没有传完：对方已离开',
