@@ -84,6 +84,9 @@ async function choose(page: Page, ...paths: string[]): Promise<void> {
 }
 
 async function accept(page: Page, way: string): Promise<void> {
+  await page.waitForSelector('input[type=radio]')
+  const isShown = await page.evaluate((wanted) => document.body.innerText.includes(wanted), way)
+  if (!isShown) await press(page, 'Other places')
   await press(page, way)
   await press(page, 'Get ')
 }

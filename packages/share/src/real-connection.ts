@@ -18,6 +18,7 @@ export async function connected(signal: AbortSignal): Promise<Connection> {
   // What nobody came back for is removed. It takes a moment, and nothing waits for it.
   storage.own?.sweep(Date.now()).catch((error: unknown) => console.warn(error))
   const sharing = createSharing({
+    channels: 4,
     store: storage.own ?? receivedInMemory(),
     device: deviceOf(navigator),
     connectAs: (name) => connect(address(), { name, storage: null, p2p: false, timeoutMs: CODE_MS }),

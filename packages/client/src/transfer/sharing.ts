@@ -159,7 +159,7 @@ export interface SharingOptions {
   device?: string | undefined
   /**
    * Over how many channels a guest sends and receives bytes at most, from 1 to 4. Over long distances, four move more than
-   * twice as much as one. Default: 4.
+   * twice as much as one, and a connection is lost if any of its channels is. Default: 1. The page of a node uses 4.
    */
   channels?: number | undefined
   /**

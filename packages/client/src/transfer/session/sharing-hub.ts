@@ -148,7 +148,7 @@ export class SharingHub implements Sharing {
 
   #join(invitation: Invitation, options: JoinOptions): ShareSession {
     const { port, presences } = this.#use()
-    const { device = '', channels = CHANNELS_MAX, moreChannels } = this.#options
+    const { device = '', channels = 1, moreChannels } = this.#options
     const guest = new Guest({
       port,
       presences,
