@@ -55,7 +55,7 @@ test('[FT50] a file arrives over a direct channel with the same SHA-256', async 
 })
 
 test('[FT66] with four channels a file arrives with the same SHA-256, in both directions', async () => {
-  const sharing = { moreChannels: { rttMs: 0, bytesLeft: 0 } }
+  const sharing = { channels: 4, moreChannels: { rttMs: 0, bytesLeft: 0 } }
   const [host, guest] = [await sideOn(0, 'host', { sharing }), await sideOn(1, 'guest', { sharing })]
   const [there, back] = [randomBytes(12 * MIB + 1), randomBytes(12 * MIB + 2)]
   const share = host.sharing.host()
