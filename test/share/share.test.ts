@@ -13,7 +13,6 @@ test.each([
   'terminal:firefox',
   'names:terminal',
   'names:chromium',
-  'full:terminal',
 ])(
   '%s',
   async (id) => {

@@ -76,7 +76,12 @@ export class Tab {
 
   /** Chooses where the files go, and accepts all. */
   async accept(way?: string): Promise<void> {
-    if (way !== undefined) await this.press(way)
+    if (way !== undefined) {
+      await this.until('the places are shown', async () => (await this.text()).includes('Where the files go'))
+      const isShown = await this.page.evaluate((wanted) => document.body.innerText.includes(wanted), way)
+      if (!isShown) await this.press('Other places')
+      await this.press(way)
+    }
     await this.press('Get ')
   }
 
