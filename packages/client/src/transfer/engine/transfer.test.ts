@@ -134,7 +134,7 @@ test('what a source has in its `info` beyond the known fields is not told', asyn
   const pair = new FakePair()
   await pair.attach()
   const source = new FakeSource('a', someBytes(3, 1))
-  Object.assign(source.info, { secretFolder: '/home/x', modifiedAt: NaN })
+  Object.assign(source.info, { secretFolder: 'private', modifiedAt: NaN })
   pair.a.transfer.offer([source])
   await settled()
   expect(JSON.stringify(pair.said.a)).not.toContain('secret')
