@@ -139,9 +139,15 @@ export async function received(session: ShareSession): Promise<string[]> {
   )
 }
 
-/** Resolves when the session has this state. */
+/** Resolves when the session has this state. It is told of each state, so one of a few milliseconds counts as well. */
 export async function untilState(session: ShareSession, state: object): Promise<void> {
-  await expect.poll(() => session.state, WAIT).toMatchObject(state)
+  const seen: object[] = [session.state]
+  const stop = session.onChange(() => seen.push(session.state))
+  try {
+    await expect.poll(() => seen, WAIT).toContainEqual(expect.objectContaining(state))
+  } finally {
+    stop()
+  }
 }
 
 /** Resolves when so many bytes of the first file are there. */
