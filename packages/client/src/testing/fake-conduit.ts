@@ -32,7 +32,8 @@ export function fakeConduits(options: FakeConduitOptions = {}): FakeConduits {
       const size = typeof message === 'string' ? message.length : message.length
       if (size > (options.messageBytesMax ?? 256 * 1_024))
         throw new Error(`a message of ${size} bytes is too large`)
-      out.push(message)
+      // The sender may use the memory again after this.
+      out.push(typeof message === 'string' ? message : message.slice())
       await out.hasRoom()
       if (!state.isOpen) throw new Error('the conduit is closed')
     },

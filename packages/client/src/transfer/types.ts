@@ -126,7 +126,10 @@ export type Message = string | Uint8Array<ArrayBuffer>
 export interface Conduit {
   /** The largest message that it carries, in bytes. */
   readonly messageBytesMax: number
-  /** Resolves when the message was accepted and there is room for more. Rejects when the conduit is closed. */
+  /**
+   * Resolves when the message was accepted and there is room for more. The caller may then use the memory of the message
+   * again. Rejects when the conduit is closed.
+   */
   send(message: Message): Promise<void>
   /** Calls the listener for each message. Messages that came before are kept for the first listener. */
   onMessage(listener: (message: Message) => void): () => void

@@ -45,6 +45,23 @@ describe('a stream', () => {
   }
   afterEach(() => expect(clocks.splice(0).filter(({ pending }) => pending > 0)).toEqual([]))
 
+  it('[PP19] gives a stack that is written in JavaScript bytes of its own', () => {
+    const { stream, channel } = make()
+    const bytes = Uint8Array.of(1, 2, 3)
+    stream.send(bytes)
+    bytes.fill(0)
+    expect(channel.sent).toEqual([Uint8Array.of(1, 2, 3)])
+  })
+
+  it('[PP19] does not copy for a native stack, which copies by itself', () => {
+    const channel = new FakeStream()
+    // A bound function has no source text, like a native one.
+    channel.send = channel.send.bind(channel)
+    const bytes = Uint8Array.of(1, 2, 3)
+    new Stream(rtcStreamOf(channel), new FakeClock()).send(bytes)
+    expect(channel.sent[0]).toBe(bytes)
+  })
+
   it('[PP20] delivers messages that arrived before anyone listened, in order', async () => {
     const side = make()
     side.channel.hear('early')

@@ -49,6 +49,8 @@ export class Stream {
   /** Messages that arrived before `listen` was called, or after `hold`. */
   readonly #kept: StreamData[] = []
   readonly #early: Early
+  /** Whether the stack has its own copy of the bytes when its `send` returns. */
+  readonly #copies: boolean
   #onData: ((data: StreamData) => void) | undefined
   /** Set by the first Blob. Its bytes must be read first, and later messages wait for that. */
   #reading: Promise<void> | undefined
@@ -61,6 +63,7 @@ export class Stream {
     this.#channel = channel
     this.#clock = clock
     this.#early = early
+    this.#copies = hasNativeSend(channel)
     channel.binaryType = 'arraybuffer'
     channel.bufferedAmountLowThreshold = ROOM_BYTES
     channel.addEventListener('bufferedamountlow', () => this.#poll(0))
@@ -119,8 +122,9 @@ export class Stream {
 
   /** @throws if the stack throws: the stream is not open, or the message is too large */
   send(data: StreamData): void {
+    const own = typeof data === 'string' || this.#copies ? data : data.slice()
     // The overloads of `send` take a string or bytes, but not the union of both.
-    this.#channel.send(data as string)
+    this.#channel.send(own as string)
   }
 
   /** Calls `onRoom` once, as soon as there is room. */
@@ -169,6 +173,18 @@ export class Stream {
     this.#early.bytes += bytes
     this.#kept.push(data)
   }
+}
+
+/**
+ * Whether `send` is not written in JavaScript. A native stack has memory of its own and copies the bytes (WebRTC, 6.2:
+ * `send` takes the bytes that the buffer has at the call). A stack in JavaScript may keep the caller's memory until it has
+ * sent it, as werift does.
+ */
+function hasNativeSend(channel: RTCDataChannel): boolean {
+  const send: unknown = Reflect.get(channel, 'send')
+  return (
+    typeof send === 'function' && /\{\s*\[native code\]\s*\}$/.test(Function.prototype.toString.call(send))
+  )
 }
 
 /** Stacks deliver a string, an ArrayBuffer (perhaps of another realm), or a Buffer, which may share its memory. */

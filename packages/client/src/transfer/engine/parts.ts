@@ -32,14 +32,16 @@ export interface Malformed {
   what: string
 }
 
+/** `into`: memory for the message. New memory for each part costs more time than the copy does. */
 export function encodePart(
   file: number,
   block: number,
   offset: number,
   bytes: Uint8Array,
+  into = new Uint8Array(PART_HEAD_BYTES + bytes.length),
 ): Uint8Array<ArrayBuffer> {
-  const message = new Uint8Array(PART_HEAD_BYTES + bytes.length)
-  const view = new DataView(message.buffer)
+  const message = into.subarray(0, PART_HEAD_BYTES + bytes.length)
+  const view = new DataView(message.buffer, message.byteOffset)
   view.setUint8(0, PART)
   view.setUint32(1, file)
   view.setUint32(5, block)

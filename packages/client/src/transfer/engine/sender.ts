@@ -93,12 +93,13 @@ export class Sender {
 
   async #pump(link: Link, bell: Bell): Promise<void> {
     const jobs: Job[] = []
+    const memory = new Uint8Array(PART_HEAD_BYTES + PART_BYTES_MAX)
     while (link.isOpen && this.#link === link) {
       this.#fill(jobs)
       const job = jobs.shift()
       if (job === undefined) await bell.heard()
       else {
-        await this.#sendJob(job, link)
+        await this.#sendJob(job, link, memory)
         this.#sendRoot(job.file)
       }
     }
@@ -118,7 +119,7 @@ export class Sender {
     }
   }
 
-  async #sendJob(job: Job, link: Link): Promise<void> {
+  async #sendJob(job: Job, link: Link, memory: Uint8Array<ArrayBuffer>): Promise<void> {
     const { file, block } = job
     const read = await job.read
     const isWanted = (): boolean => link.isOpen && this.#link === link && file.asking === job.asking
@@ -135,7 +136,7 @@ export class Sender {
       if (!isWanted()) return
       this.#idleSeconds = 0
       this.#setMoving(file)
-      await link.sendBytes(encodePart(file.id, block, offset, part))
+      await link.sendBytes(encodePart(file.id, block, offset, part, memory))
     }
     if (!isWanted()) return
     await link.sendBytes(encodeBlockEnd(file.id, block, read.hash))
@@ -144,10 +145,8 @@ export class Sender {
 
   /** All parts of a block have about the same size, because a small last one costs as much as a large one. */
   #partBytes(blockBytes: number, link: Link): number {
-    const most = Math.min(
-      this.#options.partBytesMax ?? PART_BYTES_MAX,
-      link.messageBytesMax - PART_HEAD_BYTES,
-    )
+    const { partBytesMax = PART_BYTES_MAX } = this.#options
+    const most = Math.min(partBytesMax, PART_BYTES_MAX, link.messageBytesMax - PART_HEAD_BYTES)
     return Math.ceil(blockBytes / Math.ceil(blockBytes / most))
   }
 
