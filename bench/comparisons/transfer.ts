@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import type { Comparison, Contender, Metrics, Row } from '../lib/comparison.js'
-import { openTwoPages, serveEntry } from '../lib/two-pages.js'
+import { openTwoPages, serveEntry, type TwoPages } from '../lib/two-pages.js'
 import { startStack } from '../stacks.js'
 import { PEERJS_ENTRY, RAW_ENTRY, TRANSFER_ENTRY, type Mover } from './transfer-entries.js'
 
@@ -54,7 +54,7 @@ const raw = ({ ms, mib, quickMib }: Delay): Contender => ({
     const answer = await receiver.evaluate((offer) => globalThis.raw.answer(offer), offer)
     await sender.evaluate((answer) => globalThis.raw.take(answer), answer)
     return {
-      measure: () => move(sender, receiver, quick ? quickMib : mib),
+      measure: () => move(two, quick ? quickMib : mib),
       stop: async () => {
         await two.stop()
         stopServer()
@@ -75,7 +75,7 @@ const peerjs = ({ ms, mib, quickMib }: Delay): Contender => ({
     await sender.evaluate((port) => globalThis.mover.here(port, 'sender'), port)
     await receiver.evaluate((port) => globalThis.mover.here(port, 'receiver'), port)
     return {
-      measure: () => move(sender, receiver, quick ? quickMib : mib),
+      measure: () => move(two, quick ? quickMib : mib),
       stop: async () => {
         await two.stop()
         stopServer()
@@ -105,7 +105,7 @@ const bare = ({ ms, mib, quickMib }: Delay, name: string, channels: number): Con
     const fragment = await sender.evaluate(() => globalThis.mover.share?.() ?? '')
     await receiver.evaluate((fragment) => globalThis.mover.join?.('sender', fragment), fragment)
     return {
-      measure: () => move(sender, receiver, quick ? quickMib : mib),
+      measure: () => move(two, quick ? quickMib : mib),
       stop: async () => {
         await two.stop()
         stopServer()
@@ -140,9 +140,11 @@ const page = ({ ms, mib, quickMib }: Delay): Contender => ({
         await writeFile(join(folder, name), randomBytes(size * MIB))
         await sender.locator('[data-pick=files]').first().setInputFiles(join(folder, name))
         await receiver.getByRole('radio', { name: 'Keep in this browser' }).check()
+        const memory = two.watchMemory()
         const [total, first] = await receiver.evaluate(acceptAndWait, name)
+        const memoryMiB = memory.stop()
         await rm(join(folder, name))
-        return { mibPerSecond: size / total, firstByteMs: first * 1000 }
+        return { mibPerSecond: size / total, firstByteMs: first * 1000, memoryMiB }
       },
       stop: async () => {
         await two.stop()
@@ -176,21 +178,32 @@ async function acceptAndWait(name: string): Promise<[total: number, first: numbe
   }
 }
 
-async function move(sender: Page, receiver: Page, mib: number): Promise<Metrics> {
+async function move({ pages: [sender, receiver], watchMemory }: TwoPages, mib: number): Promise<Metrics> {
   const bytes = mib * MIB
+  const memory = watchMemory()
   const seconds = receiver.evaluate((bytes) => globalThis.mover.receive(bytes), bytes)
   await sender.evaluate((bytes) => globalThis.mover.send('receiver', bytes), bytes)
-  return { mibPerSecond: mib / (await seconds) }
+  return { mibPerSecond: mib / (await seconds), memoryMiB: memory.stop() }
 }
 
 const comparisonOf = (delay: Delay): Comparison => ({
   id: delay.id,
   title: `A file from one browser to another${delay.ms > 0 ? `, ${delay.ms * 2} ms of delay` : ''}`,
-  load: `two Chromium contexts on one machine, ${delay.mib} MiB a round`,
+  load: `two tabs of one Chromium, ${delay.mib} MiB a round`,
   processes: 'kept',
   rounds: 5,
   contenders: [raw(delay), peerjs(delay), page(delay), bare(delay, BARE, 1), bare(delay, BARE_FOUR, 4)],
   rows: rowsOf(),
+})
+
+/** 150 MB for each side. */
+const BOTH_SIDES_MIB = 286
+
+const memoryOf = (subject: string): Row => ({
+  measure: 'memory that a file adds, both sides',
+  metric: 'memoryMiB',
+  unit: 'MiB',
+  subject,
 })
 
 const rowsOf = (): Row[] => [
@@ -211,6 +224,9 @@ const rowsOf = (): Row[] => [
     aim: { of: 'ratio', least: 1.5 },
   },
   { measure: 'accept → first bytes shown', metric: 'firstByteMs', unit: 'ms', subject: PAGE },
+  { ...memoryOf(PAGE), aim: { of: 'value', most: BOTH_SIDES_MIB } },
+  memoryOf(RAW),
+  memoryOf(PEERJS),
   { measure: 'bytes moved', metric: 'mibPerSecond', unit: 'MiB/s', subject: PEERJS, against: RAW },
   { measure: 'bytes moved', metric: 'mibPerSecond', unit: 'MiB/s', subject: BARE, against: RAW },
   { measure: 'bytes moved', metric: 'mibPerSecond', unit: 'MiB/s', subject: BARE_FOUR, against: RAW },

@@ -6,11 +6,17 @@ import { chromium, type Page } from 'playwright-core'
 import { findBinary } from '@peerage/test-support/binary.js'
 import { CHROMIUM, CHROMIUM_FLAGS } from '@peerage/test-support/chromium.js'
 import { relayPages, startDelayingRelay } from '@peerage/test-support/delaying-relay.js'
+import { browserOf, watchGrowth } from '@peerage/test-support/tree-memory.js'
 import { bundle } from './bundle.js'
+
+/** A reading takes some ten milliseconds of one core, so there are few. */
+const MEMORY_EVERY_MS = 2_000
 
 /** Two tabs of one Chromium. */
 export interface TwoPages {
   readonly pages: readonly [Page, Page]
+  /** Watches by how much the memory of this browser grows: summed PSS of all its processes. `stop` gives MiB. */
+  readonly watchMemory: () => { stop(): number }
   stop(): Promise<void>
 }
 
@@ -30,6 +36,10 @@ export async function openTwoPages(delayMs: number): Promise<TwoPages> {
   if (relay) await relayPages(context, relay)
   return {
     pages: [await context.newPage(), await context.newPage()],
+    watchMemory: () => {
+      const growth = watchGrowth(browserOf(profile), MEMORY_EVERY_MS)
+      return { stop: () => growth.stop().more / (1024 * 1024) }
+    },
     stop: async () => {
       await context.close()
       relay?.stop()

@@ -13,6 +13,16 @@ export function treeMemory(root: number, command?: RegExp): number {
     .reduce((sum, pid) => sum + pssOf(pid), 0)
 }
 
+/** The browser with this folder as its profile. Its other processes are below it. */
+export function browserOf(profile: string): number {
+  const found = allProcesses().find((pid) => {
+    const given = argumentsOf(pid)
+    return given.includes(`--user-data-dir=${profile}`) && !given.some((one) => one.startsWith('--type='))
+  })
+  if (found === undefined) throw new Error(`no browser has the profile ${profile}`)
+  return found
+}
+
 /** The same by the kind of process, such as `renderer` or `tab`. */
 function memoryByKind(root: number): Map<string, number> {
   const kinds = new Map<string, number>()
