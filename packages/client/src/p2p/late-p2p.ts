@@ -101,13 +101,12 @@ export class LateP2P implements P2P {
     signal.throwIfAborted()
     const controller = makeP2P(this.#context, this.#setting, this.#options)
     this.#controller = controller
-    const forward = <K extends keyof P2PEvents>(event: K): void =>
-      void controller.on(event, (...args: P2PEvents[K]) => this.#events.emit(event, ...args))
-    forward('channel-opened')
-    forward('channel-closed')
-    forward('connect-failed')
-    forward('all-channels-closed')
-    forward('outcome')
+    const events = this.#events
+    controller.on('channel-opened', (channel) => events.emit('channel-opened', channel))
+    controller.on('channel-closed', (channel, reason) => events.emit('channel-closed', channel, reason))
+    controller.on('connect-failed', (error) => events.emit('connect-failed', error))
+    controller.on('all-channels-closed', () => events.emit('all-channels-closed'))
+    controller.on('outcome', (outcome) => events.emit('outcome', outcome))
     return controller
   }
 }
