@@ -1,31 +1,49 @@
 import { connect, PeerageError } from '@peerage/client'
 import type { Peer, PeerState } from '@peerage/client'
-import { createSharing, parseFragment } from '@peerage/client/transfer'
-import type { Sharing, ShareLink } from '@peerage/client/transfer'
+import { createSharing, parseFragment, StoreError } from '@peerage/client/transfer'
+import type { Sharing, ShareLink, Store } from '@peerage/client/transfer'
 import { parseName } from '@peerage/protocol'
+import { LateStorage } from './late-storage.js'
 import { deviceOf } from './model/device.js'
 import type { Connection, LinkReading, ServerState } from './model/world.js'
 import { ConnectionFailure } from './model/world.js'
-import { receivedInMemory, savingWith } from './saving.js'
-import type { PageStorage } from './storage/storage.js'
-import { openStorage } from './storage/storage.js'
 
 // The page's connection to the server, and to other peers.
 
 /** @throws ConnectionFailure */
 export async function connected(signal: AbortSignal): Promise<Connection> {
-  const storage = await openStorage(address())
-  // What nobody came back for is removed. It takes a moment, and nothing waits for it.
-  storage.own?.sweep(Date.now()).catch((error: unknown) => console.warn(error))
+  const missing = new Missing()
   const sharing = createSharing({
     channels: 4,
-    store: storage.own ?? receivedInMemory(),
+    store: unusedStore,
     device: deviceOf(navigator),
     connectAs: (name) => connect(address(), { name, storage: null, p2p: false, timeoutMs: CODE_MS }),
+    onError: (error) => missing.report(error),
   })
   const peer = await connectOrExplain(sharing, signal)
   sharing.start(peer)
-  return connectionOf(peer, sharing, storage)
+  return connectionOf(peer, sharing, missing)
+}
+
+/** Errors of the program. Those that say that a part of the page is missing are for the person. */
+class Missing {
+  #listener: (error: unknown) => void = () => {}
+
+  onMissing(listener: (error: unknown) => void): void {
+    this.#listener = listener
+  }
+
+  report(error: unknown): void {
+    if (error instanceof PeerageError && error.code === 'not-loaded') this.#listener(error)
+    else console.error(error)
+  }
+}
+
+/** The page names a store whenever it accepts files. */
+const unusedStore: Store = {
+  isDurable: false,
+  bytesMax: 0,
+  open: () => Promise.reject(new StoreError('failed', 'No place was chosen for this file.')),
 }
 
 /** How long a page tries to get a name for a code. */
@@ -39,7 +57,7 @@ function address(): string {
 
 async function connectOrExplain(sharing: Sharing, signal: AbortSignal): Promise<Peer> {
   try {
-    return await connect(address(), { signal, p2p: { verify: sharing.verify } })
+    return await connect(address(), { signal, p2p: { verify: sharing.verify, loadLater: true } })
   } catch (error) {
     if (!(error instanceof PeerageError)) throw error
     console.warn(error)
@@ -51,19 +69,25 @@ async function connectOrExplain(sharing: Sharing, signal: AbortSignal): Promise<
   }
 }
 
-function connectionOf(peer: Peer, sharing: Sharing, storage: PageStorage): Connection {
+function connectionOf(peer: Peer, sharing: Sharing, missing: Missing): Connection {
+  const storage = new LateStorage(address())
   const hasWebRtc = typeof RTCPeerConnection === 'function'
   return {
     name: peer.name,
     direct: !hasWebRtc ? 'no-webrtc' : peer.p2p === null ? 'off' : 'possible',
     isServerWay: peer.relay !== null,
-    saving: savingWith(storage),
+    onMissing: (listener) => missing.onMissing(listener),
+    openSaving: async () => (await storage.open()).saving,
+    load: () => sharing.load(),
     readLink,
     sourceOf: (file, path) => storage.source(file, path),
     onServer: (listener) => void peer.on('state', (state) => listener(serverState(state))),
     host: (options) => sharing.host(options),
-    join: (to, options) =>
-      typeof to === 'string' ? sharing.joinCode(to, options) : sharing.join(to, options),
+    join: (to, options) => {
+      // It starts meanwhile. Who needs it hears of an error.
+      storage.open().catch(() => {})
+      return typeof to === 'string' ? sharing.joinCode(to, options) : sharing.join(to, options)
+    },
   }
 }
 
