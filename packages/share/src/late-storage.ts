@@ -16,11 +16,13 @@ export interface OpenedStorage {
  */
 export class LateStorage {
   readonly #base: string
+  readonly #onMissing: (error: unknown) => void
   #opening: Promise<OpenedStorage> | undefined
 
-  /** `base`: the address of the page. */
-  constructor(base: string) {
+  /** `base`: the address of the page. `onMissing`: a file must be read, and the code for it could not be loaded. */
+  constructor(base: string, onMissing: (error: unknown) => void) {
     this.#base = base
+    this.#onMissing = onMissing
   }
 
   /** Rejects with `PartMissing`. */
@@ -50,6 +52,7 @@ export class LateStorage {
       const { storage } = await this.open()
       return storage.source(file, path)
     } catch (cause) {
+      this.#onMissing(cause)
       throw new SourceError('unreadable', 'A part of the page could not be loaded. Reload the page.', {
         cause,
       })

@@ -33,8 +33,12 @@ class Missing {
     this.#listener = listener
   }
 
+  tell(error: unknown): void {
+    this.#listener(error)
+  }
+
   report(error: unknown): void {
-    if (error instanceof PeerageError && error.code === 'not-loaded') this.#listener(error)
+    if (error instanceof PeerageError && error.code === 'not-loaded') this.tell(error)
     else console.error(error)
   }
 }
@@ -70,7 +74,7 @@ async function connectOrExplain(sharing: Sharing, signal: AbortSignal): Promise<
 }
 
 function connectionOf(peer: Peer, sharing: Sharing, missing: Missing): Connection {
-  const storage = new LateStorage(address())
+  const storage = new LateStorage(address(), (error) => missing.tell(error))
   const hasWebRtc = typeof RTCPeerConnection === 'function'
   return {
     name: peer.name,

@@ -70,7 +70,7 @@ export class PageModel {
     return [...(this.own.host?.sessions ?? []), ...(this.#guest ? [this.#guest] : [])].some(hasMoving)
   }
 
-  /** Where received files can go. Undefined before `openSaving` has resolved. */
+  /** Where received files can go. Undefined before `openSaving` has resolved, which rejects with `PartMissing`. */
   get saving(): Saving | undefined {
     return this.#saving
   }
@@ -106,7 +106,6 @@ export class PageModel {
     await Promise.all([this.#connection?.load(), this.openSaving()])
   }
 
-  /** Rejects with `PartMissing`. */
   async openSaving(): Promise<Saving | undefined> {
     this.#saving = await this.#connection?.openSaving()
     return this.#saving

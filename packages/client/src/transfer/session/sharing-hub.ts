@@ -87,7 +87,8 @@ export class SharingHub implements Sharing {
   }
 
   async load(): Promise<void> {
-    await Promise.all([this.#sessions(), loadRest(), this.#use().peer.p2p?.load()])
+    const { peer } = this.#use()
+    await Promise.all([this.#sessions(), loadRest(), peer.p2p?.load()])
   }
 
   host(options: HostOptions = {}): ShareHost {
