@@ -7,12 +7,14 @@ import { LateStorage } from './late-storage.js'
 import { deviceOf } from './model/device.js'
 import type { Connection, LinkReading, ServerState } from './model/world.js'
 import { ConnectionFailure } from './model/world.js'
+import { isGuest } from './is-guest.js'
 
 // The page's connection to the server, and to other peers.
 
 /** @throws ConnectionFailure */
 export async function connected(signal: AbortSignal): Promise<Connection> {
   const missing = new Missing()
+  const storage = new LateStorage(address(), (error) => missing.tell(error))
   const sharing = createSharing({
     channels: 4,
     store: unusedStore,
@@ -20,9 +22,11 @@ export async function connected(signal: AbortSignal): Promise<Connection> {
     connectAs: (name) => connect(address(), { name, storage: null, p2p: false, timeoutMs: CODE_MS }),
     onError: (error) => missing.report(error),
   })
+  // A guest needs all of it soon. Who needs a part that is missing says so.
+  if (isGuest()) for (const loading of [sharing.load(), storage.open()]) loading.catch(() => {})
   const peer = await connectOrExplain(sharing, signal)
   sharing.start(peer)
-  return connectionOf(peer, sharing, missing)
+  return connectionOf(peer, sharing, storage, missing)
 }
 
 /** Errors of the program. Those that say that a part of the page is missing are for the person. */
@@ -61,7 +65,7 @@ function address(): string {
 
 async function connectOrExplain(sharing: Sharing, signal: AbortSignal): Promise<Peer> {
   try {
-    return await connect(address(), { signal, p2p: { verify: sharing.verify, loadLater: true } })
+    return await connect(address(), { signal, p2p: { verify: sharing.verify, loadLater: !isGuest() } })
   } catch (error) {
     if (!(error instanceof PeerageError)) throw error
     console.warn(error)
@@ -73,8 +77,7 @@ async function connectOrExplain(sharing: Sharing, signal: AbortSignal): Promise<
   }
 }
 
-function connectionOf(peer: Peer, sharing: Sharing, missing: Missing): Connection {
-  const storage = new LateStorage(address(), (error) => missing.tell(error))
+function connectionOf(peer: Peer, sharing: Sharing, storage: LateStorage, missing: Missing): Connection {
   const hasWebRtc = typeof RTCPeerConnection === 'function'
   return {
     name: peer.name,
@@ -87,11 +90,8 @@ function connectionOf(peer: Peer, sharing: Sharing, missing: Missing): Connectio
     sourceOf: (file, path) => storage.source(file, path),
     onServer: (listener) => void peer.on('state', (state) => listener(serverState(state))),
     host: (options) => sharing.host(options),
-    join: (to, options) => {
-      // It starts meanwhile. Who needs it hears of an error.
-      storage.open().catch(() => {})
-      return typeof to === 'string' ? sharing.joinCode(to, options) : sharing.join(to, options)
-    },
+    join: (to, options) =>
+      typeof to === 'string' ? sharing.joinCode(to, options) : sharing.join(to, options),
   }
 }
 

@@ -202,9 +202,8 @@ export interface Sharing {
   /**
    * Loads the code for sessions, passwords, codes and channels, which is otherwise loaded when it is first needed. A page
    * calls it when nothing else is to do. Then the first guest waits for nothing, and a server with another version of the
-   * page breaks nothing later.
+   * page breaks nothing later. Before `start`, it leaves out the code for channels.
    * @throws PeerageError `not-loaded`
-   * @throws Error before `start`
    */
   load(): Promise<void>
   /**

@@ -87,8 +87,7 @@ export class SharingHub implements Sharing {
   }
 
   async load(): Promise<void> {
-    const { peer } = this.#use()
-    await Promise.all([this.#sessions(), loadRest(), peer.p2p?.load()])
+    await Promise.all([sessionsModule(), loadRest(), this.#started?.peer.p2p?.load()])
   }
 
   host(options: HostOptions = {}): ShareHost {
