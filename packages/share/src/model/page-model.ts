@@ -219,7 +219,7 @@ export class PageModel {
       return session
     } catch (error) {
       if (this.#screen.name === 'starting') this.#fail('notLoaded')
-      this.tellMissing(error)
+      else this.tellMissing(error)
       return undefined
     }
   }

@@ -173,6 +173,7 @@ function ProblemView({ problem }: { problem: Problem }) {
   const model = useModel()
   const { states } = useWords()
   const { title, text } = states[problem]
+  const mustReload = problem === 'otherVersion' || problem === 'notLoaded'
   const isLink = ['badName', 'missingFragment', 'cutFragment', 'extraFragment', 'otherVersion'].includes(
     problem,
   )
@@ -183,8 +184,8 @@ function ProblemView({ problem }: { problem: Problem }) {
       title={title}
       text={text}
       action={{
-        text: problem === 'otherVersion' ? states.reload : isLink ? states.startOwn : states.tryAgain,
-        onClick: () => (isLink && problem !== 'otherVersion' ? model.startOwn() : model.reload()),
+        text: mustReload ? states.reload : isLink ? states.startOwn : states.tryAgain,
+        onClick: () => (isLink && !mustReload ? model.startOwn() : model.reload()),
       }}
     />
   )
