@@ -227,8 +227,8 @@ test('[FT63] a host that stops says so to all guests, and to those that come lat
   const host = await sideOf('host')
   const share = host.sharing.host()
   const sessions = await Promise.all([
-    join(await sideOf("one"), share),
-    join(await sideOf("other", { p2p: false }), share),
+    join(await sideOf('one'), share),
+    join(await sideOf('other', { p2p: false }), share),
   ])
   for (const session of sessions) await untilState(session, { name: 'open' })
   share.stop()
