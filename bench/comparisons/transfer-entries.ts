@@ -158,7 +158,7 @@ globalThis.mover = {
     return host.link('http://127.0.0.1/').split('#')[1]
   },
   join: async (name, fragment) => {
-    session = sharing.join({ name, fragment })
+    session = await sharing.join({ name, fragment })
     await until(session, () => (session.state.name === 'open' ? true : undefined))
   },
   receive: async (bytes) => {

@@ -52,7 +52,7 @@ test('[FT67] a node in the middle of both connections: neither side believes it'
   const middle = new Middle()
   const asHost = await mallory(node, host.peer.name, (line) => middle.pass('guest', line))
   const asGuest = await mallory(honest, guest.peer.name, (line) => middle.pass('host', line))
-  const session = join(guest, share)
+  const session = await join(guest, share)
   const stages: unknown[] = []
   const over = new AbortController()
   // The call under way ends by itself, unless it came too late for the guest.
@@ -127,12 +127,12 @@ test('[FT67] a guest that plays the host to another guest is not believed', asyn
   fake.sharing.host({ saved }).add([fileOf('trap.bin', randomBytes(10))])
   for (const p2p of [{}, false] as const) {
     const guest = await startSide(dishonest.url, 'guest', { p2p })
-    const session = guest.sharing.join(linkOf(share))
+    const session = await guest.sharing.join(linkOf(share))
     await untilEnd(session, 'not-verified')
     expect(filesOf(session)).toEqual([])
   }
   // The link works for Eve itself, at the real host.
-  await untilState(join(eve, share), { name: 'open' })
+  await untilState(await join(eve, share), { name: 'open' })
 })
 
 test('[FT61] ten wrong passwords lock the share, and sessions go on', async () => {
@@ -141,23 +141,23 @@ test('[FT61] ten wrong passwords lock the share, and sessions go on', async () =
   const file = randomBytes(3_000_000)
   share.add([fileOf('file.bin', file)])
   const friend = await sideOf('friend')
-  const open = join(friend, share, { password: 'hunter2' })
+  const open = await join(friend, share, { password: 'hunter2' })
   await untilState(open, { name: 'open' })
   for (let i = 0; i < 10; i++) {
     expect(share.state).toEqual({ name: 'open' })
     // Over channels and through the server alike.
     const stranger = await sideOf('stranger', { p2p: i % 2 === 0 ? {} : false })
-    await untilEnd(join(stranger, share, { password: `guess ${i}` }), 'wrong-password')
+    await untilEnd(await join(stranger, share, { password: `guess ${i}` }), 'wrong-password')
     await stranger.sharing.close()
   }
   expect(share.state).toEqual({ name: 'locked' })
   const late = await sideOf('late')
-  await untilEnd(join(late, share, { password: 'hunter2' }), 'locked')
+  await untilEnd(await join(late, share, { password: 'hunter2' }), 'locked')
   await acceptAll(open)
   expect(await received(open)).toEqual([sha256(file)])
   share.setPassword('another')
   expect(share.state).toEqual({ name: 'open' })
-  await untilState(join(await sideOf('friend'), share, { password: 'another' }), { name: 'open' })
+  await untilState(await join(await sideOf('friend'), share, { password: 'another' }), { name: 'open' })
 }, 120_000)
 
 test('[FT60] a code that was said right brings the files, and works once', async () => {
@@ -170,7 +170,7 @@ test('[FT60] a code that was said right brings the files, and works once', async
   const code = share.code.name === 'ready' ? share.code.code : ''
   expect(code).toMatch(/^\d+(-[a-z]+){3}$/)
   const guest = await sideOf('guest')
-  const session = guest.sharing.joinCode(code.toUpperCase().replaceAll('-', ' '))
+  const session = await guest.sharing.joinCode(code.toUpperCase().replaceAll('-', ' '))
   await acceptAll(session)
   expect(await received(session)).toEqual([sha256(file)])
   expect([session.peer.name, session.state]).toMatchObject([host.peer.name, { name: 'open', path: 'direct' }])
@@ -178,7 +178,7 @@ test('[FT60] a code that was said right brings the files, and works once', async
   // The second name is given back.
   const number = code.split('-')[0] ?? ''
   await expect.poll(async () => (await host.peer.lookup([`share-${number}`]))[0]?.state, WAIT).toBe('offline')
-  await untilEnd((await sideOf('late')).sharing.joinCode(code), 'not-found')
+  await untilEnd(await (await sideOf('late')).sharing.joinCode(code), 'not-found')
 })
 
 test('[FT60] a wrong code is void at once, and a new one works', async () => {
@@ -192,11 +192,11 @@ test('[FT60] a wrong code is void at once, and a new one works', async () => {
   const code = await ready()
   const [number, ...words] = code.split('-')
   const wrong = [number, ...words.map((word) => (word === 'acid' ? 'zoom' : 'acid'))].join('-')
-  await untilEnd((await sideOf('guesser')).sharing.joinCode(wrong), 'wrong-code')
+  await untilEnd(await (await sideOf('guesser')).sharing.joinCode(wrong), 'wrong-code')
   await expect.poll(() => share.code, WAIT).toEqual({ name: 'burnt' })
   const next = await ready()
   expect(next).not.toBe(code)
-  await untilState((await sideOf('guest')).sharing.joinCode(next), { name: 'open' })
+  await untilState(await (await sideOf('guest')).sharing.joinCode(next), { name: 'open' })
 })
 
 test('[FT62] a one-time share is taken by the first Accept, and its guest comes back', async () => {
@@ -205,7 +205,7 @@ test('[FT62] a one-time share is taken by the first Accept, and its guest comes 
   const file = randomBytes(2_000_000)
   share.add([fileOf('file.bin', file)])
   const [one, other] = [await sideOf('one'), await sideOf('other')]
-  const [first, second] = [join(one, share), join(other, share)]
+  const [first, second] = await Promise.all([join(one, share), join(other, share)])
   await expect.poll(() => [filesOf(first).length, filesOf(second).length], WAIT).toEqual([1, 1])
   expect(share.state).toEqual({ name: 'open' })
   await acceptAll(first)
@@ -213,11 +213,11 @@ test('[FT62] a one-time share is taken by the first Accept, and its guest comes 
   await expect.poll(() => first.hasTaken, WAIT).toBe(true)
   expect(await received(first)).toEqual([sha256(file)])
   expect(share.state).toEqual({ name: 'taken' })
-  await untilEnd(join(await sideOf('late'), share), 'taken-elsewhere')
+  await untilEnd(await join(await sideOf('late'), share), 'taken-elsewhere')
   const { guestTicket } = first
   await one.sharing.close()
   await untilState(first, { name: 'ended', why: 'self-closed' })
-  const back = join(await sideOf('back'), share, { ticket: guestTicket })
+  const back = await join(await sideOf('back'), share, { ticket: guestTicket })
   await acceptAll(back)
   expect(await received(back)).toEqual([sha256(file)])
   expect(back.hasTaken).toBe(true)
@@ -226,12 +226,15 @@ test('[FT62] a one-time share is taken by the first Accept, and its guest comes 
 test('[FT63] a host that stops says so to all guests, and to those that come later', async () => {
   const host = await sideOf('host')
   const share = host.sharing.host()
-  const sessions = [join(await sideOf('one'), share), join(await sideOf('other', { p2p: false }), share)]
+  const sessions = await Promise.all([
+    join(await sideOf('one'), share),
+    join(await sideOf('other', { p2p: false }), share),
+  ])
   for (const session of sessions) await untilState(session, { name: 'open' })
   share.stop()
   for (const session of sessions) await untilEnd(session, 'stopped')
-  await untilEnd(join(await sideOf('late'), share), 'stopped')
-  await untilEnd(join(await sideOf('late', { p2p: false }), share), 'stopped')
+  await untilEnd(await join(await sideOf('late'), share), 'stopped')
+  await untilEnd(await join(await sideOf('late', { p2p: false }), share), 'stopped')
 })
 
 test('[FT68] a session whose peer another connection has replaced ends', async () => {
@@ -239,7 +242,7 @@ test('[FT68] a session whose peer another connection has replaced ends', async (
   const host = await sideOf('host')
   const share = host.sharing.host()
   const name = nameOf('guest')
-  const session = join(await sideOf('guest', { secret, name }), share)
+  const session = await join(await sideOf('guest', { secret, name }), share)
   await untilState(session, { name: 'open' })
   const usurper: Peer = await connect(honest.url, { name, secret, storage: null, p2p: false })
   onTestFinished(() => usurper.leave())

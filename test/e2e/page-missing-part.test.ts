@@ -25,14 +25,15 @@ afterAll(async () => {
   if (directory !== undefined) await rm(directory, { recursive: true, force: true })
 })
 
+/** What most pages never need. */
+const RARE_PARTS = /\/assets\/(?:zh|qr|words|real-codes|zip-place)-[^/]*\.js$/
+
 /** A page whose later parts the server does not have. */
-async function open(url: string): Promise<Page> {
+async function open(url: string, parts = RARE_PARTS): Promise<Page> {
   const page = await chromium.page()
   page.setDefaultTimeout(OPEN_MS)
   listen(page)
-  await page.route(/\/assets\/(?:zh|qr|words|real-codes|zip-place)-[^/]*\.js$/, (route) =>
-    route.fulfill({ status: 404, body: 'not found' }),
-  )
+  await page.route(parts, (route) => route.fulfill({ status: 404, body: 'not found' }))
   await page.goto(url)
   return page
 }
@@ -76,4 +77,58 @@ test('a missing module for archives says so, and another place still works', asy
   await accept(guest)
   await isTold(guest)
   await guest.locator('[data-offered]').first().waitFor()
+}, 120_000)
+
+test('a host without the code for guests says so when one comes, and after a reload the guest gets in', async () => {
+  const host = await open(node.url, /\/assets\/sessions-[^/]*\.js$/)
+  await share(host, await fileIn(directory, 'waits.txt', 'waits'))
+  const link = await linkOf(host)
+  const guest = await open(link)
+  await isTold(host)
+  await host.unrouteAll()
+  await host.getByRole('button', { name: 'Reload' }).click()
+  // Its files are chosen again after a reload.
+  await share(host, join(directory, 'waits.txt'))
+  // The guest goes on by itself, or its person tries again.
+  const again = guest.getByRole('button', { name: 'Try again' })
+  const offered = guest.locator('[data-offered]').first()
+  await again.or(offered).first().waitFor({ timeout: OPEN_MS })
+  if (await again.isVisible()) await again.click()
+  await offered.waitFor({ timeout: OPEN_MS })
+}, 180_000)
+
+test.each(['sessions', 'session-views'])(
+  'a guest without the code of %s says "reload", and gets in after it',
+  async (part) => {
+    const host = await open(node.url)
+    await share(host, await fileIn(directory, `${part}.txt`, part))
+    const guest = await open(await linkOf(host), new RegExp(`/assets/${part}-[^/]*\\.js$`))
+    await isTold(guest)
+    await guest.unrouteAll()
+    await guest.getByRole('button', { name: 'Reload' }).first().click()
+    await guest.locator('[data-offered]').first().waitFor({ timeout: OPEN_MS })
+  },
+  120_000,
+)
+
+test('without the code for direct channels, files go through the server', async () => {
+  const host = await open(node.url, /\/assets\/p2p-[^/]*\.js/)
+  await share(host, await fileIn(directory, 'slow.txt', 'through the server'))
+  const guest = await open(await linkOf(host))
+  await chooseWay(guest, 'Keep in this browser')
+  await accept(guest)
+  expect((await save(guest, 'slow.txt')).toString()).toBe('through the server')
+}, 120_000)
+
+test('without the code of the storage, a guest is told, and the host too when a file of it is read', async () => {
+  const missing = /\/assets\/saving-[^/]*\.js$/
+  const host = await open(node.url, missing)
+  await share(host, await fileIn(directory, 'stored.txt', 'stored'))
+  const guest = await open(await linkOf(host), missing)
+  await isTold(guest)
+  await guest.unrouteAll()
+  await guest.getByRole('button', { name: 'Reload' }).click()
+  await chooseWay(guest, 'Keep in this browser')
+  await accept(guest)
+  await isTold(host)
 }, 120_000)

@@ -145,7 +145,7 @@ describe('a browser and a Node peer', () => {
     const sharer = await open(node.url)
     const link = new URL(await sharer.getByLabel('Link to this share').inputValue())
     const name = link.searchParams.get('peer_id') ?? ''
-    const session = sharing.join({ name, fragment: link.hash.slice(1) })
+    const session = await sharing.join({ name, fragment: link.hash.slice(1) })
     await expect.poll(() => session.state, WAIT).toMatchObject({ name: 'open', path: 'direct' })
     session.transfer.sendText('to the page')
     await sharer.getByText('to the page').waitFor()

@@ -114,7 +114,7 @@ export function linkOf(host: ShareHost): ShareLink {
   return { name: searchParams.get('peer_id') ?? '', fragment: hash.slice(1) }
 }
 
-export const join = (guest: Side, host: ShareHost, options?: JoinOptions): ShareSession =>
+export const join = (guest: Side, host: ShareHost, options?: JoinOptions): Promise<ShareSession> =>
   guest.sharing.join(linkOf(host), options)
 
 export const filesOf = (session: ShareSession): TransferFile[] =>

@@ -24,7 +24,9 @@ import type { Platform } from './platform/platform.js'
 import { openIdentity } from './tier/identity.js'
 import type { IdentityPlace, IdentityStorage } from './tier/identity.js'
 import type { FailedAttempt } from './tier/connector.js'
-import { checkP2PServer } from './p2p/options.js'
+import type { P2P } from './p2p/controls.js'
+import { LateP2P } from './p2p/late-p2p.js'
+import { checkP2PServer, hasServer } from './p2p/options.js'
 import type { P2POptions } from './p2p/options.js'
 import { MemoryLocks } from './platform/locks.js'
 import { onPageEvent } from './platform/page.js'
@@ -104,6 +106,7 @@ const p2pKinds: Kinds<P2POptions> = {
   verify: aFunction,
   relayOnly: aFlag,
   holdCandidates: aFlag,
+  loadLater: aFlag,
   RTCPeerConnection: aPeerConnectionClass,
 }
 
@@ -172,10 +175,10 @@ export async function connectOn(
     session.onClosed(platform.leaveOnExit({ depart }))
   }
   try {
-    const { createP2P } = await untilWelcome(session, modules, url, options)
+    const p2p = await untilWelcome(session, modules, url, options)
     // The network is back, so try at once.
     session.onClosed(onPageEvent('online', () => session.connector.retryNow()))
-    peer = new Peer(session, createP2P(session, p2pServer, options.p2p), modules)
+    peer = new Peer(session, p2p, modules)
     return peer
   } catch (error) {
     // If the welcome came but a module could not be loaded, give a new name back, because nobody can use it.
@@ -187,14 +190,14 @@ export async function connectOn(
 
 /**
  * Opens the session, and loads the P2P module. That is a third of the SDK, which is not needed before the first
- * welcome.
+ * welcome. With the option `loadLater` it is not needed then either [PP46].
  */
 async function untilWelcome(
   session: Session,
   modules: Modules,
   url: string | URL,
-  { timeoutMs = CONNECT_MS, onRetry = tellConsole(), signal }: ConnectOptions,
-): ReturnType<Modules['p2p']> {
+  { timeoutMs = CONNECT_MS, onRetry = tellConsole(), signal, p2p, p2pServer }: ConnectOptions,
+): Promise<P2P | null> {
   const { clock, connector } = session
   const giveUp = new AbortController()
   const timer = clock.after(timeoutMs, () => {
@@ -210,9 +213,15 @@ async function untilWelcome(
   const ignore = onAbort(signal, pass)
   if (signal?.aborted) pass()
   try {
+    const opening = session.open(giveUp.signal)
+    if (p2p !== false && p2p?.loadLater === true) {
+      await opening
+      const load = (ends: AbortSignal): ReturnType<Modules['p2p']> => modules.p2p({ clock, signal: ends })
+      if (hasServer(session, p2pServer)) return new LateP2P(session, p2pServer, p2p, load)
+    }
     const loading = modules.p2p({ clock, signal: giveUp.signal, deadlineMs: Infinity })
-    const [module] = await Promise.all([loading, session.open(giveUp.signal)])
-    return module
+    const [{ createP2P }] = await Promise.all([loading, opening])
+    return createP2P(session, p2pServer, p2p)
   } finally {
     timer.cancel()
     offRetry()

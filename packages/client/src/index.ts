@@ -8,7 +8,7 @@ export type { PeerageErrorCode, PeerageErrorOptions, SendFailure } from './lib/e
 export type { IdentityStorage } from './tier/identity.js'
 export type { EndReason, FailedAttempt, PeerState } from './tier/connector.js'
 export type { FailureStage } from './p2p/connect-error.js'
-export type { P2P, P2PEvents } from './p2p/p2p.js'
+export type { P2P, P2PEvents } from './p2p/controls.js'
 export { ConnectError } from './p2p/connect-error.js'
 export type {
   ChannelOptions,

@@ -15,6 +15,8 @@ await model.start()
 // What is needed later is loaded when nothing else is to do, so that it is there even if the server changes meanwhile.
 const preload = (): void => {
   Promise.all([
+    model.loadRest(),
+    import('./views/session-views.js'),
     import('./model/qr.js'),
     import('./real-codes.js').then(({ codes }) => codes()),
     import('./storage/zip-place.js'),

@@ -1,31 +1,57 @@
 import { connect, PeerageError } from '@peerage/client'
 import type { Peer, PeerState } from '@peerage/client'
-import { createSharing, parseFragment } from '@peerage/client/transfer'
-import type { Sharing, ShareLink } from '@peerage/client/transfer'
+import { createSharing, parseFragment, StoreError } from '@peerage/client/transfer'
+import type { Sharing, ShareLink, Store } from '@peerage/client/transfer'
 import { parseName } from '@peerage/protocol'
+import { LateStorage } from './late-storage.js'
 import { deviceOf } from './model/device.js'
 import type { Connection, LinkReading, ServerState } from './model/world.js'
 import { ConnectionFailure } from './model/world.js'
-import { receivedInMemory, savingWith } from './saving.js'
-import type { PageStorage } from './storage/storage.js'
-import { openStorage } from './storage/storage.js'
+import { isGuest } from './is-guest.js'
 
 // The page's connection to the server, and to other peers.
 
 /** @throws ConnectionFailure */
 export async function connected(signal: AbortSignal): Promise<Connection> {
-  const storage = await openStorage(address())
-  // What nobody came back for is removed. It takes a moment, and nothing waits for it.
-  storage.own?.sweep(Date.now()).catch((error: unknown) => console.warn(error))
+  const missing = new Missing()
+  const storage = new LateStorage(address(), (error) => missing.tell(error))
   const sharing = createSharing({
     channels: 4,
-    store: storage.own ?? receivedInMemory(),
+    store: unusedStore,
     device: deviceOf(navigator),
     connectAs: (name) => connect(address(), { name, storage: null, p2p: false, timeoutMs: CODE_MS }),
+    onError: (error) => missing.report(error),
   })
+  // A guest needs all of it soon. Who needs a part that is missing says so.
+  if (isGuest()) for (const loading of [sharing.load(), storage.open()]) loading.catch(() => {})
   const peer = await connectOrExplain(sharing, signal)
   sharing.start(peer)
-  return connectionOf(peer, sharing, storage)
+  return connectionOf(peer, sharing, storage, missing)
+}
+
+/** Errors of the program. Those that say that a part of the page is missing are for the person. */
+class Missing {
+  #listener: (error: unknown) => void = () => {}
+
+  onMissing(listener: (error: unknown) => void): void {
+    this.#listener = listener
+  }
+
+  tell(error: unknown): void {
+    this.#listener(error)
+  }
+
+  report(error: unknown): void {
+    if (error instanceof PeerageError && error.code === 'not-loaded') this.tell(error)
+    else console.error(error)
+  }
+}
+
+/** The page names a store whenever it accepts files. */
+const unusedStore: Store = {
+  isDurable: false,
+  bytesMax: 0,
+  open: () => Promise.reject(new StoreError('failed', 'No place was chosen for this file.')),
 }
 
 /** How long a page tries to get a name for a code. */
@@ -39,7 +65,7 @@ function address(): string {
 
 async function connectOrExplain(sharing: Sharing, signal: AbortSignal): Promise<Peer> {
   try {
-    return await connect(address(), { signal, p2p: { verify: sharing.verify } })
+    return await connect(address(), { signal, p2p: { verify: sharing.verify, loadLater: !isGuest() } })
   } catch (error) {
     if (!(error instanceof PeerageError)) throw error
     console.warn(error)
@@ -51,13 +77,15 @@ async function connectOrExplain(sharing: Sharing, signal: AbortSignal): Promise<
   }
 }
 
-function connectionOf(peer: Peer, sharing: Sharing, storage: PageStorage): Connection {
+function connectionOf(peer: Peer, sharing: Sharing, storage: LateStorage, missing: Missing): Connection {
   const hasWebRtc = typeof RTCPeerConnection === 'function'
   return {
     name: peer.name,
     direct: !hasWebRtc ? 'no-webrtc' : peer.p2p === null ? 'off' : 'possible',
     isServerWay: peer.relay !== null,
-    saving: savingWith(storage),
+    onMissing: (listener) => missing.onMissing(listener),
+    openSaving: async () => (await storage.open()).saving,
+    load: () => sharing.load(),
     readLink,
     sourceOf: (file, path) => storage.source(file, path),
     onServer: (listener) => void peer.on('state', (state) => listener(serverState(state))),

@@ -1,5 +1,6 @@
 import type { Features, TabMemory, World } from './model/world.js'
 import { ConnectionFailure } from './model/world.js'
+import { isGuest } from './is-guest.js'
 
 // What the page finds in this browser and in this tab. What it needs once it is connected is loaded beside it, so that
 // the page is drawn early.
@@ -10,6 +11,8 @@ export function realWorld(): World {
   const loading = loadConnection()
   // `connect` reports the failure.
   loading.catch((error: unknown) => console.warn(error))
+  // The view that shows them says so if they are missing.
+  if (isGuest()) import('./views/session-views.js').catch((error: unknown) => console.warn(error))
   return {
     href: location.href,
     features: featuresHere(),

@@ -2,19 +2,28 @@ import { memoryStore, StoreError } from '@peerage/client/transfer'
 import type { Store } from '@peerage/client/transfer'
 import { PartMissing } from './model/world.js'
 import type { OpenedStore, Saving, Wanted } from './model/world.js'
+import type { OpenedStorage } from './late-storage.js'
 import type { PageStorage, StoreChoice, ZipPlace } from './storage/storage.js'
-import { MEMORY_BYTES_MAX, pickFile, pickFolder, storeChoices } from './storage/storage.js'
+import { MEMORY_BYTES_MAX, openStorage, pickFile, pickFolder, storeChoices } from './storage/storage.js'
 
 /** What the page keeps in memory at most. All files that come at the same time share it. */
 let memory: Store | undefined
 
-export function receivedInMemory(): Store {
+function receivedInMemory(): Store {
   memory ??= memoryStore(MEMORY_BYTES_MAX)
   return memory
 }
 
+/** Starts the storage. `base`: the address of the page. This module is loaded when it is needed. */
+export async function openSaving(base: string): Promise<OpenedStorage> {
+  const storage = await openStorage(base)
+  // What nobody came back for is removed. It takes a moment, and nothing waits for it.
+  storage.own?.sweep(Date.now()).catch((error: unknown) => console.warn(error))
+  return { storage, saving: savingWith(storage) }
+}
+
 /** The ways to save files that this browser has. */
-export function savingWith(storage: PageStorage): Saving {
+function savingWith(storage: PageStorage): Saving {
   return {
     choices: (files) => storeChoices(files, storage.capabilities),
     open: (choice, files) => openStore(storage, choice, files),

@@ -32,7 +32,8 @@ export function unlessAborted<T>(
   return new Promise((resolve, reject) => {
     const abort = (): void => {
       reject(signal?.reason)
-      void work.then(tooLate)
+      // Nobody waits for it any more, so nobody hears how it fails.
+      work.then(tooLate, () => undefined)
     }
     if (signal?.aborted) return abort()
     const ignore = onAbort(signal, abort)

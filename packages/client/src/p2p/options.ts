@@ -68,6 +68,11 @@ export interface P2POptions {
    */
   verify?: Verify | undefined
   /**
+   * True: `connect` does not wait for the code of P2P, which is 13 KB. It is loaded by `peer.p2p.load()`, which the
+   * application calls when it has nothing else to do, or by the first call of this peer (SPEC.md, PP46). Default: false.
+   */
+  loadLater?: boolean | undefined
+  /**
    * The WebRTC stack to use. Default: the browser's; in Node, node-datachannel if it is installed. docs/stacks.md lists
    * the stacks that were tried.
    */
@@ -200,6 +205,9 @@ export interface P2PContext {
   onError(error: unknown, stage?: 'listener'): void
 }
 
+/** What a controller says that was closed. */
+export const CLOSED = 'this peer, or its `p2p`, was closed; `connect` of the SDK makes a new peer'
+
 /**
  * Checks the setting `p2pServer`, which replaces the integrated P2P server.
  * @throws TypeError if it is neither host:port nor absent
@@ -207,4 +215,12 @@ export interface P2PContext {
 export function checkP2PServer(setting: string | null | undefined): void {
   if (setting === undefined || setting === null || parseHostPort(setting) !== undefined) return
   throw new TypeError(`p2pServer must be host:port, with an IPv6 address in brackets; it is ${setting}`)
+}
+
+/** Whether there is a server with which channels can be opened, so that there is a controller [PP21]. */
+export function hasServer(
+  { welcome }: Pick<P2PContext, 'welcome'>,
+  setting: string | null | undefined,
+): boolean {
+  return (setting ?? welcome.p2p.server ?? welcome.p2p.turn) !== null
 }

@@ -14,6 +14,8 @@ import type { Channel } from './channel/channel.js'
 import { ConnectError } from './connect-error.js'
 import type { FailureStage } from './connect-error.js'
 import { Connections, IceServers, newConnection } from './connections.js'
+import { P2P_EVENTS } from './controls.js'
+import type { P2P, P2PEvents } from './controls.js'
 import { diagnose } from './diagnose.js'
 import type { DiagnoseOptions, Diagnosis } from './diagnose.js'
 import {
@@ -25,33 +27,10 @@ import {
   roomFor,
 } from './handshake/signals.js'
 import type { Call, EndReason } from './handshake/signals.js'
-import { checkP2PServer } from './options.js'
+import { CLOSED, checkP2PServer, hasServer } from './options.js'
 import type { ChannelOptions, Outcome, P2PContext, P2POptions, Terms } from './options.js'
 import { Pair } from './pair.js'
 import type { PairEvent, PairOptions, Tried } from './pair.js'
-
-// This is a type and not an interface because the emitter needs an index signature.
-/** The events of `peer.p2p`. Each value is the list of arguments of the event's listeners. */
-export type P2PEvents = {
-  /** A channel has opened, whichever side called. */
-  'channel-opened': [channel: Channel]
-  /** A channel has closed. The reason is text for people. */
-  'channel-closed': [channel: Channel, reason: string]
-  /** A call of this peer has failed, or the SDK could not reopen a lost channel. `connect` rejects with the same error. */
-  'connect-failed': [error: ConnectError]
-  /** A channel has closed, and no other channel is open. */
-  'all-channels-closed': []
-  /** A call of this peer has opened a channel or failed, or a call of another peer has opened a channel. */
-  outcome: [outcome: Outcome]
-}
-
-const P2P_EVENTS = {
-  'channel-opened': true,
-  'channel-closed': true,
-  'connect-failed': true,
-  'all-channels-closed': true,
-  outcome: true,
-} as const
 
 const channelKinds: Kinds<ChannelOptions> = {
   signal: aSignal,
@@ -64,22 +43,9 @@ const diagnoseKinds: Kinds<DiagnoseOptions> = { timeoutMs: aTime, signal: aSigna
 
 /** How many handshakes with closed channels the controller remembers. */
 const CLOSED_MAX = 256
-const CLOSED = 'this peer, or its `p2p`, was closed; `connect` of the SDK makes a new peer'
 
-/**
- * The P2P controller, `peer.p2p`: it opens channels (WebRTC data channels) to other peers, and accepts theirs.
- * `peer.p2p` is null if P2P is disabled.
- * @example
- * const channel = await peer.p2p.connect('bob')
- * channel.on('message', (data) => console.log('bob says', data))
- * await channel.send('hello')
- * @example
- * // The other side:
- * peer.p2p.on('channel-opened', (channel) => {
- *   channel.on('message', (data) => channel.send(`you said ${data}`))
- * })
- */
-export class P2P {
+/** The P2P controller of a peer. */
+class Controller implements P2P {
   readonly #context: P2PContext
   readonly #options: P2POptions
   readonly #setting: string | null | undefined
@@ -123,58 +89,32 @@ export class P2P {
     ]
   }
 
-  /**
-   * The P2P (STUN) server in use, as host:port: the option `p2pServer` of `connect`, else the server that the node named.
-   * Null: only a TURN server is used. Setting it throws an Error (SPEC.md, PP21).
-   */
   get p2pServer(): string | null {
     return this.#setting ?? this.#context.welcome.p2p.server
   }
 
-  /** @throws Error always, because the server is an option of connect() */
   set p2pServer(_address: string | null) {
     throw new Error('p2pServer cannot be changed after connecting: pass it to connect()')
   }
 
-  /** All open channels, in no particular order. */
   get channels(): Channel[] {
     return [...this.#pairs.values()].flatMap((pair) => pair.channel ?? [])
   }
 
-  /**
-   * Returns the open channel to `peer` with this label, or undefined. It opens no channel.
-   * @throws TypeError if an argument is not a string
-   */
   channel(peer: string, label = ''): Channel | undefined {
     check('peer', peer, aText)
     check('label', label, aText)
     return this.#pairs.get(keyOf(peer, label))?.channel
   }
 
-  /** Whether `send` of the open channel to `peer` with this label would have to wait. Null: no such channel is open. */
   busy(peer: string, label = ''): boolean | null {
     return this.channel(peer, label)?.busy ?? null
   }
 
-  /**
-   * Calls `listener` at each `event`. Returns a function that removes the listener. An error that a listener throws
-   * becomes an `error` event of the peer. After `close`, no event comes any more, and a new listener is not an error.
-   * @throws TypeError for an event that does not exist
-   */
   on<K extends keyof P2PEvents>(event: K, listener: (...args: P2PEvents[K]) => unknown): () => void {
     return this.#events.on(event, listener)
   }
 
-  /**
-   * Resolves with a channel to the peer named `to`. If a channel with that peer and label is open or being opened, that is
-   * the channel (SPEC.md, PP5). The other peer gets the channel by its event `channel-opened`.
-   * @throws ConnectError when no channel opened by the deadline. Its `stage` says how far the attempt got.
-   * @throws PeerageError `bad-name` if `to` is not a valid name, `closed` if this peer or its `p2p` was closed
-   * @throws the signal's reason when the signal aborts
-   * @throws TypeError for a wrong option
-   * @example
-   * const channel = await peer.p2p.connect('bob', { label: 'cursor', ordered: false, maxRetransmits: 0 })
-   */
   async connect(to: string, options: ChannelOptions = {}): Promise<Channel> {
     checkOptions(options, channelKinds)
     const { signal, deadlineMs = DEADLINE_MS, label = '', ordered = true, maxRetransmits } = options
@@ -192,15 +132,6 @@ export class P2P {
     return this.#pair(name, { label, ordered, maxRetransmits }).join(deadlineMs, signal)
   }
 
-  /**
-   * Finds out what prevents direct channels: how the NAT maps this peer's address, whether the STUN and TURN servers
-   * answer, and what to do (SPEC.md, PP23). Takes up to twice `timeoutMs`.
-   * @throws Error if there is no WebRTC here
-   * @throws the signal's reason when the signal aborts
-   * @example
-   * const { mapping, stun, turn, advice } = await peer.p2p.diagnose()
-   * for (const sentence of advice) console.log(sentence)
-   */
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
     checkOptions(options, diagnoseKinds)
     const { PeerConnection, iceServers } = await this.#connections.setup()
@@ -209,11 +140,9 @@ export class P2P {
     return diagnose(iceServers, make, this.#context.clock, options)
   }
 
-  /**
-   * Closes every channel and ends every attempt at once. A `send` that still waits for room in the buffer rejects with
-   * the code `closed`. Afterwards `connect` rejects, and calls of other peers get no answer. Resolves when the other peers
-   * have been told, or after 2 s.
-   */
+  /** It is here. */
+  async load(): Promise<void> {}
+
   async close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true
@@ -332,6 +261,15 @@ export class P2P {
 
 const keyOf = (peer: string, label: string): string => `${label}\n${peer}`
 
+/** Makes the controller of a peer that has a server for P2P. */
+export function makeP2P(
+  context: P2PContext,
+  setting: string | null | undefined,
+  options: P2POptions = {},
+): P2P {
+  return new Controller(context, setting, options)
+}
+
 /**
  * Makes the controller. Returns null if P2P is switched off, or if there is neither a P2P server nor a TURN server; then
  * every offer is refused at once.
@@ -343,8 +281,7 @@ export function createP2P(
   options: P2POptions | false = {},
 ): P2P | null {
   checkP2PServer(setting)
-  const { server, turn } = context.welcome.p2p
-  if (options !== false && (setting ?? server ?? turn) !== null) return new P2P(context, setting, options)
+  if (options !== false && hasServer(context, setting)) return makeP2P(context, setting, options)
   const calls = new CallLimits(context)
   context.signaling.onSignal(({ from, handshake, body }) => {
     if (decodeSignal(body)?.type === 'offer') calls.refuse(from, handshake, 'refused')

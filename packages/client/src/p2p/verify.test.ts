@@ -4,7 +4,7 @@ import { Controllers, closed, failure, opened, received } from '../testing/contr
 import { endFading, fadingStack } from '../testing/fading-stack.js'
 import { Rendezvous, seeded } from '../testing/rendezvous.js'
 import type { ConnectionEnd, Verify } from './options.js'
-import type { P2P } from './p2p.js'
+import type { P2P } from './controls.js'
 
 const controllers = new Controllers()
 afterEach(() => controllers.close())

@@ -3,7 +3,7 @@ import { channelData, check, checkAlone } from '../lib/check.js'
 import { Emitter } from '../lib/emitter.js'
 import type { Channel } from '../p2p/channel/channel.js'
 import { Rates } from '../lib/rates.js'
-import type { P2P } from '../p2p/p2p.js'
+import type { P2P } from '../p2p/controls.js'
 import type { Session } from '../tier/session.js'
 import type { Room } from './room.js'
 

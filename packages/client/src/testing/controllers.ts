@@ -1,6 +1,6 @@
 import type { Channel } from '../p2p/channel/channel.js'
 import { createP2P } from '../p2p/p2p.js'
-import type { P2P } from '../p2p/p2p.js'
+import type { P2P } from '../p2p/controls.js'
 import type { P2PContext, P2POptions } from '../p2p/options.js'
 import { loadNodeDataChannel } from '../platform/node-rtc.js'
 import type { Rendezvous } from './rendezvous.js'

@@ -200,20 +200,30 @@ export interface Sharing {
   /** Uses this peer from now on. Call it once, when `connect` has resolved. */
   start(peer: Peer): void
   /**
+   * Loads the code for sessions, passwords, codes and channels, which is otherwise loaded when it is first needed. A page
+   * calls it when nothing else is to do. Then the first guest waits for nothing, and a server with another version of the
+   * page breaks nothing later. Before `start`, it leaves out the code for channels.
+   * @throws PeerageError `not-loaded`
+   */
+  load(): Promise<void>
+  /**
    * Shares files and texts under a link. One share at a time: `stop` the one before.
    * @throws Error before `start`, or while a share is open
    */
   host(options?: HostOptions): ShareHost
   /**
-   * Opens a link. The session says how it goes: a link that is wrong ends it at once.
-   * @throws Error before `start`
+   * Opens a link. Resolves when the code for sessions is loaded. The session says how it goes: a link that is wrong ends it
+   * at once.
+   * @throws PeerageError `not-loaded`
+   * @throws Error before `start`, or if the peer was closed meanwhile
    */
-  join(link: ShareLink, options?: JoinOptions): ShareSession
+  join(link: ShareLink, options?: JoinOptions): Promise<ShareSession>
   /**
-   * Uses a code that somebody has said, such as `17-crane-otter-tulip`.
-   * @throws Error before `start`
+   * Uses a code that somebody has said, such as `17-crane-otter-tulip`. Resolves as `join` does.
+   * @throws PeerageError `not-loaded`
+   * @throws Error before `start`, or if the peer was closed meanwhile
    */
-  joinCode(code: string, options?: JoinOptions): ShareSession
+  joinCode(code: string, options?: JoinOptions): Promise<ShareSession>
   /**
    * Ends all sessions and the share on this side. The peer stays open. Resolves when the other sides have been told and
    * have all that was sent, or after 10 s, so that the peer can leave. Never rejects.

@@ -1,6 +1,6 @@
 import type { Store } from '@peerage/client/transfer'
 import { makeQr } from '../model/qr.js'
-import type { Connection, Features, LinkReading, QrCode, ServerState, World } from '../model/world.js'
+import type { Connection, Features, LinkReading, QrCode, Saving, ServerState, World } from '../model/world.js'
 import type { StoreChoice, StoreKind } from '../storage/storage.js'
 import { FakeHost, FakeSession } from './fake-share.js'
 
@@ -76,27 +76,33 @@ function fakeConnection(demo: Demo): Connection {
       info: { path, size: file.size, type: file.type },
       readBlock: () => Promise.reject(new Error('the demo reads nothing')),
     }),
-    saving: {
-      choices: (files) => {
-        const bytes = files.reduce((sum, { size }) => sum + size, 0)
-        return (demo.ways ?? ['own-storage', 'picked-folder', 'downloads']).map((kind) =>
-          fakeChoice(kind, bytes),
-        )
-      },
-      open: () => Promise.resolve({ store }),
-      durable: undefined,
-      release: () => {},
-    },
+    onMissing: () => {},
+    load: () => Promise.resolve(),
+    openSaving: () => Promise.resolve(fakeSaving(demo)),
     onServer: (listener) => {
       if (demo.server) setTimeout(listener, 0, demo.server)
     },
     host: () => demo.host ?? new FakeHost(),
-    join: () => {
+    join: async () => {
       const session = demo.session ?? new FakeSession()
       if (session.state.name === 'ended' && session.state.why === 'wrong-password')
         setTimeout(() => session.changed(), 0)
       return session
     },
+  }
+}
+
+function fakeSaving(demo: Demo): Saving {
+  return {
+    choices: (files) => {
+      const bytes = files.reduce((sum, { size }) => sum + size, 0)
+      return (demo.ways ?? ['own-storage', 'picked-folder', 'downloads']).map((kind) =>
+        fakeChoice(kind, bytes),
+      )
+    },
+    open: () => Promise.resolve({ store }),
+    durable: undefined,
+    release: () => {},
   }
 }
 

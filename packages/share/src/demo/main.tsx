@@ -18,5 +18,5 @@ if (state !== undefined) {
   await model.start()
   if (demo.isCodeForm === true) model.showCodeForm()
   if (demo.password !== undefined && model.screen.name === 'password')
-    model.join(model.screen.link, demo.password)
+    await model.join(model.screen.link, demo.password)
 }

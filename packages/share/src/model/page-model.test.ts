@@ -48,7 +48,7 @@ test('a wrong password is asked again, and the tries left are known', async () =
     passwordTriesLeft: 7,
   })
   const model = await started({ ...LINK, session, reading: 'needs-password' })
-  model.join({ name: 'someone', fragment: 'fragment' }, 'a guess')
+  await model.join({ name: 'someone', fragment: 'fragment' }, 'a guess')
   session.changed()
   expect(model.screen).toMatchObject({ name: 'password', isWrong: true, triesLeft: 7 })
 })
@@ -74,7 +74,7 @@ describe('a link that finds nobody', () => {
     const world = fakeWorld(LINK)
     const connection = await world.connect(AbortSignal.timeout(1_000))
     let tries = 0
-    const join = (): FakeSession => {
+    const join = async (): Promise<FakeSession> => {
       const session = sessions[tries++] ?? nobody()
       setTimeout(() => session.changed(), 1)
       return session
@@ -87,23 +87,23 @@ describe('a link that finds nobody', () => {
   test('is tried again by itself, and opens as soon as somebody is there', async () => {
     const open = new FakeSession()
     const { model, tries } = await searching(nobody(), nobody(), open)
-    vi.advanceTimersByTime(1)
+    await vi.advanceTimersByTimeAsync(1)
     expect(model.isSearching).toBe(true)
-    vi.advanceTimersByTime(30_000)
+    await vi.advanceTimersByTimeAsync(30_000)
     expect([tries(), model.isSearching]).toEqual([3, false])
     expect(model.screen).toMatchObject({ name: 'guest', session: open })
   })
 
   test('stays on the screen meanwhile, and is given up after some minutes', async () => {
     const { model, tries } = await searching()
-    vi.advanceTimersByTime(1)
+    await vi.advanceTimersByTimeAsync(1)
     const shown: string[] = []
     model.onChange(() => {
       if (model.screen.name === 'guest') shown.push(model.screen.session.state.name)
     })
-    vi.advanceTimersByTime(30_000)
+    await vi.advanceTimersByTimeAsync(30_000)
     expect(tries()).toBeGreaterThan(10)
-    vi.advanceTimersByTime(3_600_000)
+    await vi.advanceTimersByTimeAsync(3_600_000)
     expect([tries(), model.isSearching]).toEqual([56, false])
     expect(new Set(shown)).toEqual(new Set(['ended']))
   })
@@ -116,7 +116,7 @@ describe('the guest of a code', () => {
     const world = fakeWorld({ session })
     const model = new PageModel(world)
     await model.start()
-    model.join('17-crane-otter-tulip')
+    await model.join('17-crane-otter-tulip')
     session.link = link
     session.changed()
     const reload = async (): Promise<PageModel> => {
@@ -191,10 +191,11 @@ test('after a reload, what was accepted into the durable storage is accepted aga
   if (model.screen.name !== 'guest') throw new Error('the page is no guest')
   const { session } = model.screen
   const files = session.transfer.state.items.filter((item) => item.kind === 'file')
-  const saving = model.saving
+  const saving = await model.openSaving()
   const [choice] = saving?.choices(files) ?? []
   const opened = choice && (await saving?.open(choice, files))
-  if (choice === undefined || opened === undefined) throw new Error('the demo has no storage')
+  if (saving === undefined || choice === undefined || opened === undefined)
+    throw new Error('the demo has no storage')
   model.accept(session, files, choice, opened)
   session.transfer.cancel(['b'])
 
@@ -205,11 +206,12 @@ test('after a reload, what was accepted into the durable storage is accepted aga
     connect: () =>
       Promise.resolve({
         ...connection,
-        saving: { ...connection.saving, durable: opened.store },
-        join: () => new FakeSession({ transfer: after }),
+        openSaving: async () => ({ ...saving, durable: opened.store }),
+        join: async () => new FakeSession({ transfer: after }),
       }),
   })
   await reloaded.start()
+  await reloaded.openSaving()
   expect(after.items.map(({ key, ...item }) => [key, item.kind === 'file' && item.state.name])).toEqual([
     ['a', 'accepted'],
     ['b', 'offered'],

@@ -1,12 +1,13 @@
 import type { ShareHost, ShareLink, ShareSession, Source, TransferFile } from '@peerage/client/transfer'
 import type { StoreChoice } from '../storage/storage.js'
+import { readAddress } from './address.js'
 import { Archives, blobOf } from './archives.js'
+import { Banners } from './banners.js'
 import { GuestMemory } from './guest-memory.js'
 import { LinkSearch } from './link-search.js'
 import { OwnShare } from './own-share.js'
 import { FILES_MAX } from './picked.js'
 import type { Picked } from './picked.js'
-import { bannerOf, problemOf } from './screen.js'
 import type { Banner, Problem, Screen, Trouble } from './screen.js'
 import { hasMoving, sharedOut } from './moving.js'
 import { SavedFiles } from './saved-files.js'
@@ -23,10 +24,11 @@ export class PageModel {
   readonly #listeners = new Set<() => void>()
   readonly #leaving = new AbortController()
   readonly #search = new LinkSearch()
+  readonly #banners = new Banners()
   #screen: Screen = { name: 'starting' }
-  #banner: Banner | undefined
   #trouble: Trouble | undefined
   #connection: Connection | undefined
+  #saving: Saving | undefined
   #guest: ShareSession | undefined
 
   constructor(world: World) {
@@ -40,7 +42,7 @@ export class PageModel {
   }
 
   get banner(): Banner | undefined {
-    return this.#banner
+    return this.#banners.shown
   }
 
   /** Why nothing of what the person picked was added. */
@@ -68,9 +70,9 @@ export class PageModel {
     return [...(this.own.host?.sessions ?? []), ...(this.#guest ? [this.#guest] : [])].some(hasMoving)
   }
 
-  /** Where received files can go. Undefined before the page is connected. */
+  /** Where received files can go. Undefined before `openSaving` has resolved, which rejects with `PartMissing`. */
   get saving(): Saving | undefined {
-    return this.#connection?.saving
+    return this.#saving
   }
 
   onChange(listener: () => void): () => void {
@@ -83,16 +85,30 @@ export class PageModel {
     try {
       const connection = await this.world.connect(this.#leaving.signal)
       this.#connection = connection
-      connection.onServer((state) => this.#setBanner(bannerOf[state] ?? this.#standingBanner()))
-      this.#banner = this.#standingBanner()
+      connection.onMissing((error) => this.tellMissing(error))
+      connection.onServer((state) => {
+        this.#banners.server(state)
+        this.#changed()
+      })
+      this.#banners.connected(connection)
       if (connection.direct !== 'possible' && !connection.isServerWay) return this.#fail('noWayAtAll')
-      this.#openAddress(connection)
+      await this.#openAddress(connection)
     } catch (error) {
       if (this.#leaving.signal.aborted) return
       if (!(error instanceof ConnectionFailure)) console.error(error)
       const why = error instanceof ConnectionFailure ? error.why : 'unexpected'
       this.#fail(why === 'not-loaded' ? 'notLoaded' : why)
     }
+  }
+
+  /** Loads what the first guest needs. The page calls it when nothing else is to do. */
+  async loadRest(): Promise<void> {
+    await Promise.all([this.#connection?.load(), this.openSaving()])
+  }
+
+  async openSaving(): Promise<Saving | undefined> {
+    this.#saving = await this.#connection?.openSaving()
+    return this.#saving
   }
 
   stop(): void {
@@ -145,11 +161,12 @@ export class PageModel {
     this.#show({ name: 'code' })
   }
 
-  /** Opens a link or a code. */
-  join(to: ShareLink | string, password?: string): void {
+  /** Opens a link or a code. Resolves when the page shows the guest, or what is wrong. */
+  async join(to: ShareLink | string, password?: string): Promise<void> {
     if (!this.#connection) return
     this.#search.stop()
-    this.#show({ name: 'guest', session: this.#begin(this.#connection, to, password), to })
+    const session = await this.#begin(this.#connection, to, password)
+    if (session !== undefined) this.#show({ name: 'guest', session, to })
   }
 
   /** Accepts offered files into a store that was opened for them. */
@@ -179,51 +196,65 @@ export class PageModel {
   /** A part of the page could not be loaded, because the server has another version now. */
   tellMissing(error: unknown): void {
     console.warn('a part of the page is missing', error)
-    this.#setBanner('notLoaded')
+    this.#banners.show('notLoaded')
+    this.#changed()
   }
 
   reload(): void {
     this.world.go(this.world.href)
   }
 
-  #begin(connection: Connection, to: ShareLink | string, password: string | undefined): ShareSession {
+  /** Undefined: a part of the page is missing, and the person is told. */
+  async #begin(
+    connection: Connection,
+    to: ShareLink | string,
+    password: string | undefined,
+  ): Promise<ShareSession | undefined> {
     const ticket = typeof to === 'string' ? undefined : this.#memory.ticketOf(to)
-    const session = connection.join(to, { password, ticket })
-    this.#guest = session
-    session.onChange(() => this.#guestChanged(session, to, password))
-    if (typeof to !== 'string') this.#memory.resume(to, session, connection.saving.durable)
-    return session
+    try {
+      const session = await connection.join(to, { password, ticket })
+      this.#guest = session
+      session.onChange(() => this.#guestChanged(session, to, password))
+      if (typeof to !== 'string') this.#resume(to, session)
+      return session
+    } catch (error) {
+      if (this.#screen.name === 'starting') this.#fail('notLoaded')
+      else this.tellMissing(error)
+      return undefined
+    }
   }
 
-  #openAddress(connection: Connection): void {
-    const { searchParams, hash } = new URL(this.world.href)
-    const name = searchParams.get('peer_id')
-    if (name === null) return this.#openWithoutName(connection)
-    if (name === '') return this.showHost('emptyName')
-    if (name === connection.name) return this.showHost('ownLink')
-    const link: ShareLink = { name, fragment: hash.slice(1) }
-    const reading = connection.readLink(link)
-    switch (reading) {
-      case 'ok':
-        return this.join(link)
-      case 'needs-password':
-        return this.#show({ name: 'password', link, isWrong: false, triesLeft: undefined })
-      case 'bad-name':
-      case 'missing':
-      case 'cut':
-      case 'extra':
-      case 'other-version':
-        return this.#fail(problemOf[reading])
+  /** Accepts again what was accepted before a reload. */
+  #resume(link: ShareLink, session: ShareSession): void {
+    this.openSaving().then(
+      (saving) => this.#memory.resume(link, session, saving?.durable),
+      (error: unknown) => this.tellMissing(error),
+    )
+  }
+
+  async #openAddress(connection: Connection): Promise<void> {
+    const address = readAddress(this.world.href, connection)
+    switch (address.opens) {
+      case 'no-name':
+        return this.#openWithoutName(connection)
+      case 'own':
+        return this.showHost(address.notice)
+      case 'link':
+        return this.join(address.link)
+      case 'password':
+        return this.#show({ name: 'password', link: address.link, isWrong: false, triesLeft: undefined })
+      case 'problem':
+        return this.#fail(address.problem)
     }
   }
 
   /** A share of one's own, unless this tab was the guest of a code before a reload. */
-  #openWithoutName(connection: Connection): void {
+  async #openWithoutName(connection: Connection): Promise<void> {
     const link = this.#memory.codeLink
     if (link === undefined || connection.readLink(link) !== 'ok') return this.showHost()
     // The tab may have shared files before it became a guest.
     if (this.own.isKept) this.own.open(connection)
-    this.join(link)
+    await this.join(link)
   }
 
   /** Whether so many files can be added, of which there are some before. If not, the person is told. */
@@ -234,8 +265,7 @@ export class PageModel {
   }
 
   #sources(picked: readonly Picked[]): Source[] {
-    const connection = this.#connection
-    return connection === undefined ? [] : picked.map(({ file, path }) => connection.sourceOf(file, path))
+    return picked.flatMap(({ file, path }) => this.#connection?.sourceOf(file, path) ?? [])
   }
 
   #guestChanged(session: ShareSession, to: ShareLink | string, password: string | undefined): void {
@@ -246,25 +276,13 @@ export class PageModel {
     // The screen stays as it is while a link is tried again.
     if (state.name === 'connecting' && this.#search.isOn) return
     if (state.name === 'ended' && state.why === 'not-found' && typeof to !== 'string' && connection)
-      this.#search.again(() => this.#begin(connection, to, password))
+      this.#search.again(() => void this.#begin(connection, to, password))
     else this.#search.stop()
     if (state.name === 'ended' && state.why === 'wrong-password' && typeof to !== 'string')
       // Without a password, the link is older than the password of its share.
       this.#show({ name: 'password', link: to, isWrong: password !== undefined, triesLeft })
     else if (this.#screen.name === 'guest') this.#show({ name: 'guest', session, to })
     else this.#changed()
-  }
-
-  #standingBanner(): Banner | undefined {
-    const direct = this.#connection?.direct
-    return direct === 'no-webrtc' ? 'noWebRtc' : direct === 'off' ? 'p2pOff' : undefined
-  }
-
-  #setBanner(banner: Banner | undefined): void {
-    // These two stay until the page is reloaded.
-    if (this.#banner === 'superseded' || this.#banner === 'serverClosed') return
-    this.#banner = banner
-    this.#changed()
   }
 
   #fail(problem: Problem): void {

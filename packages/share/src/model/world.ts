@@ -60,7 +60,7 @@ export interface OpenedStore {
   endArchive?: (() => Promise<Received>) | undefined
 }
 
-/** A connection to the server, with the sharing over it, and with the storage for its files. */
+/** A connection to the server, with the sharing over it. */
 export interface Connection {
   readonly name: string
   /** Whether direct connections are possible, and if not, why. */
@@ -68,12 +68,17 @@ export interface Connection {
   /** Whether the server passes files on. */
   readonly isServerWay: boolean
   onServer(listener: (state: ServerState) => void): void
-  readonly saving: Saving
+  /** Calls the listener when a guest has come, and the code for it could not be loaded. */
+  onMissing(listener: (error: unknown) => void): void
   readLink(link: ShareLink): LinkReading | 'bad-name'
   sourceOf(file: File, path: string): Source
   host(options: HostOptions): ShareHost
-  /** `to`: a link or a code. */
-  join(to: ShareLink | string, options: JoinOptions): ShareSession
+  /** `to`: a link or a code. Rejects if the code for sessions could not be loaded. */
+  join(to: ShareLink | string, options: JoinOptions): Promise<ShareSession>
+  /** Starts the storage. Rejects with `PartMissing`. */
+  openSaving(): Promise<Saving>
+  /** Loads what the first guest needs. */
+  load(): Promise<void>
 }
 
 /** Why there is no connection. */

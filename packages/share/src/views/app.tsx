@@ -1,3 +1,4 @@
+import type { ShareLink, ShareSession } from '@peerage/client/transfer'
 import { useEffect, useState } from 'preact/hooks'
 import type { PageModel } from '../model/page-model.js'
 import type { Banner, Problem } from '../model/screen.js'
@@ -13,8 +14,7 @@ import {
 import { english } from '../words/en.js'
 import type { Words } from '../words/words.js'
 import { CodeForm, PasswordForm } from './forms.js'
-import { GuestView } from './guest-view.js'
-import { ModelContext, useChanges, useModel } from './hooks.js'
+import { ModelContext, useChanges, useModel, usePart } from './hooks.js'
 import { HostView } from './host-view.js'
 import { Notice } from './notice.js'
 import { WindowEvents } from './window-events.js'
@@ -116,7 +116,7 @@ function ScreenView() {
     case 'host':
       return <HostView host={screen.host} notice={screen.notice} />
     case 'guest':
-      return <GuestView session={screen.session} to={screen.to} />
+      return <GuestScreen session={screen.session} to={screen.to} />
     case 'code':
       return <CodeForm />
     case 'password':
@@ -124,6 +124,13 @@ function ScreenView() {
     case 'problem':
       return <ProblemView problem={screen.problem} />
   }
+}
+
+function GuestScreen(props: { session: ShareSession; to: ShareLink | string }) {
+  const views = usePart(() => import('./session-views.js'), 'session-views')
+  if (views.state !== 'ready') return <Starting />
+  const { GuestView } = views.value
+  return <GuestView {...props} />
 }
 
 function Starting() {
@@ -166,6 +173,7 @@ function ProblemView({ problem }: { problem: Problem }) {
   const model = useModel()
   const { states } = useWords()
   const { title, text } = states[problem]
+  const mustReload = problem === 'otherVersion' || problem === 'notLoaded'
   const isLink = ['badName', 'missingFragment', 'cutFragment', 'extraFragment', 'otherVersion'].includes(
     problem,
   )
@@ -176,8 +184,8 @@ function ProblemView({ problem }: { problem: Problem }) {
       title={title}
       text={text}
       action={{
-        text: problem === 'otherVersion' ? states.reload : isLink ? states.startOwn : states.tryAgain,
-        onClick: () => (isLink && problem !== 'otherVersion' ? model.startOwn() : model.reload()),
+        text: mustReload ? states.reload : isLink ? states.startOwn : states.tryAgain,
+        onClick: () => (isLink && !mustReload ? model.startOwn() : model.reload()),
       }}
     />
   )

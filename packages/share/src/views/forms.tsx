@@ -23,7 +23,7 @@ export function CodeForm() {
     const code = codes.state === 'ready' ? codes.value.normal(text) : undefined
     setBad(code === undefined)
     if (code === undefined) field.current?.focus()
-    else model.join(code)
+    else void model.join(code)
   }
   const take = (word: string): void => {
     const words = `${before}${word}`
@@ -100,7 +100,7 @@ export function PasswordForm({
       class="card narrow"
       onSubmit={(event) => {
         event.preventDefault()
-        if (password !== '') model.join(link, password)
+        if (password !== '') void model.join(link, password)
       }}
     >
       <h1>{words.passwordHeading}</h1>

@@ -76,7 +76,7 @@ function EndNotice({ why, to, isMain }: { why: SessionEnd; to: ShareLink | strin
   const again: Action =
     typeof to === 'string'
       ? { text: states.enterCode, onClick: () => model.showCodeForm() }
-      : { text: states.tryAgain, onClick: () => model.join(to) }
+      : { text: states.tryAgain, onClick: () => void model.join(to) }
   return (
     <Notice
       tone={isCalm(why) ? 'mild' : 'bad'}

@@ -4,7 +4,7 @@ import { kindOf } from '../model/kinds.js'
 import { treeOf } from '../model/tree.js'
 import { PartMissing } from '../model/world.js'
 import type { StoreChoice } from '../storage/storage.js'
-import { useModel, useTexts } from './hooks.js'
+import { useModel, usePart, useTexts } from './hooks.js'
 import { OfferTree } from './offer-tree.js'
 import { Advice, WITH_TLS } from './advice.js'
 
@@ -23,6 +23,8 @@ export function Offer({
   onAnswer: () => void
 }) {
   const model = useModel()
+  // The storage starts when nothing else is to do, and may not be there yet.
+  usePart(() => model.openSaving(), 'saving')
   const { saving } = model
   const { isSecure } = model.world.features
   const { words, count, size } = useTexts()

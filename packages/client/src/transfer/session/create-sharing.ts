@@ -15,7 +15,7 @@ import { SharingHub } from './sharing-hub.js'
  * console.log(host.link('https://peers.example/'))
  * @example
  * // The receiver, with the name and the fragment of that link:
- * const session = sharing.join(link)
+ * const session = await sharing.join(link)
  * session.transfer.onChange(() => {
  *   const offered = session.transfer.state.items.filter((item) => item.kind === 'file' && item.state.name === 'offered')
  *   session.transfer.accept(offered.map(({ key }) => key))

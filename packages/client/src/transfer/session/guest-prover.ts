@@ -6,8 +6,9 @@ import type {
   Line,
   SessionKeys,
 } from '../keys/handshake.js'
+import { connectAsGuest } from '../keys/guest.js'
 import type { LinkKey } from '../keys/link.js'
-import { guestHandshake, NotLoaded, passwords } from './lazy.js'
+import { isNotLoaded, passwords } from './lazy.js'
 
 /** How a handshake ended. */
 export type Verdict =
@@ -65,7 +66,7 @@ export class GuestProver {
     try {
       return await this.#proveNow(line, context)
     } catch (error) {
-      if (error instanceof NotLoaded) return { ok: false, why: 'not-loaded', detail: error.message }
+      if (isNotLoaded(error)) return { ok: false, why: 'not-loaded', detail: error.message }
       throw error
     }
   }
@@ -73,7 +74,6 @@ export class GuestProver {
   async #proveNow(line: Line, context: HandshakeContext): Promise<Verdict> {
     const secret = await this.#secret()
     if (secret === undefined) return { ok: false, why: 'password-needed' }
-    const { connectAsGuest } = await guestHandshake()
     const verdict = await connectAsGuest(line, context, secret)
     if (verdict.ok) {
       this.#session ??= verdict.keys

@@ -2,16 +2,14 @@ import type { Name } from '@peerage/protocol'
 import type { Clock } from '../../lib/clock.js'
 import type { Channel } from '../../p2p/channel/channel.js'
 import type { HandshakeContext, HostRefusal, Line, SessionKeys } from '../keys/handshake.js'
+import { answerAsHost } from '../keys/host.js'
 import type { KeyPair } from '../keys/key-pair.js'
-import { refuse } from '../keys/messages.js'
 import { createSeal } from '../keys/seal.js'
 import { ChannelConduit } from './channel-conduit.js'
 import type { OpenConduit } from './conduits.js'
 import { VERSION } from './control.js'
 import type { Control, Refusal } from './control.js'
-import type { Entrance } from './entrance.js'
 import { nextControl } from './greeting.js'
-import { hostHandshake } from './lazy.js'
 import { isFirstLabel } from './labels.js'
 import type { LiveSession } from './live-session.js'
 import type { PasswordTries } from './password-tries.js'
@@ -28,7 +26,6 @@ export type Welcome = Extract<Control, { session: 'welcome' }>
 export interface DoorParts {
   port: ServerPort
   clock: Clock
-  entrance: Entrance
   keyPair: KeyPair
   linkSecret: Uint8Array<ArrayBuffer>
   /** Of the link that the guests of codes get. It needs no password. */
@@ -66,17 +63,9 @@ export class HostDoor {
     this.#parts = parts
   }
 
-  /** Answers a guest's handshake. Returns the id of the session, or undefined if the guest has not proven itself. */
-  async answer(line: Line, context: HandshakeContext, from: Name): Promise<SessionKeys | undefined> {
-    const leave = this.#parts.entrance.enter(from)
-    if (leave !== undefined) return this.#answer(line, context, from).finally(leave)
-    await refuse(line, 'busy')
-    return undefined
-  }
-
-  async #answer(line: Line, context: HandshakeContext, guest: Name): Promise<SessionKeys | undefined> {
+  /** Answers a guest's handshake. Undefined: the guest has not proven itself. */
+  async answer(line: Line, context: HandshakeContext, guest: Name): Promise<SessionKeys | undefined> {
     const { tries, keyPair, linkSecret, codeLinkSecret } = this.#parts
-    const { answerAsHost } = await hostHandshake()
     let isTrying = false
     const result = await answerAsHost(line, context, {
       keyPair,
@@ -128,19 +117,11 @@ export class HostDoor {
     for (const [id, known] of this.#known) if (known.session === session) this.#known.delete(id)
   }
 
-  /** A guest begins a handshake through the server. False: it must wait, and costs nothing. */
-  arrived(from: Name, open: () => ServerLink): boolean {
-    const { entrance, onError } = this.#parts
-    const leave = entrance.enter(from)
-    if (leave === undefined) return false
-    this.#serve(open(), from).catch(onError).finally(leave)
-    return true
-  }
-
-  async #serve(link: ServerLink, from: Name): Promise<void> {
+  /** Answers a guest's handshake through the server, and lets the guest in. */
+  async serve(link: ServerLink, from: Name): Promise<void> {
     const { port, clock } = this.#parts
     const line = new ServerLine(link, clock)
-    const keys = await this.#answer(line, contextOfServer(port.peer.name, link), from)
+    const keys = await this.answer(line, contextOfServer(port.peer.name, link), from)
     line.close()
     const most = port.payloadBytesMax
     if (keys === undefined || most === undefined) return this.#closeLater(link)

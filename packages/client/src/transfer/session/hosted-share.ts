@@ -5,24 +5,20 @@ import { hashOfKey } from '../keys/key-pair.js'
 import { fragmentOf, linkOf } from '../keys/link.js'
 import type { CodeState, HostOptions, HostState, SharedFile, ShareHost, ShareSession } from '../sharing.js'
 import type { Source } from '../types.js'
-import type { Transfer } from '../engine/transfer.js'
 import type { Entrance } from './entrance.js'
-import { HostDoor } from './host-door.js'
-import { HostedGuests } from './hosted-guests.js'
-import type { HostedHooks } from './hosted-guests.js'
+import { HostRoom } from './host-room.js'
+import type { OpenRoom } from './host-room.js'
 import { passwords } from './lazy.js'
 import { Listeners } from './listeners.js'
-import type { LiveSession } from './live-session.js'
 import { PasswordTries } from './password-tries.js'
 import { decodeSaved, encodeSaved, isSame, newShare } from './saved-share.js'
 import type { SavedShare } from './saved-share.js'
-import type { ServerPort } from './server-port.js'
+import type { RoomParts } from './sessions.js'
 import { ShareCode } from './share-code.js'
 import { shareIdOf } from './share-id.js'
 
 export interface HostParts {
   name: Name
-  port: ServerPort
   clock: Clock
   /** Gets what a listener of the application threw. */
   onError: (error: unknown) => void
@@ -30,17 +26,16 @@ export interface HostParts {
   device: string
   instance: string
   connectAs: ((name: string) => Promise<Peer>) | undefined
-  /** Makes the transfer and the session with a guest. `share` identifies the share and the guest, for the store. */
-  open: (guest: Name, share: string, hooks: HostedHooks) => { engine: Transfer; session: LiveSession }
+  /** Loads the code for sessions, and opens the part of the share that has to do with guests. */
+  open: (parts: RoomParts) => Promise<OpenRoom>
 }
 
 /** What a peer shares by one link. */
 export class HostedShare implements ShareHost {
-  readonly door: HostDoor
+  readonly room: HostRoom
   readonly #parts: HostParts
   readonly #saved: SavedShare
   readonly #tries: PasswordTries
-  readonly #guests: HostedGuests
   readonly #listeners: Listeners
   #files: SharedFile[]
   #password: Promise<bigint | undefined>
@@ -59,13 +54,13 @@ export class HostedShare implements ShareHost {
     this.#tries = new PasswordTries(this.#saved.wrongPasswords)
     this.#password = Promise.resolve(this.#saved.password)
     this.#hasPassword = this.#saved.password !== undefined
-    this.#guests = this.#makeGuests()
-    this.door = this.#makeDoor()
+    const { clock, entrance, onError } = parts
+    this.room = new HostRoom({ clock, entrance, onError, open: () => parts.open(this.#roomParts()) })
     this.#code = new ShareCode({
-      clock: parts.clock,
+      clock,
       keyPair: this.#saved.keyPair,
       destination: () => ({ name: this.name, fragment: this.#fragmentOfCode() }),
-      onGuest: (guest, keys) => this.door.know(guest, keys),
+      onGuest: (guest, keys) => this.room.know(guest, keys),
       changed: () => this.#changed(),
     })
     if (password !== undefined) this.setPassword(password)
@@ -91,7 +86,7 @@ export class HostedShare implements ShareHost {
   }
 
   get sessions(): readonly ShareSession[] {
-    return this.#guests.sessions
+    return this.room.sessions
   }
 
   get hasPassword(): boolean {
@@ -117,17 +112,17 @@ export class HostedShare implements ShareHost {
       if (same === undefined) added.push({ ...source.info, id: this.#saved.nextId++, source })
       else {
         this.#files = this.#files.map((file) => (file === same ? { ...file, source } : file))
-        for (const engine of this.#guests.engines) engine.provide(same.id, source)
+        for (const engine of this.room.engines) engine.provide(same.id, source)
       }
     }
     this.#files = [...this.#files, ...added]
-    if (added.length > 0) for (const engine of this.#guests.engines) engine.offerShared(added)
+    if (added.length > 0) for (const engine of this.room.engines) engine.offerShared(added)
     this.#changed()
   }
 
   removeFiles(ids: readonly number[]): void {
     this.#files = this.#files.filter(({ id }) => !ids.includes(id))
-    for (const engine of this.#guests.engines)
+    for (const engine of this.room.engines)
       engine.endShared(ids, 'stopped', 'the file is not shared any more')
     this.#changed()
   }
@@ -154,7 +149,7 @@ export class HostedShare implements ShareHost {
   setOneTime(isOneTime: boolean): void {
     this.#saved.isOneTime = isOneTime
     if (!isOneTime) this.#saved.takenBy = undefined
-    this.#guests.tellTerms()
+    this.room.tellTerms()
     this.#changed()
   }
 
@@ -162,7 +157,7 @@ export class HostedShare implements ShareHost {
     this.#saved.expiresAt = at
     this.#expiry?.cancel()
     if (at !== undefined && this.#stopped === undefined) this.#awaitExpiry(at)
-    this.#guests.tellTerms()
+    this.room.tellTerms()
     this.#changed()
   }
 
@@ -197,8 +192,8 @@ export class HostedShare implements ShareHost {
   close(): void {
     this.#expiry?.cancel()
     this.#code.drop()
-    this.#guests.end('self-closed', 'closed')
-    this.door.close()
+    this.room.end('self-closed', 'closed')
+    this.room.close()
   }
 
   #end(why: 'stopped' | 'expired'): void {
@@ -206,7 +201,7 @@ export class HostedShare implements ShareHost {
     this.#stopped = why
     this.#expiry?.cancel()
     this.#code.drop()
-    this.#guests.end(why, why)
+    this.room.end(why, why)
     this.#changed()
   }
 
@@ -219,45 +214,34 @@ export class HostedShare implements ShareHost {
     })
   }
 
-  #makeDoor(): HostDoor {
-    const { port, clock, entrance } = this.#parts
-    return new HostDoor({
-      port,
-      clock,
-      entrance,
-      keyPair: this.#saved.keyPair,
-      linkSecret: this.#saved.secret,
-      codeLinkSecret: this.#saved.codeLinkSecret,
+  #roomParts(): RoomParts {
+    const { instance, device } = this.#parts
+    const { keyPair, secret: linkSecret, codeLinkSecret } = this.#saved
+    return {
+      share: shareIdOf(this.#keyHash()),
+      keyPair,
+      linkSecret,
+      codeLinkSecret,
       tries: this.#tries,
       password: () => this.#password,
       refusal: () => this.#stopped,
-      welcome: (guest, hello) =>
-        this.#stopped === undefined ? this.#guests.welcome(guest, hello) : { refused: this.#stopped },
       wrongPassword: () => this.#changed(),
-      onError: this.#parts.onError,
-    })
-  }
-
-  #makeGuests(): HostedGuests {
-    const { instance, device, open } = this.#parts
-    const share = shareIdOf(this.#keyHash())
-    return new HostedGuests({
-      instance,
-      device,
-      open: (guest, hooks) => open(guest, `${share}/${guest}`, hooks),
-      files: () => this.#files,
-      terms: () => {
-        const { isOneTime, expiresAt } = this.#saved
-        return { isOneTime, ...(expiresAt !== undefined && { expiresAt }) }
+      guests: {
+        instance,
+        device,
+        files: () => this.#files,
+        terms: () => {
+          const { isOneTime, expiresAt } = this.#saved
+          return { isOneTime, ...(expiresAt !== undefined && { expiresAt }) }
+        },
+        takenBy: () => this.#saved.takenBy,
+        take: (ticket) => {
+          this.#saved.takenBy = ticket
+          this.#changed()
+        },
+        changed: () => this.#changed(),
       },
-      takenBy: () => this.#saved.takenBy,
-      take: (ticket) => {
-        this.#saved.takenBy = ticket
-        this.#changed()
-      },
-      changed: () => this.#changed(),
-      forget: (session) => this.door.forget(session),
-    })
+    }
   }
 
   async #stretched(password: string): Promise<bigint> {

@@ -29,7 +29,7 @@ test('[FT50, FT54, FT59] whatever connections and pages are lost, a session come
       const world = new FakeSharing()
       const guest = await world.side('guest')
       let share: ShareHost = (await world.side('host')).sharing.host()
-      const session = guest.sharing.join(linkOf(share))
+      const session = await guest.sharing.join(linkOf(share))
       await world.until(() => session.state.name === 'open')
       const said: string[] = []
       const fromHost: string[] = []

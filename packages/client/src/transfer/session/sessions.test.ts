@@ -35,7 +35,7 @@ async function open(): Promise<{
 }> {
   const [host, guest] = [await world.side('host'), await world.side('guest')]
   const share = host.sharing.host()
-  const session = guest.sharing.join(linkOf(share))
+  const session = await guest.sharing.join(linkOf(share))
   await world.until(() => session.state.name === 'open')
   const [hosted] = share.sessions
   if (hosted === undefined) throw new Error('the host has no session')
@@ -72,7 +72,7 @@ test('[FT52] a guest knows by the welcome whether the share is for one receiver 
   const [host, guest] = [await world.side('host'), await world.side('guest')]
   const expiresAt = world.clock.now() + 3_600_000
   const share = host.sharing.host({ isOneTime: true, expiresAt })
-  const session = guest.sharing.join(linkOf(share))
+  const session = await guest.sharing.join(linkOf(share))
   expect([session.isOneTime, session.expiresAt, session.link]).toEqual([false, undefined, linkOf(share)])
   await world.until(() => session.state.name === 'open')
   expect([session.isOneTime, session.expiresAt]).toEqual([true, expiresAt])
@@ -97,10 +97,10 @@ test('[FT52] a side that closes its session tells the other', async () => {
 test('[FT53] a guest that begins anew replaces its session, and another name does not', async () => {
   const { guest, share, hosted } = await open()
   const other = await world.side('other')
-  const third = other.sharing.join(linkOf(share))
+  const third = await other.sharing.join(linkOf(share))
   await world.until(() => third.state.name === 'open')
   expect(hosted.state.name).toBe('open')
-  const again = guest.sharing.join(linkOf(share))
+  const again = await guest.sharing.join(linkOf(share))
   await world.until(() => again.state.name === 'open')
   await ended(hosted, 'closed-there')
   expect(share.sessions.map(({ state }) => state.name)).toEqual(['open', 'open'])
@@ -110,7 +110,7 @@ test('[FT53] a session that was replaced is still listed if the guest sent somet
   const { guest, share, session, hosted } = await open()
   session.transfer.sendText('hello')
   await world.until(() => hosted.transfer.state.items.length === 1)
-  const again = guest.sharing.join(linkOf(share))
+  const again = await guest.sharing.join(linkOf(share))
   await world.until(() => again.state.name === 'open')
   await ended(hosted, 'closed-there')
   expect(share.sessions.map(({ state }) => state.name)).toEqual(['ended', 'open'])
@@ -176,13 +176,13 @@ test('[FT65] a name that nobody holds is told at once', async () => {
   const [host, guest] = [await world.side('host'), await world.side('guest')]
   const link = linkOf(host.sharing.host())
   await world.soon(host.peer.leave())
-  await ended(guest.sharing.join(link), 'not-found')
+  await ended(await guest.sharing.join(link), 'not-found')
 })
 
 test('[FT65] a host that is online and cannot be reached: the session fails', async () => {
   world.tier.relay = null
   const [host, guest] = [await world.side('host'), await world.side('guest')]
-  const session = guest.sharing.join(linkOf(host.sharing.host()))
+  const session = await guest.sharing.join(linkOf(host.sharing.host()))
   await ended(session, 'failed')
   expect(session.serverBytesPerSecond).toBeUndefined()
 })
@@ -191,7 +191,7 @@ test('[FT65] while the host is away, the guest waits', async () => {
   const [host, guest] = [await world.side('host'), await world.side('guest')]
   const share = host.sharing.host()
   world.tier.cut('host')
-  const session = guest.sharing.join(linkOf(share))
+  const session = await guest.sharing.join(linkOf(share))
   await world.until(() => session.state.name === 'open')
 })
 
@@ -201,7 +201,7 @@ test('[FT63] a share that expires ends its sessions, and takes nobody new', asyn
   expect(share.state).toEqual({ name: 'open' })
   await ended(session, 'expired')
   expect(share.state).toEqual({ name: 'stopped', why: 'expired' })
-  await ended(guest.sharing.join(linkOf(share)), 'expired')
+  await ended(await guest.sharing.join(linkOf(share)), 'expired')
 })
 
 test('[FT63] files that are added later reach all guests, and files that are removed end as stopped', async () => {
@@ -211,7 +211,7 @@ test('[FT63] files that are added later reach all guests, and files that are rem
     await world.side('other', { store: new FakeStore() }),
   ]
   const share = host.sharing.host()
-  const sessions = [one, other].map(({ sharing }) => sharing.join(linkOf(share)))
+  const sessions = await Promise.all([one, other].map(({ sharing }) => sharing.join(linkOf(share))))
   await world.until(() => sessions.every(({ state }) => state.name === 'open'))
   share.add([new FakeSource('a.txt', someBytes(100_000, 1)), largeFile(5_000_000)])
   const files = (session: ShareSession): TransferFile[] =>
@@ -245,15 +245,15 @@ test('[FT69] a link or a code that cannot be read ends the session, with words f
   const { name, fragment } = linkOf(host.sharing.host())
   const { sharing } = guest
   const wrong: [ShareSession, SessionEnd, RegExp][] = [
-    [sharing.join({ name: '', fragment }), 'wrong-link', /name/],
-    [sharing.join({ name, fragment: '' }), 'wrong-link', /after #/],
-    [sharing.join({ name, fragment: fragment.slice(0, 40) }), 'wrong-link', /end of the link/],
-    [sharing.join({ name, fragment: `${fragment}x` }), 'wrong-link', /follows/],
-    [sharing.join({ name, fragment: fragment.replace(/./, '!') }), 'wrong-link', /characters/],
-    [sharing.join({ name: 'guest', fragment }), 'failed', /this side itself/],
-    [sharing.joinCode(''), 'wrong-code', /no code/],
-    [sharing.joinCode('17-acid-acid'), 'wrong-code', /three words/],
-    [sharing.joinCode('17-acid-acid-xylophones'), 'wrong-code', /xylophones/],
+    [await sharing.join({ name: '', fragment }), 'wrong-link', /name/],
+    [await sharing.join({ name, fragment: '' }), 'wrong-link', /after #/],
+    [await sharing.join({ name, fragment: fragment.slice(0, 40) }), 'wrong-link', /end of the link/],
+    [await sharing.join({ name, fragment: `${fragment}x` }), 'wrong-link', /follows/],
+    [await sharing.join({ name, fragment: fragment.replace(/./, '!') }), 'wrong-link', /characters/],
+    [await sharing.join({ name: 'guest', fragment }), 'failed', /this side itself/],
+    [await sharing.joinCode(''), 'wrong-code', /no code/],
+    [await sharing.joinCode('17-acid-acid'), 'wrong-code', /three words/],
+    [await sharing.joinCode('17-acid-acid-xylophones'), 'wrong-code', /xylophones/],
   ]
   for (const [session, why, detail] of wrong) {
     await ended(session, why)
@@ -262,7 +262,7 @@ test('[FT69] a link or a code that cannot be read ends the session, with words f
   // A link with another secret is readable.
   const other = await world.side('other')
   const { fragment: otherFragment } = linkOf(other.sharing.host())
-  await ended(sharing.join({ name, fragment: otherFragment }), 'wrong-link')
+  await ended(await sharing.join({ name, fragment: otherFragment }), 'wrong-link')
 })
 
 test('[FT64] what is saved for another name, or is unreadable, is ignored', async () => {

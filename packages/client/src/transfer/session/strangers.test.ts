@@ -64,7 +64,7 @@ test('[FT55] handshakes that nobody finishes end, so that the same peer gets in 
   // An opening of the kind `code` is well-formed, but for its point.
   for (let i = 0; i < 4; i++) await knock(peer, 'host', 0)
   await world.clock.advance(60_000)
-  const session = sharing.join({ name: 'host', fragment })
+  const session = await sharing.join({ name: 'host', fragment })
   await world.until(() => session.state.name === 'open')
 })
 
@@ -135,7 +135,7 @@ async function code(share: ShareHost): Promise<string> {
 test('[FT60] the guest of a code needs no password after a reload of the host, and none after its own', async () => {
   const share = await hosting({ password: 'right' })
   const { sharing } = await world.side('guest')
-  const session = sharing.joinCode(await code(share))
+  const session = await sharing.joinCode(await code(share))
   await world.until(() => session.state.name === 'open')
   const { link } = session
   if (link === undefined) throw new Error('the guest has no link')
@@ -148,7 +148,7 @@ test('[FT60] the guest of a code needs no password after a reload of the host, a
   const again = (await world.side('host')).sharing.host({ saved })
   expect(again.hasPassword).toBe(true)
   await world.until(() => session.state.name === 'open', 200_000)
-  const reloaded = (await world.side('guest-2')).sharing.join(link)
+  const reloaded = await (await world.side('guest-2')).sharing.join(link)
   await world.until(() => reloaded.state.name === 'open')
   // Others still need the password.
   const other = await join(again, 'other', 'wrong')

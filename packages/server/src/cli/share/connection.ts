@@ -16,7 +16,7 @@ import type { Tell } from './events.js'
 export interface Connection {
   host(options: HostOptions): ShareHost
   /** `where`: a link, or the text of a code. */
-  join(where: ShareLink | string, options: JoinOptions): ShareSession
+  join(where: ShareLink | string, options: JoinOptions): Promise<ShareSession>
   /** Ends all sessions, and waits until the other sides know. */
   close(): Promise<void>
   /** Goes away, and leaves the sessions to the other sides: they wait for this one to come back. */

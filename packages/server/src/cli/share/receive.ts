@@ -121,7 +121,7 @@ async function tryPasswords(
           message: 'The share has a password: --password',
         }
     }
-    const ending = await receiveFrom(connection.join(where, { password, ticket }), {
+    const ending = await receiveFrom(await connection.join(where, { password, ticket }), {
       isYes: flags.yes === true,
       isStream: isStream(flags),
       check,
