@@ -8,7 +8,7 @@ import { findPart, segmentsOf, unclaimed } from './folder-places.js'
 import { isForFile } from './journal.js'
 import { refuseExisting, refuseLeftover } from './part-target.js'
 import type { SafeFolder } from './safe-folder.js'
-import { ifThere, storing } from './store-error.js'
+import { ifThere, noRoom, storing } from './store-error.js'
 
 // What can be known about a file before it is accepted.
 
@@ -52,20 +52,35 @@ function checkFile(
   })
 }
 
-/** Undefined: there is room for so many bytes. */
-async function refusedRoom(folder: SafeFolder, bytes: number): Promise<StoreError | undefined> {
-  const root = await folder.root()
-  const { bavail, bsize } = await statfs(root)
-  if (bytes <= bavail * bsize) return undefined
-  const inMB = (count: number): string => Math.floor(count / 1e6).toLocaleString('en')
-  const left = `${inMB(bavail * bsize)} MB left`
-  return new StoreError('full', `${inMB(bytes)} MB are needed, and the disk of ${root} has ${left}`)
+/** The room on the disk that nothing needs yet. */
+class Room {
+  readonly #folder: SafeFolder
+  #disk: { left: number; blockBytes: number } | undefined
+
+  constructor(folder: SafeFolder) {
+    this.#folder = folder
+  }
+
+  /** Keeps room for a file. @throws StoreError if too little is left */
+  async take(name: string, bytes: number): Promise<void> {
+    this.#disk ??= await this.#read()
+    const { left, blockBytes } = this.#disk
+    // A disk gives whole blocks alone, which counts for thousands of small files.
+    const needed = Math.ceil(bytes / blockBytes) * blockBytes
+    if (needed > left) throw noRoom(name, bytes, left)
+    this.#disk.left -= needed
+  }
+
+  async #read(): Promise<{ left: number; blockBytes: number }> {
+    const { bavail, bsize } = await statfs(await this.#folder.root())
+    return { left: bavail * bsize, blockBytes: bsize }
+  }
 }
 
 /** More than the header of any journal that is for a path of an offer. */
 const HEADER_BYTES_MAX = 128 * 1024
 
-/** Finds the files that the folder cannot take. All of them, if they do not fit the disk together. */
+/** Finds the files that the folder cannot take. Room is given to the files in their order, as long as they fit. */
 export async function checkFiles(
   folder: SafeFolder,
   files: readonly OfferedFile[],
@@ -74,8 +89,7 @@ export async function checkFiles(
 ): Promise<Unstorable[]> {
   const planned = new Map(claims)
   const unstorable: Unstorable[] = []
-  const fine: OfferedFile[] = []
-  let bytes = 0
+  const room = new Room(folder)
   for (const file of files)
     try {
       const segments = segmentsOf(file)
@@ -85,12 +99,11 @@ export async function checkFiles(
       const place = found ?? unclaimed(segments, planned, '')
       planned.set(pathKey(place), 'planned')
       const plan = { file, segments: place, isBegun: found !== undefined }
-      bytes += await checkFile(folder, plan, overwrite)
-      fine.push(file)
+      const bytes = await checkFile(folder, plan, overwrite)
+      await storing(name, () => room.take(place.join('/'), bytes))
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
       unstorable.push({ file, error })
     }
-  const error = fine.length === 0 ? undefined : await refusedRoom(folder, bytes)
-  return error === undefined ? unstorable : [...unstorable, ...fine.map((file) => ({ file, error }))]
+  return unstorable
 }

@@ -20,7 +20,8 @@ export interface FolderStoreOptions {
 export interface FolderStore extends Store {
   /**
    * Finds out which of these files cannot be stored as things are, before one of them is accepted: because of their
-   * names, because something has their names, or because they do not fit the disk together. It makes the folder.
+   * names, because something has their names, or because they do not fit the disk. If they do not fit together, each file
+   * that still fits beside the ones before it counts as storable. It makes the folder.
    * @throws StoreError if the folder cannot be made or read
    */
   check(files: readonly OfferedFile[]): Promise<Unstorable[]>

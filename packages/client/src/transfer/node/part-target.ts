@@ -7,7 +7,7 @@ import { encodeHeader, isJournal, readJournal, type Hashes } from './journal.js'
 import { checkKept, isHash, openPart, type PartFile } from './part-file.js'
 import { lock } from './part-lock.js'
 import type { SafeFolder } from './safe-folder.js'
-import { codeOf, ifThere, storing } from './store-error.js'
+import { codeOf, ifThere, noRoom, storing } from './store-error.js'
 
 // The place of one file in a folder.
 
@@ -188,9 +188,7 @@ export async function refuseLeftover(beside: Beside, overwrite: boolean): Promis
 
 async function refuseIfFull(root: string, name: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(root)
-  if (bytes <= bavail * bsize) return
-  const free = Math.floor((bavail * bsize) / 1e6).toLocaleString('en')
-  throw new StoreError('full', `${name} does not fit: the disk has ${free} MB left`)
+  if (bytes > bavail * bsize) throw noRoom(name, bytes, bavail * bsize)
 }
 
 /** Gives the part its name. A link fails if the name is taken, also if it was taken a moment ago. */
