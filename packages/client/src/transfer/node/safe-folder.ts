@@ -1,8 +1,9 @@
 import { lstat, mkdir, realpath } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { StoreError } from '../types.js'
 import type { Segments } from '../paths.js'
 import { codeOf, ifThere } from './store-error.js'
+import { syncFolder } from './sync-folder.js'
 
 /** The folder that files are received into. Nothing is written outside of it. */
 export interface SafeFolder {
@@ -40,11 +41,14 @@ export function safeFolder(directory: string): SafeFolder {
 }
 
 async function checkFolder(path: string, name: string, make: boolean): Promise<void> {
-  if (make)
+  let found = await ifThere(() => lstat(path))
+  if (found === undefined && make) {
     await mkdir(path).catch((error: unknown) => {
       if (codeOf(error) !== 'EEXIST') throw error
     })
-  const found = await ifThere(() => lstat(path))
+    await syncFolder(dirname(path))
+    found = await ifThere(() => lstat(path))
+  }
   if (found === undefined || found.isDirectory()) return
   const what = found.isSymbolicLink() ? 'a symbolic link, which is not followed' : 'a file, and no folder'
   throw new StoreError('exists', `${name} is ${what}`)
