@@ -232,7 +232,7 @@ export class Transfer implements TransferControls {
    */
   close(): void {
     if (this.#isClosed) return
-    this.end('self-offline', 'this side was closed')
+    this.end('self-offline', 'the program or the page was closed')
     this.#isClosed = true
     this.detach()
     this.#ticker.close()

@@ -197,7 +197,7 @@ export class HostedShare implements ShareHost {
   close(): void {
     this.#expiry?.cancel()
     this.#code.drop()
-    this.#guests.end('self-closed', 'closed')
+    this.#guests.end('self-closed', undefined, 'closed')
     this.door.close()
   }
 
@@ -206,7 +206,7 @@ export class HostedShare implements ShareHost {
     this.#stopped = why
     this.#expiry?.cancel()
     this.#code.drop()
-    this.#guests.end(why, why)
+    this.#guests.end(why, why === 'stopped' ? 'this side stopped sharing' : undefined, why)
     this.#changed()
   }
 

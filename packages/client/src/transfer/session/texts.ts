@@ -19,3 +19,10 @@ export const endTexts: Record<SessionEnd, string> = {
   incompatible: 'the two sides use different versions; reload the page, or update the program',
   failed: 'no connection could be made',
 }
+
+/** What is said of the files of a session that one side ends. Both sides show it, so it says neither here nor there. */
+export const fileTexts: Partial<Record<SessionEnd, string>> = {
+  stopped: 'the share was stopped',
+  'self-closed': 'the program or the page was closed',
+  'closed-here': 'the session was ended',
+}
