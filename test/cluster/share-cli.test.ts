@@ -430,7 +430,6 @@ describe('what is wrong is told', () => {
     [['send', '--text', 'x', '--expires', 'soon'], '--expires: soon is no time'],
     [['send', '--text', 'x', '--server', 'ftp://x'], '--server: ftp://x is no address'],
     [['send', '--text', 'x', '--password'], '--password asks at a terminal'],
-    [['receive', '17-crane-otter-tulip'], '--yes accepts all files'],
     [['receive'], 'say what to receive'],
     [['receive', '--yes'], 'say what to receive'],
     [['receive', 'hello'], 'neither a link nor a code'],
@@ -447,6 +446,29 @@ describe('what is wrong is told', () => {
     const json = await peerage([...args, '--json'])
     await json.stopped
     expect(eventsOf(json).at(-1)).toEqual({ event: 'end', code: 2, message: '' })
+  })
+
+  test('files without --yes where nobody can be asked: nothing is accepted, and a share for one receiver stays', async () => {
+    await newFolder()
+    await writeFile(join(folder, 'a.txt'), 'hello')
+    const { sender, link } = await send('a.txt', '--once', '--no-code')
+    const child = await peerage(['receive', link, '--to', 'out'])
+    expect([(await child.stopped).code, child.output()]).toEqual([
+      2,
+      expect.stringContaining('--yes accepts all files'),
+    ])
+    expect((await receive(link, '--to', 'out')).code).toBe(0)
+    expect((await sender.stopped).code).toBe(0)
+  })
+
+  test('a text is printed without --yes', async () => {
+    await newFolder()
+    const { link } = await send('--text', 'see you at nine', '--no-code')
+    const child = await peerage(['receive', link])
+    expect([(await child.stopped).code, child.lines]).toEqual([
+      0,
+      expect.arrayContaining(['see you at nine']),
+    ])
   })
 
   test('a text that is too long for one', async () => {

@@ -6,20 +6,26 @@ import { receiveFrom, type Check } from './receiving.js'
 
 const OPEN = { name: 'open', path: 'direct', sameLan: false } as const
 
-/** `answers`: what the person types, in order. Without any, there is nobody to ask. */
+/** `answers`: what the person types, in order. Without any, there is nobody to ask. `isYes`: by default, then. */
 interface Begin {
   answers?: (string | undefined)[]
+  isYes?: boolean
   isStream?: boolean
   check?: Check
 }
 
-function begin({ answers, isStream = false, check = async () => [] }: Begin = {}) {
+function begin({
+  answers,
+  isYes = answers === undefined,
+  isStream = false,
+  check = async () => [],
+}: Begin = {}) {
   const fake = fakeSession()
   const told: ShareEvent[] = []
   const [questions, said, kept]: [string[], string[], string[]] = [[], [], []]
   const terminate = new AbortController()
   const ending = receiveFrom(fake.session, {
-    isYes: answers === undefined,
+    isYes,
     isStream,
     check,
     asker: answers && {
@@ -114,6 +120,23 @@ test('the ticket with which a receiver comes back is kept before the Accept', as
   set({ state: OPEN, items: [fakeFile('a', { name: 'offered' })] })
   await expect.poll(() => calls).toEqual(['accept a'])
   expect(kept).toEqual(['ticket, after 0 calls'])
+})
+
+test('without --yes and without a terminal, files are not accepted, and the share stays as it is', async () => {
+  const { set, calls, ending, told } = begin({ isYes: false })
+  set({ state: OPEN, items: [fakeFile('a', { name: 'offered' })] })
+  expect(await ending).toMatchObject({ code: 2, isOpen: false })
+  expect(calls).toEqual(['close'])
+  const message = 'there is no terminal to ask at: --yes accepts all files'
+  expect(told).toContainEqual({ event: 'error', message })
+})
+
+test('a text alone needs neither', async () => {
+  const { set, calls, ending } = begin({ isYes: false })
+  const text = { kind: 'text', key: 't', direction: 'in', text: 'hello', isDelivered: true, at: 0 } as const
+  set({ state: OPEN, items: [text] })
+  expect(await ending).toMatchObject({ code: 0, message: '' })
+  expect(calls).toEqual(['close'])
 })
 
 test('several files do not go to standard output', async () => {

@@ -196,7 +196,12 @@ class Receiver {
   #decide(): void {
     const offered = this.#offered()
     this.#list(offered)
-    const { isYes, isStream } = this.#parts
+    const { isYes, isStream, asker, output } = this.#parts
+    if (!isYes && asker === undefined) {
+      // Not rejected: a share for one receiver stays for a later try.
+      output.tell({ event: 'error', message: 'there is no terminal to ask at: --yes accepts all files' })
+      return this.#end({ code: 2, why: 'other', isOpen: false, message: '' })
+    }
     if (isStream && filesOf(this.#session, 'in').length > 1) {
       this.#session.transfer.reject(offered.map(({ key }) => key))
       return this.#end({
