@@ -20,6 +20,14 @@ export interface SafeFolder {
 export function safeFolder(directory: string): SafeFolder {
   const wanted = resolve(directory)
   let root: string | undefined
+  /** Files that are placed at the same time share the looks at their folders. */
+  const checking = new Map<string, Promise<void>>()
+  function check(path: string, name: string, make: boolean): Promise<void> {
+    const key = `${make} ${path}`
+    const running = checking.get(key) ?? checkFolder(path, name, make).finally(() => checking.delete(key))
+    checking.set(key, running)
+    return running
+  }
   const folder: SafeFolder = {
     async root() {
       if (root === undefined) {
@@ -32,7 +40,7 @@ export function safeFolder(directory: string): SafeFolder {
       let path = await folder.root()
       for (const [depth, name] of segments.slice(0, -1).entries()) {
         path = join(path, name)
-        await checkFolder(path, segments.slice(0, depth + 1).join('/'), make)
+        await check(path, segments.slice(0, depth + 1).join('/'), make)
       }
       return join(path, segments[segments.length - 1] ?? '')
     },
