@@ -31,7 +31,7 @@ export async function canMountDisks(): Promise<{ ok: true } | { ok: false; reaso
     return { ok: false, reason: 'only root may mount a disk (run: sudo npm run test:share -- --only full)' }
   try {
     for (const tool of TOOLS) await findTool(tool)
-    const [command = '', ...args] = [...onDisk({ folder: tmpdir(), size: 1 }), 'true']
+    const [command, ...args] = [...onDisk({ folder: tmpdir(), size: 1 }), 'true']
     await run(command, args)
     return { ok: true }
   } catch (error) {
