@@ -148,6 +148,7 @@ describe('files by a link', () => {
         PEERAGE_BIN,
         'send',
         '--json',
+        '--once',
         'named.txt',
       ],
       cwd: folder,
@@ -158,6 +159,8 @@ describe('files by a link', () => {
     expect((await receive(String(link), '--to', 'out')).code).toBe(0)
     expect(await readdir(join(folder, 'out'))).toEqual(['named.txt'])
     expect(await readFile(join(folder, 'out/named.txt'), 'utf8')).toBe('from the file')
+    // The shell would not end it.
+    expect((await sender.stopped).code).toBe(0)
   })
 
   test('what a program writes goes to another program, and nothing of it is left', async () => {
