@@ -148,6 +148,7 @@ describe('files by a link', () => {
         PEERAGE_BIN,
         'send',
         '--json',
+        '--once',
         'named.txt',
       ],
       cwd: folder,
@@ -158,6 +159,8 @@ describe('files by a link', () => {
     expect((await receive(String(link), '--to', 'out')).code).toBe(0)
     expect(await readdir(join(folder, 'out'))).toEqual(['named.txt'])
     expect(await readFile(join(folder, 'out/named.txt'), 'utf8')).toBe('from the file')
+    // The shell would not end it.
+    expect((await sender.stopped).code).toBe(0)
   })
 
   test('what a program writes goes to another program, and nothing of it is left', async () => {
@@ -430,7 +433,6 @@ describe('what is wrong is told', () => {
     [['send', '--text', 'x', '--expires', 'soon'], '--expires: soon is no time'],
     [['send', '--text', 'x', '--server', 'ftp://x'], '--server: ftp://x is no address'],
     [['send', '--text', 'x', '--password'], '--password asks at a terminal'],
-    [['receive', '17-crane-otter-tulip'], '--yes accepts all files'],
     [['receive'], 'say what to receive'],
     [['receive', '--yes'], 'say what to receive'],
     [['receive', 'hello'], 'neither a link nor a code'],
@@ -447,6 +449,29 @@ describe('what is wrong is told', () => {
     const json = await peerage([...args, '--json'])
     await json.stopped
     expect(eventsOf(json).at(-1)).toEqual({ event: 'end', code: 2, message: '' })
+  })
+
+  test('files without --yes where nobody can be asked: nothing is accepted, and a share for one receiver stays', async () => {
+    await newFolder()
+    await writeFile(join(folder, 'a.txt'), 'hello')
+    const { sender, link } = await send('a.txt', '--once', '--no-code')
+    const child = await peerage(['receive', link, '--to', 'out'])
+    expect([(await child.stopped).code, child.output()]).toEqual([
+      2,
+      expect.stringContaining('--yes accepts all files'),
+    ])
+    expect((await receive(link, '--to', 'out')).code).toBe(0)
+    expect((await sender.stopped).code).toBe(0)
+  })
+
+  test('a text is printed without --yes', async () => {
+    await newFolder()
+    const { link } = await send('--text', 'see you at nine', '--no-code')
+    const child = await peerage(['receive', link])
+    expect([(await child.stopped).code, child.lines]).toEqual([
+      0,
+      expect.arrayContaining(['see you at nine']),
+    ])
   })
 
   test('a text that is too long for one', async () => {

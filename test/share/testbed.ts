@@ -8,6 +8,7 @@ import { startHaproxy } from '@peerage/test-support/haproxy.js'
 import { PEERAGE_BIN, startNodes, type Node } from '@peerage/test-support/node.js'
 import { startChild, type Child } from '@peerage/test-support/process.js'
 import { startRedis } from '@peerage/test-support/redis.js'
+import { onDisk, type OwnDisk } from './own-disk.js'
 import { startBrowser, type BrowserName, type Preferences, type ShareBrowser } from './browsers.js'
 
 export const MIB = 1024 * 1024
@@ -30,8 +31,8 @@ export interface Testbed {
 }
 
 export interface TerminalOptions {
-  /** This folder is a disk of its own, with so many MiB, for this process alone. It needs root. */
-  diskMegabytes?: { folder: string; size: number }
+  /** For this process alone. It needs root. */
+  disk?: OwnDisk
 }
 
 export async function startTestbed(): Promise<Testbed> {
@@ -63,9 +64,9 @@ export async function startTestbed(): Promise<Testbed> {
           if (wanted === undefined || wanted === index) await haproxy.enable(index)
           else await haproxy.disable(index)
       },
-      peerage: async (args, { diskMegabytes } = {}) => {
+      peerage: async (args, { disk } = {}) => {
         const [command, ...given] = [
-          ...(diskMegabytes === undefined ? [] : onDisk(diskMegabytes)),
+          ...(disk === undefined ? [] : onDisk(disk)),
           process.execPath,
           PEERAGE_BIN,
           ...args,
@@ -86,15 +87,6 @@ export async function startTestbed(): Promise<Testbed> {
     throw error
   }
 }
-
-/** Mounts the disk in a mount namespace, which ends with the process. */
-const onDisk = ({ folder, size }: { folder: string; size: number }): string[] => [
-  'unshare',
-  '--mount',
-  'sh',
-  '-c',
-  `mount -t tmpfs -o size=${size}m none "${folder}" && exec "$0" "$@"`,
-]
 
 /** A file of random bytes. */
 export async function randomFile(folder: string, name: string, bytes: number): Promise<string> {

@@ -2,7 +2,8 @@ import { mkdir, open, readdir, rm, truncate, utimes, writeFile } from 'node:fs/p
 import { join } from 'node:path'
 import { BROWSERS, type BrowserName } from '../browsers.js'
 import type { Case } from '../case.js'
-import { eventOf, eventsOf, receive, send } from '../terminal.js'
+import { canMountDisks } from '../own-disk.js'
+import { eventOf, eventsOf, receive, send, type Told } from '../terminal.js'
 import { MIB, randomFile, saved, sparseFile, startTestbed } from '../testbed.js'
 
 // A file that changes or goes, a disk or a quota that is full, and wrong passwords: each is told on both sides.
@@ -108,24 +109,36 @@ async function fullBrowser(name: BrowserName): Promise<string> {
   }
 }
 
+/** Of the files, the first is larger than the disk, and of the next two only one fits. */
 async function fullDisk(): Promise<string> {
+  const able = await canMountDisks()
+  if (!able.ok) throw new Error(able.reason)
   const bed = await startTestbed()
   try {
-    await sparseFile(bed.folder, NAME, 4 * ROOM_MIB * MIB)
+    const sizes = { [NAME]: 4 * ROOM_MIB, 'fits.bin': 0.6 * ROOM_MIB, 'second.bin': 0.6 * ROOM_MIB }
+    for (const [name, size] of Object.entries(sizes))
+      await sparseFile(bed.folder, name, Math.floor(size * MIB))
     await writeFile(join(bed.folder, NEXT), 'the next file')
     await mkdir(join(bed.folder, 'small'))
-    const { sender, link } = await send(bed, ['--no-code', NAME, NEXT])
+    const { sender, link } = await send(bed, ['--no-code', ...Object.keys(sizes), NEXT])
     const receiver = await bed.peerage(['receive', '--json', '--yes', '--to', 'small', link], {
-      diskMegabytes: { folder: 'small', size: ROOM_MIB },
+      disk: { folder: 'small', size: ROOM_MIB },
     })
     const { code } = await receiver.stopped
     if (code !== 1) throw new Error(`it ended with ${code} and not with 1\n${receiver.output()}`)
-    const ended = ({ path, state }: Readonly<Record<string, unknown>>): boolean =>
-      path === NAME && state === 'ended'
+    const states = (path: string): string =>
+      eventsOf(receiver)
+        .filter((told) => told['event'] === 'file' && told['path'] === path)
+        .map(({ state }) => String(state))
+        .join()
+    for (const path of [NAME, 'second.bin'])
+      if (states(path) !== 'ended') throw new Error(`${path}: ${states(path)}\n${receiver.output()}`)
+    for (const path of ['fits.bin', NEXT])
+      if (!states(path).endsWith('complete'))
+        throw new Error(`${path}: ${states(path)}\n${receiver.output()}`)
+    const ended = ({ path, state }: Told): boolean => path === NAME && state === 'ended'
     const here = eventsOf(receiver).find(ended)
     const there = await eventOf(sender, 'file', ended)
-    const next = eventsOf(receiver).find(({ path, state }) => path === NEXT && state === 'complete')
-    if (next === undefined) throw new Error(`the next file did not arrive\n${receiver.output()}`)
     return `sender: «${String(there['detail'])}», receiver: «${String(here?.['detail'])}»`
   } finally {
     await bed.stop()

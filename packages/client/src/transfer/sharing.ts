@@ -19,8 +19,11 @@ export interface TransferControls {
    * Files are received in the order of the keys.
    */
   accept(keys: readonly string[], store?: Store): void
-  /** Says that these offered files are not wanted. */
-  reject(keys: readonly string[]): void
+  /**
+   * Says that these offered files are not wanted. With `problem`, that they cannot be stored here, and why: a sentence that
+   * both sides show. They then end as an error, and can be accepted later.
+   */
+  reject(keys: readonly string[], problem?: string): void
   /** Ends files of either direction, and tells the other side. */
   cancel(keys: readonly string[]): void
   /** Stops files for now. Default: all files of both directions. */

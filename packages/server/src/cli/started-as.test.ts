@@ -15,6 +15,20 @@ describe('messages name a command as it was started', () => {
     expect(startedAs({ script, directory, env })).toEqual(expected)
   })
 
+  test.each([
+    ['from the folder', `${directory}/node_modules/.bin/peerage`, 'npx --no-install peerage'],
+    ['from the cache', '/home/ann/.npm/_npx/0a1b/node_modules/.bin/peerage', 'npx peerage'],
+  ])('by npx, %s', (_, script, program) => {
+    const expected = { program, serve: `${program} serve` }
+    for (const runs of ["'peerage'", 'peerage send a.txt'])
+      expect(
+        startedAs({ script, directory, env: { npm_lifecycle_event: 'npx', npm_lifecycle_script: runs } }),
+      ).toEqual(expected)
+    // A shell that npx has started finds the program by its name.
+    const shell = { npm_lifecycle_event: 'npx', npm_lifecycle_script: "'bash'" }
+    expect(startedAs({ script, directory, env: shell }).program).toBe('peerage')
+  })
+
   test.each(['node scripts/start.mjs', 'peerage serve'])('by npm start, which runs %j', (runs) => {
     const env = { npm_lifecycle_event: 'start', npm_lifecycle_script: runs }
     expect(startedAs({ script: '/x/peerage', directory, env }).serve).toBe('npm start --')

@@ -37,7 +37,8 @@ export function fakeSession(): FakeSession {
     onChange,
     offer: () => {},
     accept: note('accept'),
-    reject: note('reject'),
+    reject: (keys, problem) =>
+      void calls.push(`reject ${keys.join()}${problem === undefined ? '' : `: ${problem}`}`),
     cancel: note('cancel'),
     pause: note('pause'),
     resume: note('resume'),

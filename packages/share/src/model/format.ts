@@ -1,12 +1,12 @@
 // Sizes, speeds and shares of a whole, as people read them.
 
-const SIZE_UNITS = ['B', 'KB', 'MB', 'GB', 'TB', 'PB'] as const
+const SIZE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const
 
-/** A size in bytes, such as `12.3 MB`. A KB has 1,000 bytes, as the file managers of most systems count. */
+/** A size in bytes, such as `12.3 MB`. A kB has 1,000 bytes, as the file managers of most systems count. */
 export function sizeText(bytes: number, language: string): string {
   let value = Math.max(0, bytes)
   let unit = 0
-  // 999,950 B would read "1000 KB".
+  // 999,950 B would read "1000 kB".
   while (unit < SIZE_UNITS.length - 1 && value >= (unit === 0 ? 1000 : 999.5)) {
     value /= 1000
     unit++

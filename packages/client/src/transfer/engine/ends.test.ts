@@ -67,6 +67,30 @@ test('[FT24] a full disk ends one file on both sides with the same sentence, and
   expect(pair.errors).toEqual([])
 })
 
+test('[FT24] a file that cannot be stored is left out before the Accept, both sides read why, and it can be accepted later', async () => {
+  const pair = new FakePair()
+  let accepted = 0
+  pair.a.transfer.onAccepted(() => accepted++)
+  await pair.attach()
+  pair.a.offer(10, 20)
+  await settled()
+  const [first = ''] = pair.b.keys()
+  pair.b.transfer.reject([first], 'there is no room for it')
+  await settled()
+  expect([pair.a.states(), pair.b.states()]).toEqual([
+    ['ended: error-there', 'offered'],
+    ['ended: error-here', 'offered'],
+  ])
+  expect([pair.a.detail(), pair.b.detail()]).toEqual(['there is no room for it', 'there is no room for it'])
+  expect(accepted).toBe(0)
+  pair.b.acceptAll()
+  await settled()
+  expect([pair.a.states(), pair.b.states()]).toEqual([
+    ['complete', 'complete'],
+    ['complete', 'complete'],
+  ])
+})
+
 test('[FT15] [FT24] after an error the file can be accepted again, and goes on where it was', async () => {
   const pair = new FakePair()
   let isFull = true

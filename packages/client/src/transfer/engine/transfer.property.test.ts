@@ -182,6 +182,60 @@ const filesOf = (transfer: Transfer, direction: 'in' | 'out'): TransferFile[] =>
 const textsOf = (transfer: Transfer, direction: 'in' | 'out'): TransferText[] =>
   transfer.state.items.flatMap((item) => (item.kind === 'text' && item.direction === direction ? [item] : []))
 
+/** The sums are those of the files that were accepted and have not ended, at every moment. */
+function expectSums(transfer: Transfer): void {
+  for (const direction of ['in', 'out'] as const) {
+    const files = filesOf(transfer, direction)
+    // A file that is only offered, and that its sender has paused, stands as paused on the side of the sender.
+    const mayCount = files.filter(({ state }) => state.name !== 'offered' && state.name !== 'ended')
+    const counts = mayCount.filter(({ state }) => direction === 'in' || state.name !== 'paused')
+    const { files: number, filesComplete, bytes, bytesDone } = transfer.state[direction]
+    const sum = (all: TransferFile[], field: 'size' | 'bytesDone'): number =>
+      all.reduce((total, file) => total + file[field], 0)
+    for (const [got, least, most] of [
+      [number, counts.length, mayCount.length],
+      [bytes, sum(counts, 'size'), sum(mayCount, 'size')],
+      [bytesDone, sum(counts, 'bytesDone'), sum(mayCount, 'bytesDone')],
+    ] as const) {
+      expect(got).toBeGreaterThanOrEqual(least)
+      expect(got).toBeLessThanOrEqual(most)
+    }
+    expect(filesComplete).toBe(files.filter(({ state }) => state.name === 'complete').length)
+  }
+}
+
+test('the sums of progress are those of the items, after whatever happens', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.record({
+        seed: fc.nat(),
+        sizes: fc.record({ a: fc.array(size, { maxLength: 4 }), b: fc.array(size, { maxLength: 3 }) }),
+      }),
+      fc.array(step, { maxLength: 12 }),
+      async (options, steps) => {
+        const world = new World({ ...options, inOrder: false, bad: 0.01 })
+        for (const side of SIDES) world.transfers[side].onChange(() => expectSums(world.transfers[side]))
+        await world.reconnect(0)
+        for (const next of steps) {
+          await world.step(next)
+          for (const side of SIDES) expectSums(world.transfers[side])
+        }
+        await world.end()
+        for (const side of SIDES) {
+          expectSums(world.transfers[side])
+          const complete = filesOf(world.transfers[side], 'in').filter(
+            ({ state }) => state.name === 'complete',
+          )
+          world.transfers[side].remove(complete.slice(0, 1).map(({ key }) => key))
+          expectSums(world.transfers[side])
+        }
+        expect(world.errors).toEqual([])
+      },
+    ),
+    { numRuns: 30 },
+  )
+}, 240_000)
+
 test('[FT1] [FT5] [FT6] [FT13] [FT17] whatever the conduits do, a file is complete on both sides with equal bytes or ended on both with a reason, and texts arrive once', async () => {
   await fc.assert(
     fc.asyncProperty(

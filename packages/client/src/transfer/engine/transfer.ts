@@ -192,9 +192,10 @@ export class Transfer implements TransferControls {
     this.#ticker.wake()
   }
 
-  reject(keys: readonly string[]): void {
+  reject(keys: readonly string[], problem?: string): void {
     const offered = this.#records(keys, 'in').filter(({ phase }) => phase.name === 'offered')
-    this.#incoming.end(idsOf(offered), { reason: 'rejected', detail: 'not wanted' })
+    const reason = problem === undefined ? 'rejected' : 'error-here'
+    this.#incoming.end(idsOf(offered), { reason, detail: problem ?? 'not wanted' })
   }
 
   cancel(keys: readonly string[]): void {
@@ -231,7 +232,7 @@ export class Transfer implements TransferControls {
    */
   close(): void {
     if (this.#isClosed) return
-    this.end('self-offline', 'this side was closed')
+    this.end('self-offline', 'the program or the page was closed')
     this.#isClosed = true
     this.detach()
     this.#ticker.close()

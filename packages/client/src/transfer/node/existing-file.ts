@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
 import { constants, type Stats } from 'node:fs'
-import { lstat, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { BLOCK_BYTES, StoreError, type OfferedFile, type Target } from '../types.js'
 import type { Hashes } from './journal.js'
-import { ifThere } from './store-error.js'
 
 // A file that is whole since an earlier try: a receiver that was killed between two files goes on with the second.
 
@@ -12,8 +11,11 @@ export const looksSame = (found: Stats, { size, modifiedAt }: OfferedFile): bool
   found.isFile() && found.size === size && Math.round(found.mtimeMs) === modifiedAt
 
 /** The place of a file that is there already. Undefined: nothing that looks like it is there. */
-export async function openExisting(place: string, file: OfferedFile): Promise<Target | undefined> {
-  const found = await ifThere(() => lstat(place))
+export async function openExisting(
+  place: string,
+  found: Stats | undefined,
+  file: OfferedFile,
+): Promise<Target | undefined> {
   if (found === undefined || !looksSame(found, file)) return undefined
   const kept = await hashBlocks(place, file)
   if (kept === undefined) return undefined

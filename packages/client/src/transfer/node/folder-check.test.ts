@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -48,11 +57,28 @@ describe('[FT88] what is in the way is known before a file is accepted', () => {
     expect(found.map(({ file, error }) => [file.id, error.message])).toEqual([[2, 'a (2) exists already']])
   })
 
-  test('files that fit alone, and not together', async () => {
-    const size = 2 ** 51
-    const says = expect.stringMatching(/^[\d,]+ MB are needed, and the disk of .*folder has [\d,]+ MB left$/)
-    expect(await check(['a', 'b'], { size })).toEqual({ a: says, b: says })
+  const noRoomFor = (name: string): unknown =>
+    expect.stringMatching(
+      new RegExp(`^${name} does not fit: it needs [\\d,]+ MB, and the disk has [\\d,]+ MB left for it$`),
+    )
+
+  test('files that do not fit the disk, each by itself', async () => {
+    expect(await check(['a', 'b'], { size: 2 ** 51 })).toEqual({ a: noRoomFor('a'), b: noRoomFor('b') })
     expect(await check([])).toEqual({})
+  })
+
+  test('of files that fit alone and not together, those that fit beside the ones before them are fine', async () => {
+    const { bavail, bsize } = statfsSync(outside)
+    const sizes = { a: 0.6, b: 0.6, 'sub/c': 0.3, d: 0.6, e: 0 }
+    const files = Object.entries(sizes).map(([path, share], id) =>
+      fileOf(path, { id, size: Math.floor(share * bavail * bsize) }),
+    )
+    const found = await folderStore(folder).check(files)
+    expect(found.map(({ file, error: { message } }) => [file.path, message])).toEqual([
+      ['b', noRoomFor('b')],
+      ['d', noRoomFor('d')],
+    ])
+    expect(found.map(({ file }) => files.indexOf(file))).toEqual([1, 3])
   })
 
   test('what was begun before is not in its own way, in whichever share', async () => {

@@ -30,22 +30,24 @@ const NUMBERS_MIN = 2
 
 /**
  * The path at which the same file was begun before: the one whose journal has the right beginning. Of several files of
- * one name it may have a number.
+ * one name it may have a number. `mayHave` saves looking for what cannot be there.
  */
 export async function findPart(
   folder: SafeFolder,
   segments: Segments,
   length: number,
   isRight: (start: Buffer) => boolean,
+  mayHave: (path: string) => Promise<boolean> = () => Promise.resolve(true),
 ): Promise<Segments | undefined> {
   const parent = dirname(await folder.place(segments, false))
   for (let number = 1; ; number++) {
     const candidate = numbered(segments, number)
     const path = join(parent, candidate[candidate.length - 1] ?? '')
-    const journal = await readStart(`${path}.part.journal`, length)
+    const beside = `${path}.part.journal`
+    const journal = (await mayHave(beside)) ? await readStart(beside, length) : undefined
     if (journal !== undefined && isRight(journal)) return candidate
     if (number < NUMBERS_MIN || journal !== undefined) continue
-    if ((await ifThere(() => lstat(path))) === undefined) return undefined
+    if (!(await mayHave(path)) || (await ifThere(() => lstat(path))) === undefined) return undefined
   }
 }
 

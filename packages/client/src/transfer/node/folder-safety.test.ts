@@ -234,7 +234,9 @@ describe('[FT88] failures are told', () => {
     await expect(folderStore(folder).open(fileOf('a', { size: 2 ** 53 - 1 }), 'share')).rejects.toMatchObject(
       {
         reason: 'full',
-        message: expect.stringMatching(/^a does not fit: the disk has [\d,]+ MB left$/),
+        message: expect.stringMatching(
+          /^a does not fit: it needs [\d,]+ MB, and the disk has [\d,]+ MB left for it$/,
+        ),
       },
     )
     await receive(fileOf('a'))

@@ -3,8 +3,10 @@ import type { OfferedFile, Store } from '../types.js'
 import { checkFiles, type Unstorable } from './folder-check.js'
 import { findPart, segmentsOf, unclaimed } from './folder-places.js'
 import { encodeHeader } from './journal.js'
+import { removeAbandoned } from './new-file.js'
 import { openTarget } from './part-target.js'
 import { safeFolder } from './safe-folder.js'
+import { isSmall } from './small-target.js'
 import { storing } from './store-error.js'
 
 /** The options of `folderStore`. */
@@ -20,7 +22,8 @@ export interface FolderStoreOptions {
 export interface FolderStore extends Store {
   /**
    * Finds out which of these files cannot be stored as things are, before one of them is accepted: because of their
-   * names, because something has their names, or because they do not fit the disk together. It makes the folder.
+   * names, because something has their names, or because they do not fit the disk. If they do not fit together, each file
+   * that still fits beside the ones before it counts as storable. It makes the folder.
    * @throws StoreError if the folder cannot be made or read
    */
   check(files: readonly OfferedFile[]): Promise<Unstorable[]>
@@ -30,7 +33,7 @@ export interface FolderStore extends Store {
  * Receives files into a folder, which is made if it does not exist. Nothing is written outside of it: see `safePath` for
  * the names, and symbolic links below it are not followed.
  *
- * A file is `NAME.part` until it is complete. `NAME.part.journal` says which blocks of it are on disk, so a transfer goes
+ * A file of more than one block is `NAME.part` until it is complete. `NAME.part.journal` says which blocks of it are on disk, so a transfer goes
  * on after a crash of the program or of the machine. Both are removed when the file is complete. A lock file,
  * `NAME.part.lock`, keeps a second process away. A received file with such a name gets a `_`.
  *
@@ -45,6 +48,12 @@ export function folderStore(directory: string, { overwrite = false }: FolderStor
   const folder = safeFolder(directory)
   /** Which file has which path, so that two files of one name get two paths. */
   const claims = new Map<string, string>()
+  const cleaned = new Map<string, Promise<void>>()
+  const firstUse = (path: string): Promise<void> => {
+    const cleaning = cleaned.get(path) ?? removeAbandoned(path)
+    cleaned.set(path, cleaning)
+    return cleaning
+  }
   return {
     isDurable: true,
     bytesMax: Infinity,
@@ -54,12 +63,13 @@ export function folderStore(directory: string, { overwrite = false }: FolderStor
       return storing(wanted.join('/'), async () => {
         const owner = JSON.stringify([share, file.id])
         const header = encodeHeader(file, share)
-        const found = await findPart(folder, wanted, header.length, (start) => start.equals(header))
+        const isRight = (start: Buffer): boolean => start.equals(header)
+        const found = isSmall(file) ? undefined : await findPart(folder, wanted, header.length, isRight)
         const segments = found ?? unclaimed(wanted, claims, owner)
         claims.set(pathKey(segments), owner)
         const release = (): void => void claims.delete(pathKey(segments))
         try {
-          return await openTarget({ folder, segments, file, share, overwrite, release })
+          return await openTarget({ folder, segments, file, share, overwrite, release, firstUse })
         } catch (error) {
           release()
           throw error

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { StoreError } from '../types.js'
@@ -33,7 +33,7 @@ export async function lock(path: string, name: string): Promise<() => Promise<vo
   }
   return async () => {
     held.delete(path)
-    await rm(path, { force: true })
+    await ifThere(() => unlink(path))
   }
 }
 
@@ -74,7 +74,7 @@ async function refuseIfAlive(path: string, name: string, text: string): Promise<
     throw new StoreError('failed', `${name}: process ${id} receives it; ${advice}`)
 }
 
-function isAlive(id: number): boolean {
+export function isAlive(id: number): boolean {
   try {
     return process.kill(id, 0)
   } catch (error) {

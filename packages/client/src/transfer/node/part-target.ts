@@ -1,25 +1,16 @@
-import { link, lstat, open as openFile, readFile, rename, rm, statfs } from 'node:fs/promises'
+import { lstat, readFile, rm, statfs, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { Segments } from '../paths.js'
 import { BLOCK_BYTES, StoreError, type OfferedFile, type Received, type Target } from '../types.js'
 import { openExisting } from './existing-file.js'
 import { encodeHeader, isJournal, readJournal, type Hashes } from './journal.js'
 import { checkKept, isHash, openPart, type PartFile } from './part-file.js'
 import { lock } from './part-lock.js'
-import type { SafeFolder } from './safe-folder.js'
-import { codeOf, ifThere, storing } from './store-error.js'
+import { isTime, move, refuseExisting, type Placed } from './placed.js'
+import { isSmall, smallTarget } from './small-target.js'
+import { ifThere, noRoom, storing } from './store-error.js'
+import { syncFolder } from './sync-folder.js'
 
 // The place of one file in a folder.
-
-export interface Placed {
-  folder: SafeFolder
-  segments: Segments
-  file: OfferedFile
-  share: string
-  overwrite: boolean
-  /** Gives the path to another file of the same name. */
-  release: () => void
-}
 
 /** The files of a target. `name` is the path for people. */
 interface Paths {
@@ -40,15 +31,22 @@ interface Begun {
 
 /** Opens the place, and finds out which blocks of the file are there already. */
 export async function openTarget(placed: Placed): Promise<Target> {
-  const { folder, segments, file, share, overwrite } = placed
+  const { folder, segments, file, overwrite } = placed
   const name = segments.join('/')
   const place = await folder.place(segments, false)
-  const part = `${place}.part`
-  const header = encodeHeader(file, share)
-  const existing = overwrite ? undefined : await openExisting(place, file)
+  const found = await ifThere(() => lstat(place))
+  const existing = overwrite ? undefined : await openExisting(place, found, file)
   if (existing !== undefined) return existing
+  refuseExisting(name, found, overwrite)
+  if (!isSmall(file)) return openParts(placed, place)
+  await refuseIfFull(await folder.root(), name, file.size)
+  return smallTarget(placed)
+}
+
+async function openParts(placed: Placed, place: string): Promise<Target> {
+  const { folder, segments, file, share, overwrite } = placed
+  const [name, part, header] = [segments.join('/'), `${place}.part`, encodeHeader(file, share)]
   const paths = { name, place, part, journal: `${part}.journal`, lock: `${part}.lock`, header }
-  await refuseExisting(paths, overwrite)
   const begun = await readBegun(paths, file, overwrite)
   try {
     await refuseIfFull(await folder.root(), name, file.size - begun.kept.size * BLOCK_BYTES)
@@ -65,7 +63,7 @@ async function readBegun(paths: Paths, file: OfferedFile, overwrite: boolean): P
   const found = await ifThere(() => readFile(paths.journal))
   const journal = found && readJournal(found, paths.header, blockCount)
   if (journal?.kind !== 'same') {
-    await refuseLeftover(paths, overwrite)
+    await refuseLeftover(paths, found, overwrite)
     return nothing
   }
   const unlock = await lock(paths.lock, paths.name)
@@ -110,13 +108,13 @@ function createTarget(placed: Placed, paths: Paths, begun: Begun): Target {
   async function finish(): Promise<Received> {
     const file = await begin()
     const { modifiedAt } = placed.file
-    if (modifiedAt !== undefined && isTime(modifiedAt)) await file.setModified(modifiedAt)
+    if (isTime(modifiedAt)) await file.setModified(modifiedAt)
     await file.flush()
     // The folders are checked once more: they may have become links since the beginning.
     await folder.place(segments, false)
     await end(async () => {
       await move(paths, overwrite)
-      await rm(journal, { force: true })
+      await ifThere(() => unlink(journal))
       await syncFolder(dirname(paths.place))
     })
     return { kind: 'saved', where: paths.place }
@@ -145,72 +143,37 @@ function createTarget(placed: Placed, paths: Paths, begun: Begun): Target {
   }
 }
 
-/** Whether a disk can keep this time, in milliseconds since 1970. */
-const isTime = (at: number): boolean => Number.isFinite(at) && at >= 0 && at < 1e13
-
 async function removeBoth({ part, journal }: Paths): Promise<void> {
   for (const path of [part, journal]) await rm(path, { force: true })
 }
 
 /** Removes what another transfer has left here. A `.part` without a journal of ours is somebody else's file. */
 async function removeLeftover(paths: Paths): Promise<void> {
-  if ((await leftover(paths)) === 'other') await removeBoth(paths)
+  const journal = await ifThere(() => readFile(paths.journal))
+  if (journal !== undefined && ownerOf(journal) === 'other') await removeBoth(paths)
 }
 
-/** @throws StoreError if the place is taken */
-export async function refuseExisting(
-  { place, name }: Pick<Paths, 'place' | 'name'>,
+/** Whose a journal is that is not of this file. */
+const ownerOf = (journal: Buffer): 'other' | 'foreign' => (isJournal(journal) ? 'other' : 'foreign')
+
+/**
+ * @param journal - What is in the journal beside the file, if there is one.
+ * @throws StoreError if the names beside the file are taken, by what may not be replaced
+ */
+export async function refuseLeftover(
+  { name, part }: Pick<Paths, 'name' | 'part'>,
+  journal: Buffer | undefined,
   overwrite: boolean,
 ): Promise<void> {
-  const found = await ifThere(() => lstat(place))
-  if (found?.isDirectory()) throw new StoreError('exists', `${name} is a folder here already`)
-  if (found !== undefined && !overwrite) throw new StoreError('exists', `${name} exists already`)
-}
-
-type Beside = Pick<Paths, 'name' | 'part' | 'journal'>
-
-/** Whose the journal is that is here, and not of this file. Undefined: there is none. */
-async function leftover({ journal }: Pick<Paths, 'journal'>): Promise<'other' | 'foreign' | undefined> {
-  const found = await ifThere(() => readFile(journal))
-  return found && (isJournal(found) ? 'other' : 'foreign')
-}
-
-/** @throws StoreError if the names beside the file are taken, by what may not be replaced */
-export async function refuseLeftover(beside: Beside, overwrite: boolean): Promise<void> {
-  const { name, part } = beside
-  const journal = await leftover(beside)
   if (journal === undefined && (await ifThere(() => lstat(part))) === undefined) return
-  if (journal === 'other' && overwrite) return
-  const whose = journal === 'other' ? 'is left of another transfer' : 'exists already'
+  const owner = journal && ownerOf(journal)
+  if (owner === 'other' && overwrite) return
+  const whose = owner === 'other' ? 'is left of another transfer' : 'exists already'
   const both = journal === undefined ? 'it' : `it and ${name}.part.journal`
   throw new StoreError('exists', `${name}.part ${whose}: remove ${both}`)
 }
 
 async function refuseIfFull(root: string, name: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(root)
-  if (bytes <= bavail * bsize) return
-  const free = Math.floor((bavail * bsize) / 1e6).toLocaleString('en')
-  throw new StoreError('full', `${name} does not fit: the disk has ${free} MB left`)
-}
-
-/** Gives the part its name. A link fails if the name is taken, also if it was taken a moment ago. */
-async function move(paths: Paths, overwrite: boolean): Promise<void> {
-  const { part, place, name } = paths
-  if (overwrite) return rename(part, place)
-  try {
-    await link(part, place)
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') throw new StoreError('exists', `${name} exists already`)
-    // Some disks have no links.
-    await refuseExisting(paths, false)
-    return rename(part, place)
-  }
-  await rm(part)
-}
-
-/** Writes the new name to disk, too. Some systems cannot do this, and need not. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await openFile(path, 'r').catch(() => undefined)
-  await folder?.sync().catch(() => {})
-  await folder?.close()
+  if (bytes > bavail * bsize) throw noRoom(name, bytes, bavail * bsize)
 }

@@ -1,8 +1,9 @@
 import { lstat, mkdir, realpath } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { StoreError } from '../types.js'
 import type { Segments } from '../paths.js'
 import { codeOf, ifThere } from './store-error.js'
+import { syncFolder } from './sync-folder.js'
 
 /** The folder that files are received into. Nothing is written outside of it. */
 export interface SafeFolder {
@@ -19,6 +20,14 @@ export interface SafeFolder {
 export function safeFolder(directory: string): SafeFolder {
   const wanted = resolve(directory)
   let root: string | undefined
+  /** Files that are placed at the same time share the looks at their folders. */
+  const checking = new Map<string, Promise<void>>()
+  function check(path: string, name: string, make: boolean): Promise<void> {
+    const key = `${make} ${path}`
+    const running = checking.get(key) ?? checkFolder(path, name, make).finally(() => checking.delete(key))
+    checking.set(key, running)
+    return running
+  }
   const folder: SafeFolder = {
     async root() {
       if (root === undefined) {
@@ -31,7 +40,7 @@ export function safeFolder(directory: string): SafeFolder {
       let path = await folder.root()
       for (const [depth, name] of segments.slice(0, -1).entries()) {
         path = join(path, name)
-        await checkFolder(path, segments.slice(0, depth + 1).join('/'), make)
+        await check(path, segments.slice(0, depth + 1).join('/'), make)
       }
       return join(path, segments[segments.length - 1] ?? '')
     },
@@ -40,11 +49,14 @@ export function safeFolder(directory: string): SafeFolder {
 }
 
 async function checkFolder(path: string, name: string, make: boolean): Promise<void> {
-  if (make)
+  let found = await ifThere(() => lstat(path))
+  if (found === undefined && make) {
     await mkdir(path).catch((error: unknown) => {
       if (codeOf(error) !== 'EEXIST') throw error
     })
-  const found = await ifThere(() => lstat(path))
+    await syncFolder(dirname(path))
+    found = await ifThere(() => lstat(path))
+  }
   if (found === undefined || found.isDirectory()) return
   const what = found.isSymbolicLink() ? 'a symbolic link, which is not followed' : 'a file, and no folder'
   throw new StoreError('exists', `${name} is ${what}`)

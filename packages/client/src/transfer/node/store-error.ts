@@ -45,3 +45,13 @@ export async function ifThere<T>(act: () => Promise<T>): Promise<T | undefined> 
     throw error
   }
 }
+
+/** Sizes are in MB, because nobody counts the room on a disk in bytes. The sender reads this, so it names no folder. */
+export function noRoom(name: string, bytes: number, left: number): StoreError {
+  const inMB = (count: number): string => `${count.toLocaleString('en')} MB`
+  const needs = inMB(Math.ceil(bytes / 1e6))
+  return new StoreError(
+    'full',
+    `${name} does not fit: it needs ${needs}, and the disk has ${inMB(Math.floor(left / 1e6))} left for it`,
+  )
+}

@@ -90,8 +90,9 @@ export class HostRoom {
     this.#room?.guests.tellTerms()
   }
 
-  end(why: SessionEnd, bye?: Bye): void {
-    this.#room?.guests.end(why, bye)
+  /** `detail`: what the host itself shows. */
+  end(why: SessionEnd, detail?: string, bye?: Bye): void {
+    this.#room?.guests.end(why, detail, bye)
   }
 
   /** Nobody gets in any more. */

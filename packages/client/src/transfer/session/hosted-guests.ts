@@ -88,8 +88,9 @@ export class HostedGuests {
     for (const { session } of this.#active()) session.say({ session: 'terms', ...this.#parts.terms() })
   }
 
-  end(why: SessionEnd, bye?: Bye): void {
-    for (const { session } of this.#active()) session.end(why, undefined, bye)
+  /** `detail`: what the host itself shows. */
+  end(why: SessionEnd, detail?: string, bye?: Bye): void {
+    for (const { session } of this.#active()) session.end(why, detail, bye)
   }
 
   #active(): Hosted[] {

@@ -192,7 +192,7 @@ export class HostedShare implements ShareHost {
   close(): void {
     this.#expiry?.cancel()
     this.#code.drop()
-    this.room.end('self-closed', 'closed')
+    this.room.end('self-closed', undefined, 'closed')
     this.room.close()
   }
 
@@ -201,7 +201,7 @@ export class HostedShare implements ShareHost {
     this.#stopped = why
     this.#expiry?.cancel()
     this.#code.drop()
-    this.room.end(why, why)
+    this.room.end(why, why === 'stopped' ? 'this side stopped sharing' : undefined, why)
     this.#changed()
   }
 

@@ -8,7 +8,7 @@ import { byeEnds, transferEnds } from './ends.js'
 import { MESSAGE_BYTES_MIN } from '../engine/limits.js'
 import type { Transfer } from '../engine/transfer.js'
 import { Listeners } from './listeners.js'
-import { endTexts } from './texts.js'
+import { endTexts, fileTexts } from './texts.js'
 import type { SplitConduit } from './split-conduit.js'
 
 /** Above this, the receiver is asked before files go through the server. */
@@ -207,7 +207,7 @@ export class LiveSession implements ShareSession {
     this.#conduit = undefined
     this.#away.stop()
     this.#stopEngine()
-    this.#parts.engine.end(transferEnds[why], detail)
+    this.#parts.engine.end(transferEnds[why], fileTexts[why] ?? detail)
     this.#parts.engine.close()
     if (conduit !== undefined) {
       if (bye !== undefined) conduit.say({ session: 'bye', why: bye })

@@ -55,7 +55,7 @@ export function addReceive(command: Command, { surroundings, finish }: Execution
     .usage('[flags] [link or code]')
     .argument('[where]', 'a link or a code; if there is none, you are asked for it')
     .option('--to <folder>', 'where the files go; - is standard output, for one file', '.')
-    .option('--yes', 'accept all files, and do not ask')
+    .option('--yes', 'accept all files, and do not ask; needed where there is no terminal')
     .option('--overwrite', 'replace files that exist')
     .option('--password', 'the share has a password, for which you are asked')
   addCommon(command)

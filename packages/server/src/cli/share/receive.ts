@@ -37,8 +37,6 @@ async function run(
   const asker = flags.json === true ? undefined : createAsker(streams, terminated)
   const destination = await findDestination(text, asker, output)
   if (destination === undefined) return { code: 3, message: '' }
-  if (asker === undefined && flags.yes !== true)
-    throw new WrongUsage('there is no terminal to ask at: --yes accepts all files')
   const page = flags.server === undefined ? destination.page : undefined
   if (!isStream(flags)) await checkFolder(flags.to)
   const { store, check } = storeOf(flags, streams)

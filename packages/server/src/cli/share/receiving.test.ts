@@ -6,20 +6,26 @@ import { receiveFrom, type Check } from './receiving.js'
 
 const OPEN = { name: 'open', path: 'direct', sameLan: false } as const
 
-/** `answers`: what the person types, in order. Without any, there is nobody to ask. */
+/** `answers`: what the person types, in order. Without any, there is nobody to ask. `isYes`: by default, then. */
 interface Begin {
   answers?: (string | undefined)[]
+  isYes?: boolean
   isStream?: boolean
   check?: Check
 }
 
-function begin({ answers, isStream = false, check = async () => [] }: Begin = {}) {
+function begin({
+  answers,
+  isYes = answers === undefined,
+  isStream = false,
+  check = async () => [],
+}: Begin = {}) {
   const fake = fakeSession()
   const told: ShareEvent[] = []
   const [questions, said, kept]: [string[], string[], string[]] = [[], [], []]
   const terminate = new AbortController()
   const ending = receiveFrom(fake.session, {
-    isYes: answers === undefined,
+    isYes,
     isStream,
     check,
     asker: answers && {
@@ -116,6 +122,23 @@ test('the ticket with which a receiver comes back is kept before the Accept', as
   expect(kept).toEqual(['ticket, after 0 calls'])
 })
 
+test('without --yes and without a terminal, files are not accepted, and the share stays as it is', async () => {
+  const { set, calls, ending, told } = begin({ isYes: false })
+  set({ state: OPEN, items: [fakeFile('a', { name: 'offered' })] })
+  expect(await ending).toMatchObject({ code: 2, isOpen: false })
+  expect(calls).toEqual(['close'])
+  const message = 'there is no terminal to ask at: --yes accepts all files'
+  expect(told).toContainEqual({ event: 'error', message })
+})
+
+test('a text alone needs neither', async () => {
+  const { set, calls, ending } = begin({ isYes: false })
+  const text = { kind: 'text', key: 't', direction: 'in', text: 'hello', isDelivered: true, at: 0 } as const
+  set({ state: OPEN, items: [text] })
+  expect(await ending).toMatchObject({ code: 0, message: '' })
+  expect(calls).toEqual(['close'])
+})
+
 test('several files do not go to standard output', async () => {
   const { set, calls, ending } = begin({ isStream: true })
   set({ state: OPEN, items: ['a', 'b'].map((path) => fakeFile(path, { name: 'offered' })) })
@@ -157,37 +180,57 @@ describe('files that cannot be stored', () => {
         .filter(({ path }) => paths.includes(path))
         .map((file) => ({ file, error: new StoreError('exists', `${file.path} exists already`) }))
   const offered = ['a', 'b'].map((path) => fakeFile(path, { name: 'offered' }))
+  const failed = { name: 'ended', reason: 'error-here', detail: 'a exists already' } as const
 
-  test.each([[undefined], [['1']]])(
-    'nothing is accepted if none can, after the answers %j',
-    async (answers) => {
-      const check = existing('a', ...(answers === undefined ? ['b'] : []))
-      const { set, calls, ending, told } = begin({ check, ...(answers && { answers }) })
-      set({ state: OPEN, items: offered })
-      expect(await ending).toMatchObject({ code: 1, isOpen: false })
-      expect(calls).toEqual(['close'])
-      const detail = 'a exists already'
-      expect(told).toContainEqual(
-        expect.objectContaining({ event: 'file', path: 'a', state: 'ended', reason: 'error-here', detail }),
-      )
-    },
-  )
+  test('nothing is accepted if none can, and the sender hears why', async () => {
+    const { set, calls, ending } = begin({ check: existing('a', 'b') })
+    set({ state: OPEN, items: offered })
+    expect(await ending).toMatchObject({ code: 1, isOpen: false })
+    expect(calls).toEqual(['reject a: a exists already', 'reject b: b exists already', 'close'])
+  })
+
+  test('a person who chooses only such files is told before, and gets nothing', async () => {
+    const { set, calls, ending, said } = begin({ check: existing('a'), answers: ['1'] })
+    set({ state: OPEN, items: offered })
+    expect(await ending).toMatchObject({ code: 1, isOpen: false })
+    expect(said.at(-1)).toBe('Cannot be stored here: a exists already')
+    expect(calls).toEqual(['reject a: a exists already', 'close'])
+  })
+
+  test('a person is not asked if none can', async () => {
+    const { set, calls, ending, questions } = begin({ check: existing('a', 'b'), answers: [] })
+    set({ state: OPEN, items: offered })
+    expect(await ending).toMatchObject({ code: 1, isOpen: false })
+    expect(questions).toEqual([])
+    expect(calls.at(-1)).toBe('close')
+  })
 
   test('the others are accepted, and a share for this receiver stays open for a later try', async () => {
     for (const hasTaken of [true, false]) {
       const { session, set, calls, ending } = begin({ check: existing('a') })
       set({ state: OPEN, items: offered })
-      await expect.poll(() => calls).toEqual(['accept a,b'])
+      await expect.poll(() => calls).toEqual(['reject a: a exists already', 'accept b'])
       session.hasTaken = hasTaken
-      const detail = 'a exists already'
-      set({
-        items: [
-          fakeFile('a', { name: 'ended', reason: 'error-here', detail }),
-          fakeFile('b', { name: 'complete' }),
-        ],
-      })
+      set({ items: [fakeFile('a', failed), fakeFile('b', { name: 'complete' })] })
       expect(await ending).toMatchObject({ code: 1, isOpen: hasTaken })
-      expect(calls).toEqual(['accept a,b', ...(hasTaken ? [] : ['close'])])
+      expect(calls.slice(2)).toEqual(hasTaken ? [] : ['close'])
     }
+  })
+
+  test('files that are offered later are looked at together with those that are being received', async () => {
+    const checked: string[] = []
+    const check: Check = async (files) => {
+      checked.push(files.map(({ path }) => path).join())
+      return existing('a')(files)
+    }
+    const { set, calls, ending } = begin({ check })
+    set({ state: OPEN, items: [fakeFile('b', { name: 'offered' })] })
+    await expect.poll(() => calls).toEqual(['accept b'])
+    const moving = fakeFile('b', { name: 'accepted', isMoving: true })
+    set({ items: [moving, fakeFile('a', { name: 'offered' })] })
+    await expect.poll(() => calls).toEqual(['accept b', 'reject a: a exists already'])
+    set({ items: [fakeFile('b', { name: 'complete' }), fakeFile('a', failed)] })
+    expect(await ending).toMatchObject({ code: 1 })
+    expect(checked).toEqual(['b', 'b,a'])
   })
 })

@@ -1,4 +1,10 @@
-import type { SessionEnd, ShareSession, TransferFile, Unstorable } from '@peerage/client/transfer'
+import type {
+  OfferedFile,
+  SessionEnd,
+  ShareSession,
+  TransferFile,
+  Unstorable,
+} from '@peerage/client/transfer'
 import type { ExitCode } from '../surroundings.js'
 import type { Asker } from './ask.js'
 import { parseChoice } from './choice.js'
@@ -35,7 +41,7 @@ interface Parts {
   isYes: boolean
   /** Only one file fits. */
   isStream: boolean
-  /** Called before files are accepted, because an Accept takes a share that is for one receiver. */
+  /** Called before files are accepted, with those that are being received and then those that are new. */
   check: Check
   /** Undefined: nobody can be asked. */
   asker: Asker | undefined
@@ -135,15 +141,30 @@ class Receiver {
     return files.filter(({ key, state }) => state.name === 'offered' && !this.#decided.has(key))
   }
 
+  /** What cannot be stored of these files, beside those that are being received. */
+  async #unstorable(files: readonly TransferFile[]): Promise<Map<OfferedFile, string>> {
+    const pending = filesOf(this.#session, 'in').filter(
+      (file) => file.state.name !== 'offered' && !isOver(file),
+    )
+    const problems = new Map<OfferedFile, string>()
+    for (const { file, error } of await this.#parts.check([...pending, ...files]))
+      problems.set(file, error.message)
+    for (const file of pending) problems.delete(file)
+    return problems
+  }
+
   async #choose(offered: readonly TransferFile[], wanted: ReadonlySet<number>): Promise<void> {
     const { transfer } = this.#session
     const rejected = offered.filter((_, index) => !wanted.has(index))
-    const accepted = offered.filter((_, index) => wanted.has(index))
-    const unstorable = this.#hasAccepted ? [] : await this.#parts.check(accepted)
-    if (this.#isOver || this.#session.state.name === 'ended') return
+    const chosen = offered.filter((_, index) => wanted.has(index))
+    const problems = await this.#unstorable(chosen)
+    if (this.#isLate) return
     for (const { key } of offered) this.#decided.add(key)
-    if (accepted.length > 0 && unstorable.length === accepted.length) return this.#refuse(unstorable)
+    const accepted = chosen.filter((file) => !problems.has(file))
+    if (accepted.length === 0 && chosen.length > 0 && !this.#hasAccepted)
+      return this.#refuse(chosen, problems)
     if (rejected.length > 0) transfer.reject(rejected.map(({ key }) => key))
+    this.#leaveOut(chosen, problems)
     if (accepted.length === 0) return
     this.#hasAccepted = true
     // Before the Accept: whoever is killed right after it must be able to come back.
@@ -153,21 +174,34 @@ class Receiver {
     transfer.accept(accepted.map(({ key }) => key))
   }
 
-  /** Nothing can be stored, so nothing is accepted: a share for one receiver stays for a later try. */
-  #refuse(unstorable: readonly Unstorable[]): void {
-    const { name: peer } = this.#session.peer
-    for (const { file, error } of unstorable) {
-      const { path, size } = file
-      const ended = { state: 'ended', reason: 'error-here', detail: error.message } as const
-      this.#parts.output.tell({ event: 'file', peer, direction: 'in', path, size, ...ended })
+  /** While a person or the disk was asked, everything may have ended. */
+  get #isLate(): boolean {
+    return this.#isOver || this.#session.state.name === 'ended'
+  }
+
+  /** Both sides show why these files are not received. */
+  #leaveOut(files: readonly TransferFile[], problems: ReadonlyMap<OfferedFile, string>): void {
+    for (const file of files) {
+      const problem = problems.get(file)
+      if (problem !== undefined) this.#session.transfer.reject([file.key], problem)
     }
+  }
+
+  /** Nothing can be stored, so nothing is accepted: a share for one receiver stays for a later try. */
+  #refuse(files: readonly TransferFile[], problems: ReadonlyMap<OfferedFile, string>): void {
+    this.#leaveOut(files, problems)
     this.#end({ code: 1, why: 'other', isOpen: false, message: 'Nothing was accepted.' })
   }
 
   #decide(): void {
     const offered = this.#offered()
     this.#list(offered)
-    const { isYes, isStream } = this.#parts
+    const { isYes, isStream, asker, output } = this.#parts
+    if (!isYes && asker === undefined) {
+      // Not rejected: a share for one receiver stays for a later try.
+      output.tell({ event: 'error', message: 'there is no terminal to ask at: --yes accepts all files' })
+      return this.#end({ code: 2, why: 'other', isOpen: false, message: '' })
+    }
     if (isStream && filesOf(this.#session, 'in').length > 1) {
       this.#session.transfer.reject(offered.map(({ key }) => key))
       return this.#end({
@@ -191,12 +225,19 @@ class Receiver {
   }
 
   async #askFiles(offered: readonly TransferFile[]): Promise<void> {
+    const problems = await this.#unstorable(offered)
+    if (this.#isLate) return
+    for (const problem of [...problems.values()].slice(0, LISTED_MAX))
+      this.#parts.output.say(`Cannot be stored here: ${visible(problem)}`)
+    if (problems.size > LISTED_MAX)
+      this.#parts.output.say(`And so cannot ${(problems.size - LISTED_MAX).toLocaleString('en')} more.`)
+    if (problems.size === offered.length && !this.#hasAccepted) return this.#refuse(offered, problems)
     const bytes = offered.reduce((sum, { size }) => sum + size, 0)
     const numbers = offered.length > 1 ? ', or numbers such as 1,3-5' : ''
     const question = `${filesText(offered.length)}, ${sizeText(bytes)}. Accept? [Y/n${numbers}] `
     for (;;) {
       const answer = await this.#parts.asker?.ask(question)
-      if (this.#isOver || this.#session.state.name === 'ended') return
+      if (this.#isLate) return
       if (answer === undefined) return this.#interrupted()
       const chosen = parseChoice(answer, offered.length)
       if (chosen === undefined) continue
