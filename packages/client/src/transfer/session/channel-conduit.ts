@@ -1,5 +1,6 @@
 import type { Channel } from '../../p2p/channel/channel.js'
 import type { Message } from '../types.js'
+import { releaseBytes } from '../release.js'
 import type { OpenConduit } from './conduits.js'
 import { Unheard } from './unheard.js'
 
@@ -36,7 +37,10 @@ export class ChannelConduit implements OpenConduit {
 
   async send(message: Message): Promise<void> {
     try {
-      await (typeof message === 'string' ? this.first : this.#roomiest()).send(message)
+      if (typeof message === 'string') return await this.first.send(message)
+      await this.#roomiest().send(message)
+      // The stack has copied it.
+      releaseBytes(message)
     } catch (error) {
       // The message is lost, whatever became of the channel.
       this.#over(error instanceof Error ? error.message : String(error))
