@@ -1,3 +1,5 @@
+import { readdir } from 'node:fs/promises'
+import { basename, dirname, join, relative } from 'node:path'
 import type { Browser, ElementHandle, Page } from 'puppeteer-core'
 
 /** Two pages connect and verify each other while other tests run. */
@@ -42,8 +44,25 @@ export class Tab {
     return this.page.$eval('#link', (field) => (field as HTMLInputElement).value)
   }
 
-  /** Picks files, or a folder. */
-  async share(paths: readonly string[], what: 'files' | 'folder' = 'files'): Promise<void> {
+  /** Picks files. */
+  async share(paths: readonly string[]): Promise<void> {
+    await this.pick('files', paths)
+  }
+
+  /** Picks a folder whose files have different names. */
+  async shareFolder(folder: string, browser: 'chromium' | 'firefox'): Promise<void> {
+    if (browser === 'chromium') return this.pick('folder', [folder])
+    // WebDriver BiDi cannot pick a folder in Firefox. So the files are picked, and the page is told their paths.
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+    const files = entries
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name))
+    const paths = files.map((file) => [basename(file), relative(dirname(folder), file)] as const)
+    await this.page.evaluate(tellPaths, paths)
+    await this.pick('folder', files)
+  }
+
+  private async pick(what: 'files' | 'folder', paths: readonly string[]): Promise<void> {
     const input = await this.page.waitForSelector(`[data-pick=${what}]`, { timeout: OPEN_MS })
     await (input as ElementHandle<HTMLInputElement>).uploadFile(...paths)
   }
@@ -74,14 +93,17 @@ export class Tab {
     return this.page.evaluate(() => document.body.textContent ?? '')
   }
 
-  /** Chooses where the files go, and accepts all. */
+  /** Chooses where the files go. */
+  async choose(way: string): Promise<void> {
+    await this.until('the places are shown', async () => (await this.text()).includes('Where the files go'))
+    const isShown = await this.page.evaluate((wanted) => document.body.innerText.includes(wanted), way)
+    if (!isShown) await this.press('Other places')
+    await this.press(way)
+  }
+
+  /** Accepts all. */
   async accept(way?: string): Promise<void> {
-    if (way !== undefined) {
-      await this.until('the places are shown', async () => (await this.text()).includes('Where the files go'))
-      const isShown = await this.page.evaluate((wanted) => document.body.innerText.includes(wanted), way)
-      if (!isShown) await this.press('Other places')
-      await this.press(way)
-    }
+    if (way !== undefined) await this.choose(way)
     await this.press('Get ')
   }
 
@@ -179,6 +201,16 @@ function keepConnections(): void {
       const connection = new target(...given)
       made.push(connection)
       return connection
+    },
+  })
+}
+
+/** Runs in the page. `paths`: the path of each file by its name. */
+function tellPaths(paths: readonly (readonly [string, string])[]): void {
+  const byName = new Map(paths)
+  Object.defineProperty(File.prototype, 'webkitRelativePath', {
+    get(this: File) {
+      return byName.get(this.name) ?? ''
     },
   })
 }

@@ -39,7 +39,7 @@ async function ofBrowsers(name: BrowserName, way: Way, { sparseMegabytes }: Sett
     await host.share([file])
     const guest = await guestBrowser.open(link)
     await guest.see(NAME)
-    await guest.press(WAYS[way])
+    await guest.choose(WAYS[way])
     const watch = watchBoth(hostBrowser.pid, guestBrowser.pid)
     const startedAt = performance.now()
     await guest.accept()

@@ -122,7 +122,7 @@ async function manyToBrowser(name: BrowserName): Promise<string> {
     const host = await (await bed.browser(name)).open(bed.url)
     await watchTicks(host)
     const link = await host.link()
-    await host.share([join(bed.folder, 'many')], 'folder')
+    await host.shareFolder(join(bed.folder, 'many'), name)
     const browser = await bed.browser(name)
     const guest = await browser.open(link)
     await watchTicks(guest)

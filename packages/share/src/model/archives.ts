@@ -36,9 +36,9 @@ export class Archives {
     const wanted = new Set(keys)
     const stop = session.transfer.onChange(() => {
       const isOpen = session.transfer.state.items.some(
-        ({ key, ...item }) =>
+        (item) =>
           item.kind === 'file' &&
-          wanted.has(key) &&
+          wanted.has(item.key) &&
           item.state.name !== 'complete' &&
           item.state.name !== 'ended',
       )

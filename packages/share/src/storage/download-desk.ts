@@ -91,6 +91,16 @@ function tell(port: MessagePort, message: FromDownload): void {
   port.postMessage(message)
 }
 
+interface Transferring extends ArrayBuffer {
+  transfer?(bytes: number): ArrayBuffer
+}
+
+/** As `releaseBytes` of the SDK, which a service worker of one file cannot import. */
+function release({ buffer }: Uint8Array<ArrayBuffer>): void {
+  const whole: Transferring = buffer
+  whole.transfer?.(0)
+}
+
 function streamOf(
   { port, clientId }: Download,
   { clients }: DownloadScope,
@@ -98,6 +108,8 @@ function streamOf(
 ): ReadableStream<Uint8Array> {
   let timer: ReturnType<typeof setInterval> | undefined
   let isOver = false
+  /** The bytes that the browser is taking. */
+  let given: Uint8Array<ArrayBuffer> | undefined
   const end = (): void => {
     clearInterval(timer)
     isOver = true
@@ -115,6 +127,7 @@ function streamOf(
           if (isOver) return
           switch (data.type) {
             case 'bytes':
+              given = data.bytes
               return controller.enqueue(data.bytes)
             case 'end':
               end()
@@ -132,7 +145,11 @@ function streamOf(
           }, LOOK_MS)
         tell(port, { type: 'started' })
       },
-      pull: () => tell(port, { type: 'pull' }),
+      pull: () => {
+        if (given !== undefined) release(given)
+        given = undefined
+        tell(port, { type: 'pull' })
+      },
       cancel: () => {
         end()
         tell(port, { type: 'cancelled' })

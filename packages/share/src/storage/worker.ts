@@ -1,3 +1,4 @@
+import { releaseBytes } from '@peerage/client/transfer'
 import { isSyncFile } from './browser-files.js'
 import { createDesk } from './desk.js'
 import { OwnFiles } from './own-files.js'
@@ -23,6 +24,7 @@ async function start(): Promise<void> {
 
 async function work(desk: Desk, order: Order): Promise<void> {
   const outcome = await run(desk, order)
+  if (order.task === 'put') releaseBytes(order.request.bytes)
   report({ type: 'done', id: order.id, outcome }, outcome.ok ? transferable(outcome.answer) : [])
 }
 

@@ -19,12 +19,17 @@ interface Current {
 export const nothingWhole = (): StoreError =>
   new StoreError('failed', 'No file of the zip archive has arrived whole, so there is none.')
 
+/** Smaller pieces wait for others: a download has a round trip to the service worker for each write. */
+const PIECE_BYTES = 64 * 1024
+
 /** Writes a zip archive to a sink, file by file. A file that is dropped stays out of the directory at the end. */
 export class ZipWriter {
   readonly #sink: Sink
   readonly #entries: ZipEntry[] = []
   #current: Current | undefined
   #offset = 0
+  /** Small pieces that the sink does not have yet. */
+  #waiting: Uint8Array<ArrayBuffer>[] = []
 
   constructor(sink: Sink) {
     this.#sink = sink
@@ -71,6 +76,7 @@ export class ZipWriter {
       throw nothingWhole()
     }
     await this.#write(directory(this.#entries, this.#offset))
+    await this.#flush()
     return this.#sink.finish()
   }
 
@@ -84,6 +90,26 @@ export class ZipWriter {
 
   async #write(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     this.#offset += bytes.length
-    await this.#sink.write(bytes)
+    if (bytes.length >= PIECE_BYTES) {
+      await this.#flush()
+      return this.#sink.write(bytes)
+    }
+    this.#waiting.push(bytes)
+    if (sizeOf(this.#waiting) >= PIECE_BYTES) await this.#flush()
+  }
+
+  /** Gives the sink what waits. */
+  async #flush(): Promise<void> {
+    const pieces = this.#waiting.splice(0)
+    if (pieces.length === 0) return
+    const together = new Uint8Array(sizeOf(pieces))
+    let at = 0
+    for (const piece of pieces) {
+      together.set(piece, at)
+      at += piece.length
+    }
+    await this.#sink.write(together)
   }
 }
+
+const sizeOf = (pieces: readonly Uint8Array[]): number => pieces.reduce((sum, { length }) => sum + length, 0)

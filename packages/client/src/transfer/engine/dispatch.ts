@@ -5,6 +5,7 @@ import type { Incoming } from './incoming.js'
 import type { Outgoing } from './outgoing.js'
 import { decodeBinary } from './parts.js'
 import type { Texts } from './texts.js'
+import { releaseBytes } from '../release.js'
 
 /** Who takes the messages of the other side. */
 export interface Takers {
@@ -27,6 +28,8 @@ export function dispatch(message: Message, takers: Takers): string | undefined {
       return decoded.what
     case 'part':
       takers.incoming.part(decoded)
+      // What was wanted of it was copied. A message with a part is never text.
+      if (typeof message !== 'string') releaseBytes(message)
       break
     case 'block-end':
       takers.incoming.blockEnd(decoded)
