@@ -167,6 +167,7 @@ const PACKAGES = [
           'uniquePaths',
           'numbered',
           'pathKey',
+          'releaseBytes',
         ],
       },
       {

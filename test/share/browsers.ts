@@ -45,6 +45,8 @@ const FIREFOX_PREFERENCES = {
   'dom.timeout.enable_budget_timer_throttling': false,
   'browser.download.folderList': 2,
   'browser.download.always_ask_before_handling_new_types': false,
+  // No collecting of responses for puppeteer: a download would stay in the memory of Firefox.
+  'remote.network.maxTotalDataSize': 0,
 }
 /** A browser that starts while others are busy takes a while. */
 const LAUNCH_MS = 60_000
@@ -68,6 +70,7 @@ export async function startBrowser(name: BrowserName, preferences: Preferences =
       : await launch({
           ...usual,
           browser: 'firefox',
+          networkEnabled: false,
           executablePath: (await findBinary(FIREFOX)).path,
           extraPrefsFirefox: { ...FIREFOX_PREFERENCES, 'browser.download.dir': downloads, ...preferences },
         })

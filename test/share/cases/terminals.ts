@@ -8,12 +8,18 @@ import { hashOf, MIB, randomFile, saved, startTestbed } from '../testbed.js'
 
 const MOVED_MS = 300_000
 const NAME = 'content.bin'
+type Way = 'Keep in this browser' | 'As a download'
 
 export const terminals: readonly Case[] = BROWSERS.flatMap((browser) => [
   {
     id: `terminal:${browser}`,
     title: `peerage send → ${browser}`,
-    run: (settings: Settings) => toBrowser(browser, settings),
+    run: (settings: Settings) => toBrowser(browser, 'Keep in this browser', settings),
+  },
+  {
+    id: `download:${browser}`,
+    title: `peerage send → ${browser}, as a download`,
+    run: (settings: Settings) => toBrowser(browser, 'As a download', settings),
   },
   {
     id: `${browser}:terminal`,
@@ -22,7 +28,7 @@ export const terminals: readonly Case[] = BROWSERS.flatMap((browser) => [
   },
 ])
 
-async function toBrowser(name: BrowserName, { megabytes }: Settings): Promise<string> {
+async function toBrowser(name: BrowserName, way: Way, { megabytes }: Settings): Promise<string> {
   const bed = await startTestbed()
   try {
     const bytes = megabytes * MIB
@@ -31,10 +37,10 @@ async function toBrowser(name: BrowserName, { megabytes }: Settings): Promise<st
     const browser = await bed.browser(name)
     const guest = await browser.open(link)
     const startedAt = performance.now()
-    await guest.accept('Keep in this browser')
+    await guest.accept(way)
     await guest.untilRow(NAME, 'complete', MOVED_MS)
     const seconds = (performance.now() - startedAt) / 1000
-    await guest.press(`Save ${NAME}`)
+    if (way === 'Keep in this browser') await guest.press(`Save ${NAME}`)
     const copy = join(browser.downloads, NAME)
     await saved(copy, bytes)
     if ((await hashOf(copy)) !== (await hashOf(file))) throw new Error('the hash differs')

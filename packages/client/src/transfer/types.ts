@@ -36,7 +36,7 @@ export interface Source {
   /** What others are told about the file. */
   readonly info: FileInfo
   /**
-   * Reads block `index`, counted from 0.
+   * Reads block `index`, counted from 0. The caller takes the bytes over: nobody else uses them from then on.
    * @throws SourceError if the file has changed since it was offered, or cannot be read
    */
   readBlock(index: number): Promise<Block>

@@ -134,6 +134,28 @@ print([(i.filename, i.file_size, i.CRC) for i in z.infolist()], z.read('small'))
   }
 })
 
+test('[FT76] small files go to the sink together, and a large block goes at once', async () => {
+  const writes: number[] = []
+  const sink: Sink = {
+    write: async ({ length }) => void writes.push(length),
+    finish: async () => ({ kind: 'saved', where: 'x.zip' }),
+    abort: async () => {},
+  }
+  const zip = new ZipWriter(sink)
+  const add = async (name: string, size: number): Promise<void> => {
+    const file = { id: Symbol(name), name, size, modifiedAt: new Date(2026, 5) }
+    await zip.begin(file)
+    await zip.write(file, new Uint8Array(size), 0)
+    await zip.end(file)
+  }
+  for (let index = 0; index < 100; index++) await add(`${index}`, 10)
+  expect(writes).toEqual([])
+  await add('large', 1 << 20)
+  expect(writes).toEqual([expect.any(Number), 1 << 20])
+  await zip.finish()
+  expect(writes).toHaveLength(3)
+})
+
 /** A file in which zeros take no room on the disk. */
 function sparseSink(path: string): Sink {
   let length = 0

@@ -1,5 +1,6 @@
 import type { Block } from '../types.js'
 import { SourceError } from '../types.js'
+import { releaseBytes } from '../release.js'
 import { OutgoingCredit } from './credit.js'
 import { AHEAD_BLOCKS, HASHING_MS, PART_BYTES_MAX, QUIET_SECONDS } from './limits.js'
 import type { Link } from './link.js'
@@ -138,6 +139,7 @@ export class Sender {
       this.#setMoving(file)
       await link.sendBytes(encodePart(file.id, block, offset, part, memory))
     }
+    releaseBytes(read.bytes)
     if (!isWanted()) return
     await link.sendBytes(encodeBlockEnd(file.id, block, read.hash))
     if (isWanted()) file.jobs--
@@ -158,7 +160,8 @@ export class Sender {
         const file = [...this.#turns].find(({ nextToHash }) => nextToHash !== undefined)
         const block = file?.nextToHash
         if (this.#link === undefined || file === undefined || block === undefined) return
-        await this.#read(file, block)
+        const read = await this.#read(file, block)
+        if (read !== undefined) releaseBytes(read.bytes)
         this.#sayHashing(file)
         this.#sendRoot(file)
       }

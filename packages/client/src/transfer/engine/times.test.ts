@@ -113,12 +113,11 @@ test('[FT16] a root that never comes ends the file after 120 s, unless the sende
 test('[FT16] [FT22] a sender that hashes for long says so', async () => {
   const puppet = new Puppet()
   const size = 100 * MIB
-  const bytes = new Uint8Array(MIB)
   let reads = 0
   const readBlock = async (): Promise<{ bytes: Uint8Array<ArrayBuffer>; hash: Uint8Array<ArrayBuffer> }> => {
     reads++
     await new Promise<void>((resolve) => puppet.peer.clock.after(2_000, resolve))
-    return { bytes, hash: new Uint8Array(32) }
+    return { bytes: new Uint8Array(MIB), hash: new Uint8Array(32) }
   }
   const info = { path: 'x', size, type: '' }
   puppet.peer.transfer.offerShared([{ id: 1, ...info, source: { info, readBlock } }])
