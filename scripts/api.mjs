@@ -133,6 +133,7 @@ const PACKAGES = [
           'Target',
           'Received',
           'StoreError',
+          'StoreProblem',
           'Message',
           'Conduit',
           'EndReason',

@@ -7,8 +7,11 @@ interface Transferring extends ArrayBuffer {
  * hundreds of megabytes of blocks until it collects garbage. Bytes that share their memory with others are left alone.
  *
  * @example
- * await store(block.bytes)
- * releaseBytes(block.bytes)
+ * import { releaseBytes } from '@peerage/client/transfer'
+ *
+ * const bytes = new Uint8Array(1024 * 1024)
+ * await crypto.subtle.digest('SHA-256', bytes)
+ * releaseBytes(bytes)
  */
 export function releaseBytes({ buffer, byteLength }: Uint8Array<ArrayBuffer>): void {
   if (byteLength < buffer.byteLength) return

@@ -104,13 +104,19 @@ export type Received =
   /** The file was saved. `where` is its path or the name of its folder, for people. */
   | { kind: 'saved'; where: string }
 
+/**
+ * What keeps a file from being stored: no room; a file that has its name and could be replaced; something that has its
+ * name and is never replaced, such as a folder; a name that the place does not take; or something else.
+ */
+export type StoreProblem = 'full' | 'exists' | 'in-the-way' | 'bad-name' | 'failed'
+
 /** Why a file cannot be stored. */
 export class StoreError extends Error {
   override name = 'StoreError'
   /** What keeps the file from being stored. */
-  readonly reason: 'full' | 'exists' | 'bad-name' | 'failed'
+  readonly reason: StoreProblem
 
-  constructor(reason: 'full' | 'exists' | 'bad-name' | 'failed', message: string, options?: ErrorOptions) {
+  constructor(reason: StoreProblem, message: string, options?: ErrorOptions) {
     super(message, options)
     this.reason = reason
   }

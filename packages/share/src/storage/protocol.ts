@@ -1,4 +1,4 @@
-import type { FileInfo } from '@peerage/client/transfer'
+import type { FileInfo, StoreProblem } from '@peerage/client/transfer'
 
 // What the page asks of the storage worker. Buffers are transferred, so that no block is copied on its way.
 
@@ -49,7 +49,7 @@ export type TaskName = keyof Tasks
 /** Why a task failed. `source` errors concern the file that is sent, `store` errors the place of a received one. */
 export type Failure =
   | { kind: 'source'; reason: 'changed' | 'unreadable'; message: string }
-  | { kind: 'store'; reason: 'full' | 'exists' | 'bad-name' | 'failed'; message: string }
+  | { kind: 'store'; reason: StoreProblem; message: string }
 
 /** How a task ended. */
 export type Outcome<K extends TaskName> =

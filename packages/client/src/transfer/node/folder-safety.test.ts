@@ -58,13 +58,13 @@ describe('[FT86] nothing is written outside of the folder', () => {
     const target = await folderStore(folder).open(fileOf('sub/evil'), 'share')
     mkdirSync(folder, { recursive: true })
     symlinkSync('../elsewhere', join(folder, 'sub'))
-    await expect(target.put(0, blockOf(0))).rejects.toMatchObject({ reason: 'exists' })
+    await expect(target.put(0, blockOf(0))).rejects.toMatchObject({ reason: 'in-the-way' })
     await target.close()
     const begun = await folderStore(folder).open(fileOf('deep/evil'), 'share')
     await putAll(begun)
     rmSync(join(folder, 'deep'), { recursive: true })
     symlinkSync('../elsewhere', join(folder, 'deep'))
-    await expect(begun.finish()).rejects.toMatchObject({ reason: 'exists' })
+    await expect(begun.finish()).rejects.toMatchObject({ reason: 'in-the-way' })
     await begun.close()
     expect(readdirSync(join(outside, 'elsewhere'))).toEqual([])
   })
@@ -118,7 +118,7 @@ describe('[FT87] nothing is replaced without being asked', () => {
 
   test('a folder is never replaced, and a file is no folder', async () => {
     mkdirSync(join(folder, 'a'), { recursive: true })
-    await expect(receive(fileOf('a'), { overwrite: true })).rejects.toMatchObject({ reason: 'exists' })
+    await expect(receive(fileOf('a'), { overwrite: true })).rejects.toMatchObject({ reason: 'in-the-way' })
     writeFileSync(join(folder, 'b'), '')
     await expect(receive(fileOf('b/c'), { overwrite: true })).rejects.toMatchObject({
       message: 'b is a file, and no folder',
@@ -186,7 +186,7 @@ describe('[FT84] no received file takes the names that are kept beside files', (
     mkdirSync(folder)
     for (const name of ['x.part', 'y.part.journal']) writeFileSync(join(folder, name), 'precious')
     for (const path of ['x', 'y'])
-      await expect(receive(fileOf(path), { overwrite: true })).rejects.toMatchObject({ reason: 'exists' })
+      await expect(receive(fileOf(path), { overwrite: true })).rejects.toMatchObject({ reason: 'in-the-way' })
     for (const name of ['x.part', 'y.part.journal'])
       expect(readFileSync(join(folder, name), 'utf8')).toBe('precious')
   })

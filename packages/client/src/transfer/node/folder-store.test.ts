@@ -152,7 +152,7 @@ describe('[FT85] what was received before is kept', () => {
     await begin(0)
     rmSync(join(folder, 'a.part.journal'))
     await expect(keptNow()).rejects.toMatchObject({
-      reason: 'exists',
+      reason: 'in-the-way',
       message: 'a.part exists already: remove it',
     })
     await expect(receive(fileOf('a'), { overwrite: true })).rejects.toThrow('a.part exists already')

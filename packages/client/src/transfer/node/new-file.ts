@@ -45,12 +45,15 @@ export async function writeNew(
   }
 }
 
-/** Removes what processes of this machine have left that were killed while they wrote. */
+/**
+ * Removes what processes of this machine have left that were killed while they wrote. What cannot be listed or removed, as
+ * in a folder that others write to as well, stays: it is in nobody's way.
+ */
 export async function removeAbandoned(folder: string): Promise<void> {
-  for (const name of (await ifThere(() => readdir(folder))) ?? []) {
+  for (const name of await readdir(folder).catch(() => [])) {
     const [, id, host] = NAME.exec(name) ?? []
     const path = join(folder, name)
     if (id === undefined || host !== HOST || writing.has(path)) continue
-    if (Number(id) === process.pid || !isAlive(Number(id))) await ifThere(() => unlink(path))
+    if (Number(id) === process.pid || !isAlive(Number(id))) await unlink(path).catch(() => undefined)
   }
 }

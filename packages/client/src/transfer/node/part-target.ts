@@ -170,7 +170,8 @@ export async function refuseLeftover(
   if (owner === 'other' && overwrite) return
   const whose = owner === 'other' ? 'is left of another transfer' : 'exists already'
   const both = journal === undefined ? 'it' : `it and ${name}.part.journal`
-  throw new StoreError('exists', `${name}.part ${whose}: remove ${both}`)
+  const reason = owner === 'other' ? 'exists' : 'in-the-way'
+  throw new StoreError(reason, `${name}.part ${whose}: remove ${both}`)
 }
 
 async function refuseIfFull(root: string, name: string, bytes: number): Promise<void> {

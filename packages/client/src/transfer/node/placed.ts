@@ -25,7 +25,7 @@ export const isTime = (at: number | undefined): at is number =>
 
 /** `found`: what is at the place. @throws StoreError if that may not be replaced */
 export function refuseExisting(name: string, found: Stats | undefined, overwrite: boolean): void {
-  if (found?.isDirectory()) throw new StoreError('exists', `${name} is a folder here already`)
+  if (found?.isDirectory()) throw new StoreError('in-the-way', `${name} is a folder here already`)
   if (found !== undefined && !overwrite) throw new StoreError('exists', `${name} exists already`)
 }
 

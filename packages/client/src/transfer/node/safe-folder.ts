@@ -59,5 +59,5 @@ async function checkFolder(path: string, name: string, make: boolean): Promise<v
   }
   if (found === undefined || found.isDirectory()) return
   const what = found.isSymbolicLink() ? 'a symbolic link, which is not followed' : 'a file, and no folder'
-  throw new StoreError('exists', `${name} is ${what}`)
+  throw new StoreError('in-the-way', `${name} is ${what}`)
 }

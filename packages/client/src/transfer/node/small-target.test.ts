@@ -90,6 +90,13 @@ describe('[FT84] a file of at most one block is written whole', () => {
     )
   })
 
+  test("what cannot be removed or listed of that is in nobody's way", async () => {
+    const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 8)
+    mkdirSync(join(folder, 'sub', `.peerage-new-999999999-${host}-0`), { recursive: true })
+    await receive(folderStore(folder), 'sub/a', 'hello')
+    expect(readFileSync(join(folder, 'sub', 'a'), 'utf8')).toBe('hello')
+  })
+
   test('an empty file that is closed leaves nothing', async () => {
     await (await folderStore(folder).open(emptyFile('a'), 'share')).close()
     expect(inFolder()).toEqual([])

@@ -1,13 +1,13 @@
-import { StoreError } from '../types.js'
+import { StoreError, type StoreProblem } from '../types.js'
 
-const REASONS: Readonly<Record<string, readonly [StoreError['reason'], string]>> = {
+const REASONS: Readonly<Record<string, readonly [StoreProblem, string]>> = {
   ENOSPC: ['full', 'the disk is full'],
   EDQUOT: ['full', "this user's share of the disk is used up"],
   EFBIG: ['full', 'the file is too large for this disk'],
   EEXIST: ['exists', 'something with this name exists already'],
-  EISDIR: ['exists', 'a folder with this name exists already'],
-  ENOTDIR: ['exists', 'a file has the name of one of its folders'],
-  ELOOP: ['exists', 'a symbolic link has this name, and is not followed'],
+  EISDIR: ['in-the-way', 'a folder with this name exists already'],
+  ENOTDIR: ['in-the-way', 'a file has the name of one of its folders'],
+  ELOOP: ['in-the-way', 'a symbolic link has this name, and is not followed'],
   ENAMETOOLONG: ['bad-name', 'the name is too long for this disk'],
   EINVAL: ['bad-name', 'this disk does not take the name'],
   EILSEQ: ['bad-name', 'this disk does not take the name'],

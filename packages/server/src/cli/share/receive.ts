@@ -60,7 +60,7 @@ async function run(
   const { code, message, isOpen } = ending
   const goesOn = code !== 0 && !isStream(flags) && (tracked.hasParts() || (isOpen && code === 1))
   const hints = [
-    ...(tracked.hasExisting() ? ['To replace what exists: --overwrite'] : []),
+    ...(tracked.hasExisting() && flags.overwrite !== true ? ['To replace what exists: --overwrite'] : []),
     ...(goesOn ? [howToGoOn(text, flags, surroundings)] : []),
   ]
   return { code, message: [message, ...hints].filter(Boolean).join('\n') }
