@@ -194,6 +194,11 @@ export class LiveSession implements ShareSession {
     this.#conduit?.say(control)
   }
 
+  /** Whether the other peer is known to be away or offline. */
+  get isPeerAway(): boolean {
+    return this.#parts.isPeerAway()
+  }
+
   /** What the presence of the other peer says has changed. */
   presenceChanged(): void {
     if (this.#state.name !== 'reconnecting') return
@@ -211,7 +216,8 @@ export class LiveSession implements ShareSession {
     this.#parts.engine.close()
     if (conduit !== undefined) {
       if (bye !== undefined) conduit.say({ session: 'bye', why: bye })
-      this.#parts.closing(conduit.conduit.close(detail, bye !== undefined))
+      const closed = conduit.conduit.close(detail, bye !== undefined)
+      if (bye !== undefined) this.#parts.closing(closed)
     }
     this.#consent = 'not-needed'
     this.#set({ name: 'ended', why, detail })
