@@ -48,7 +48,7 @@ export function drawNumber(attempt: number, random: Random = systemRandom): numb
 /**
  * Makes a code.
  *
- * @param words the list of `words.ts`
+ * @param words what `codeWords()` resolves with
  * @example
  * const { words } = await import('./words.js')
  * makeCode(17, words).text // '17-crane-otter-tulip'
@@ -61,7 +61,7 @@ export function makeCode(number: number, words: readonly string[], random: Rando
 /**
  * Reads what a person typed. Case does not matter, and any white space or punctuation may stand between the parts.
  *
- * @param words the list of `words.ts`. A word that is not in it is a typing error, which must not cost the code.
+ * @param words what `codeWords()` resolves with. A word that is not in it is a typing error, which must not cost the code.
  */
 export function parseCode(text: string, words: readonly string[]): ParsedCode {
   if (text.length > TEXT_CHARACTERS_MAX) return { ok: false, why: 'too-long' }

@@ -27,7 +27,7 @@ function finishDeclaring(command: Command): void {
 export function addSend(command: Command, { surroundings, finish }: Execution): void {
   const { program } = surroundings.startedAs
   command
-    .usage('[flags] <path>…')
+    .usage('[flags] [path]…')
     .argument('[path...]', 'files and folders; - is standard input')
     .option('--text <text>', 'a text to send, with or without files')
     .option('--password', 'guests also need a password, for which you are asked')

@@ -53,6 +53,7 @@ export async function passwordOf(
   flags: CommonFlags,
   { env, readFile }: Surroundings,
   asker: Asker | undefined,
+  isNew = false,
 ): Promise<string | undefined> {
   const { password, passwordFile } = flags
   if (password === true && passwordFile !== undefined)
@@ -61,7 +62,10 @@ export async function passwordOf(
   if (password !== true) return env['PEERAGE_PASSWORD'] || undefined
   if (asker === undefined)
     throw new WrongUsage('--password asks at a terminal, and there is none: use --password-file')
-  return notEmpty(await asker.ask('Password: ', { isHidden: true }), 'the password')
+  const said = notEmpty(await asker.ask('Password: ', { isHidden: true }), 'the password')
+  if (isNew && (await asker.ask('The same once more: ', { isHidden: true })) !== said)
+    throw new WrongUsage('the two passwords differ')
+  return said
 }
 
 function firstLine(file: string, readFile: (path: string) => string): string {

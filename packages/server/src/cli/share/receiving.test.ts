@@ -66,7 +66,12 @@ test('a person picks some files, after an answer that was no choice', async () =
   set({ state: OPEN, items: ['a', 'b\u001B[2J'].map((path) => fakeFile(path, { name: 'offered' })) })
   await expect.poll(() => calls).toEqual(['reject a', 'accept b\u001B[2J'])
   expect(questions[1]).toBe('2 files, 200 B. Accept? [Y/n, or numbers such as 1,3-5] ')
-  expect(said).toEqual(['Firefox on Android offers:', '  1. a (100 B)', '  2. b\uFFFD[2J (100 B)'])
+  expect(said).toEqual([
+    'Firefox on Android offers:',
+    '  1. a (100 B)',
+    '  2. b\uFFFD[2J (100 B)',
+    'Type y, n, or numbers from 1 to 2.',
+  ])
   set({
     items: [
       fakeFile('a', { name: 'ended', reason: 'rejected', detail: '' }),

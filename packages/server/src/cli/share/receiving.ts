@@ -240,7 +240,10 @@ class Receiver {
       if (this.#isLate) return
       if (answer === undefined) return this.#interrupted()
       const chosen = parseChoice(answer, offered.length)
-      if (chosen === undefined) continue
+      if (chosen === undefined) {
+        this.#parts.output.say(`Type y, n, or numbers from 1 to ${offered.length}.`)
+        continue
+      }
       return this.#choose(offered, new Set(chosen))
     }
   }

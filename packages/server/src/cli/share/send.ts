@@ -34,7 +34,7 @@ async function run(
   try {
     checkFlags(paths, flags)
     const page = serverOf(flags, surroundings)
-    const password = await passwordOf(flags, surroundings, createAsker(streams, terminated))
+    const password = await passwordOf(flags, surroundings, createAsker(streams, terminated), true)
     if (paths.includes('-')) spooled = await spool(streams.stdin, terminated)
     const found = await fileSources(paths.map((path) => (path === '-' ? (spooled?.path ?? path) : path)))
     for (const one of found.skipped) output.tell({ event: 'skipped', ...one })

@@ -206,8 +206,11 @@ function tellLink(
   const { expiresAt } = host
   output.tell({ event: 'share', link, files, ...(expiresAt !== undefined && { expiresAt }) })
   const bytes = files.reduce((sum, { size }) => sum + size, 0)
-  const what = files.length > 0 ? `${filesText(files.length)}, ${sizeText(bytes)},` : 'a text'
-  output.say(`Sharing ${what} ${untilText(flags)}. The link:`)
+  const shared = [
+    ...(files.length > 0 ? [`${filesText(files.length)}, ${sizeText(bytes)}`] : []),
+    ...(flags.text === undefined ? [] : ['a text']),
+  ].join(', and ')
+  output.say(`Sharing ${shared}, ${untilText(flags)}. The link:`)
   output.out(link)
   if (isLoopback(page))
     output.say(
