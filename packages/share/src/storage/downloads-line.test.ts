@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { afterEach, expect, test, vi } from 'vitest'
+import { countTransfers } from '@peerage/test-support/buffer-transfer.js'
 import type { Store, Target } from '@peerage/client/transfer'
 import { downloads } from './downloads-line.js'
 import { downloadStore } from './sinks.js'
@@ -69,6 +70,24 @@ test('[FT75] a block counts only when the browser has taken the one before', asy
   expect(isTaken).toBe(false)
   await nextOf(reader)
   await second
+  await target.discard()
+})
+
+test('[FT75] bytes that the browser has taken give their memory back, and none before', async () => {
+  const count = countTransfers()
+  const world = downloadWorld()
+  const target = await begin(world)
+  const first = target.put(0, blockOf('hello'))
+  await vi.waitFor(() => expect(world.answers).toHaveLength(1))
+  const reader = readerOf(world)
+  const { value } = await reader.read()
+  expect(await first).toBe(true)
+  expect(value?.length).toBe(5)
+  const reading = nextOf(reader)
+  await vi.waitFor(() => expect(value?.length).toBe(0))
+  expect(count.givenBack).toBe(5)
+  await target.put(1, blockOf('world'))
+  expect(await reading).toBe('world')
   await target.discard()
 })
 

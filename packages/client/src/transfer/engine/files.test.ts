@@ -1,4 +1,5 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
+import { countTransfers } from '@peerage/test-support/buffer-transfer.js'
 import { settled } from '@peerage/test-support/fake-clock.js'
 import { FakePair, MIB } from '../../testing/fake-transfers.js'
 import { FakeSource, isEqual } from '../../testing/fake-files.js'
@@ -140,24 +141,11 @@ test('[FT20] the file that is one too many is not offered', async () => {
 }, 60_000)
 
 test('[FT12] [FT13] blocks that were sent and messages that were read give their memory back', async () => {
-  const { prototype } = ArrayBuffer
-  const before = Object.getOwnPropertyDescriptor(prototype, 'transfer')
-  onTestFinished(() => {
-    Reflect.deleteProperty(prototype, 'transfer')
-    if (before !== undefined) Object.defineProperty(prototype, 'transfer', before)
-  })
-  let givenBack = 0
-  // Node 20 has no such function.
-  function transfer(this: ArrayBuffer): ArrayBuffer {
-    givenBack += this.byteLength
-    structuredClone(this, { transfer: [this] })
-    return new ArrayBuffer()
-  }
-  Object.defineProperty(prototype, 'transfer', { configurable: true, value: transfer })
+  const count = countTransfers()
   const pair = new FakePair()
   await pair.attach()
   const [source] = await pair.send(3.5 * MIB)
   expect(pair.b.states()).toEqual(['complete'])
   expect(isEqual(pair.b.store.finished.get('files/0.bin'), source?.bytes)).toBe(true)
-  expect(givenBack).toBeGreaterThan(2 * 3.5 * MIB)
+  expect(count.givenBack).toBeGreaterThan(2 * 3.5 * MIB)
 })
