@@ -40,7 +40,7 @@ Peerage is ready.
 Open its page in a browser, and the link that the page shows in another tab or on another device:
   http://127.0.0.1:9000
   http://192.168.1.20:9000
-Over plain http, messages and WebRTC channels work. Cameras and microphones need https.
+Over plain http, the browser of another device receives files of at most 256 MB, and has no camera and no microphone. With https there are no such limits.
 Ctrl-C ends it.
 `)
   const withTls = text(

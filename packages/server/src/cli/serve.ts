@@ -108,7 +108,9 @@ export function readyText(
 
 function plainHttp({ tls }: Pick<Config, 'tls'>): string[] {
   if (tls.cert !== null) return []
-  return ['Over plain http, messages and WebRTC channels work. Cameras and microphones need https.']
+  return [
+    'Over plain http, the browser of another device receives files of at most 256 MB, and has no camera and no microphone. With https there are no such limits.',
+  ]
 }
 
 /** Says how to listen for other devices, with the access rule that this requires. */

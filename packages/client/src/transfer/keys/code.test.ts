@@ -86,3 +86,10 @@ test('[FT32] the last part of a code is completed', () => {
   for (const none of ['', '17', '17-', '17-crane-', 'cran', '17-xx', '17-crane-otter-tulip-c', '0-cran'])
     expect(completeCode(none, words), none).toEqual([])
 })
+
+test('a wrong argument is named', () => {
+  for (const read of [parseCode, completeCode]) {
+    expect(() => Reflect.apply(read, undefined, ['17-crane-otter-tulip'])).toThrow(/words.*an array/)
+    expect(() => Reflect.apply(read, undefined, [undefined, words])).toThrow(/text.*a string/)
+  }
+})

@@ -1,3 +1,4 @@
+import { aText, anArray, check } from '../../lib/check.js'
 import { systemRandom } from './bytes.js'
 import type { Random } from './bytes.js'
 
@@ -62,8 +63,11 @@ export function makeCode(number: number, words: readonly string[], random: Rando
  * Reads what a person typed. Case does not matter, and any white space or punctuation may stand between the parts.
  *
  * @param words what `codeWords()` resolves with. A word that is not in it is a typing error, which must not cost the code.
+ * @throws TypeError if an argument is of another type
  */
 export function parseCode(text: string, words: readonly string[]): ParsedCode {
+  check('text', text, aText)
+  check('words', words, anArray)
   if (text.length > TEXT_CHARACTERS_MAX) return { ok: false, why: 'too-long' }
   const parts = partsOf(text)
   const [number, ...said] = parts
@@ -83,6 +87,8 @@ export function parseCode(text: string, words: readonly string[]): ParsedCode {
  * completeCode('17-cran', words) // ['crane', 'crank']
  */
 export function completeCode(text: string, words: readonly string[]): string[] {
+  check('text', text, aText)
+  check('words', words, anArray)
   const [number, ...said] = partsOf(text)
   const last = said.at(-1)
   const isOpen = /[\p{L}\p{N}]$/u.test(text)
