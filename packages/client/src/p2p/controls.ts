@@ -85,8 +85,8 @@ export interface P2P {
    */
   diagnose(options?: DiagnoseOptions): Promise<Diagnosis>
   /**
-   * Loads the code of P2P now, if the option `loadLater` has put it off. Until then, and until `connect` or `diagnose` is
-   * called, calls of other peers wait.
+   * Loads the code of P2P now, if the option `loadLater` has put it off. The first call of this
+   * peer or of another one loads it, too, and waits meanwhile.
    * @throws PeerageError `not-loaded`, or `closed` if this peer or its `p2p` was closed
    */
   load(): Promise<void>

@@ -10,12 +10,19 @@ import { CLOSED } from './options.js'
 import type { ChannelOptions, P2PContext, P2POptions } from './options.js'
 import type * as P2PModule from './p2p.js'
 
+/** What it needs of the session. */
+export interface LateContext extends P2PContext {
+  /** Calls the listener when a signal arrives that waits. */
+  onSignalWaits(listener: () => void): () => void
+}
+
 /**
  * The P2P controller while its code is not loaded, and the way to it afterwards (option `loadLater`). The signals of
- * other peers wait in the inbox, in order and within its bounds, because nobody listens for them yet [WD8].
+ * other peers wait in the inbox, in order and within its bounds, because nobody listens for them yet [WD8]. The first one
+ * loads the code.
  */
 export class LateP2P implements P2P {
-  readonly #context: P2PContext
+  readonly #context: LateContext
   readonly #setting: string | null | undefined
   readonly #options: P2POptions
   readonly #module: (signal: AbortSignal) => Promise<typeof P2PModule>
@@ -25,7 +32,7 @@ export class LateP2P implements P2P {
   #controller: P2P | undefined
 
   constructor(
-    context: P2PContext,
+    context: LateContext,
     setting: string | null | undefined,
     options: P2POptions,
     module: (signal: AbortSignal) => Promise<typeof P2PModule>,
@@ -36,6 +43,9 @@ export class LateP2P implements P2P {
     this.#module = module
     this.#events = new Emitter(P2P_EVENTS, (error) => context.onError(error, 'listener'))
     context.onClosed(() => this.#end())
+    context.onSignalWaits(() => {
+      if (!this.#closing.signal.aborted) this.#load().catch((error: unknown) => context.onError(error))
+    })
   }
 
   get p2pServer(): string | null {

@@ -69,7 +69,8 @@ export interface P2POptions {
   verify?: Verify | undefined
   /**
    * True: `connect` does not wait for the code of P2P, which is 13 KB. It is loaded by `peer.p2p.load()`, which the
-   * application calls when it has nothing else to do, or by the first call of this peer (SPEC.md, PP46). Default: false.
+   * application calls when it has nothing else to do, or by the first call of this peer or of another one
+   * (SPEC.md, PP46). Default: false.
    */
   loadLater?: boolean | undefined
   /**

@@ -32,9 +32,17 @@ type Internals = {
   welcome: []
   closed: []
   retry: [failed: FailedAttempt]
+  'signal-waits': []
 }
 
-const INTERNALS = { signal: true, room: true, welcome: true, closed: true, retry: true } as const
+const INTERNALS = {
+  signal: true,
+  room: true,
+  welcome: true,
+  closed: true,
+  retry: true,
+  'signal-waits': true,
+} as const
 
 export interface SessionOptions {
   clock: Clock
@@ -108,7 +116,7 @@ export class Session implements P2PContext {
       streamMs: DEADLINE_MOST_MS,
       streamId: () => randomText(8),
       self: () => this.self,
-      listens: (kind) => (kind === 'signal' ? this.#internal.has('signal') : this.events.has('message')),
+      listens: (kind) => (kind === 'signal' ? this.#listensForSignals() : this.events.has('message')),
       hand: (message) => this.#hand(message),
       save: () => identity.save(),
       lookup: (name) => this.watches.lookup(name),
@@ -153,6 +161,11 @@ export class Session implements P2PContext {
 
   onClosed(listener: () => void): () => void {
     return this.#internal.on('closed', listener)
+  }
+
+  /** The listener is called when a signal arrives that waits, because nobody listens for signals yet. */
+  onSignalWaits(listener: () => void): () => void {
+    return this.#internal.on('signal-waits', listener)
   }
 
   onError(error: unknown, stage?: 'listener'): void {
@@ -222,6 +235,12 @@ export class Session implements P2PContext {
       check('what `token` returns', hello.token, aText)
     }
     return hello
+  }
+
+  #listensForSignals(): boolean {
+    if (this.#internal.has('signal')) return true
+    this.#internal.emit('signal-waits')
+    return false
   }
 
   #onWelcome(welcome: NodeMessageOf<'welcome'>): void {
