@@ -1,7 +1,11 @@
-import { onTestFinished } from 'vitest'
+import { onTestFinished, vi } from 'vitest'
 
-/** Gives the test `ArrayBuffer.prototype.transfer`, which Node 20 lacks. `givenBack` counts the bytes that it took. */
+/**
+ * Makes the test run as in Firefox, with `ArrayBuffer.prototype.transfer`, which Node 20 lacks. `givenBack` counts the bytes
+ * that it took.
+ */
 export function countTransfers(): { givenBack: number } {
+  runAsIn('Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0')
   const { prototype } = ArrayBuffer
   const before = Object.getOwnPropertyDescriptor(prototype, 'transfer')
   onTestFinished(() => {
@@ -16,4 +20,10 @@ export function countTransfers(): { givenBack: number } {
   }
   Object.defineProperty(prototype, 'transfer', { configurable: true, value: transfer })
   return count
+}
+
+/** Makes the test run as in a browser of this name. */
+export function runAsIn(userAgent: string): void {
+  vi.stubGlobal('navigator', { userAgent })
+  onTestFinished(() => void vi.unstubAllGlobals())
 }

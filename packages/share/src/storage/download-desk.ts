@@ -98,7 +98,7 @@ interface Transferring extends ArrayBuffer {
 /** As `releaseBytes` of the SDK, which a service worker of one file cannot import. */
 function release({ buffer }: Uint8Array<ArrayBuffer>): void {
   const whole: Transferring = buffer
-  whole.transfer?.(0)
+  if (typeof navigator === 'object' && /\bFirefox\//.test(navigator.userAgent)) whole.transfer?.(0)
 }
 
 function streamOf(
