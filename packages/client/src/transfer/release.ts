@@ -1,12 +1,10 @@
-interface Transferring extends ArrayBuffer {
-  transfer?(bytes: number): ArrayBuffer
-}
+/** It is closed: what is transferred through it goes nowhere, and its memory is free at once. */
+let nowhere: MessagePort | undefined
 
 /**
- * In Firefox, gives the memory of bytes back at once, and empties them, so nobody may use them any more. Without it, Firefox
- * keeps hundreds of megabytes of blocks until it collects garbage. Elsewhere it does nothing: Chromium keeps the memory of
- * a buffer that was emptied so, does not count it any more, and so collects no garbage for a long time. Bytes that share
- * their memory with others are left alone.
+ * Gives the memory of bytes back at once, and empties them. Nobody may use them any more. Without it, browsers keep up to
+ * hundreds of megabytes of blocks until they collect garbage. `ArrayBuffer.prototype.transfer` does not do it: Chromium
+ * then keeps the memory, and does not count it any more. Bytes that share their memory with others are left alone.
  *
  * @example
  * import { releaseBytes } from '@peerage/client/transfer'
@@ -16,10 +14,17 @@ interface Transferring extends ArrayBuffer {
  * releaseBytes(bytes)
  */
 export function releaseBytes({ buffer, byteLength }: Uint8Array<ArrayBuffer>): void {
-  if (byteLength < buffer.byteLength || !isFirefox()) return
-  const whole: Transferring = buffer
-  // Browsers of before 2024 lack it.
-  whole.transfer?.(0)
+  if (byteLength < buffer.byteLength) return
+  nowhere ??= closedPort()
+  try {
+    nowhere.postMessage(undefined, [buffer])
+  } catch {
+    // Memory that belongs to somebody else, such as a native library, stays there.
+  }
 }
 
-const isFirefox = (): boolean => typeof navigator === 'object' && /\bFirefox\//.test(navigator.userAgent)
+function closedPort(): MessagePort {
+  const { port1 } = new MessageChannel()
+  port1.close()
+  return port1
+}
