@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
 import { PEERAGE_BIN, startNode, type Node } from '@peerage/test-support/node.js'
 import { startChild, type Child, type Exit } from '@peerage/test-support/process.js'
+import { findPython } from '@peerage/test-support/python.js'
 import { seeded } from '@peerage/test-support/random.js'
 
 // `peerage send` and `peerage receive` as real processes, through a real node.
@@ -192,6 +193,30 @@ const dataUrl = (code: string): string => `data:text/javascript,${encodeURICompo
 const WITHOUT_WEBRTC = dataUrl(
   `import { register } from 'node:module'; register(${JSON.stringify(dataUrl(hook))})`,
 )
+
+/** Runs a program in a terminal of its own, closes the terminal when it prints a link, and prints how the program ended. */
+const CLOSED_TERMINAL = `
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+said = b''
+while b'peer_id=' not in said: said += os.read(terminal, 4096)
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+`
+
+test('a terminal that is closed ends send', async () => {
+  await newFolder()
+  await writeFile(join(folder, 'a'), 'hello')
+  const child = await startChild({
+    command: await findPython(),
+    args: ['-c', CLOSED_TERMINAL, process.execPath, PEERAGE_BIN, 'send', 'a', '--server', node.url],
+    cwd: folder,
+  })
+  children.push(child)
+  // By the signal, as Python says it.
+  expect(await child.line((line) => line.trim(), WITHIN_MS)).toBe('-1')
+})
 
 test('without WebRTC, files go through the server', async () => {
   await newFolder()

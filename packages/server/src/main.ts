@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { isatty } from 'node:tty'
 import { run } from './cli/program.js'
 import { startedAs } from './cli/started-as.js'
 
@@ -6,7 +7,7 @@ import { startedAs } from './cli/started-as.js'
 
 const terminate = new AbortController()
 /** A shell reports 128 + the number of the signal for a process that a signal ended. */
-const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const
+const SIGNAL_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 
 function onSignal(signal: keyof typeof SIGNAL_CODES): void {
   if (terminate.signal.aborted) process.exit(SIGNAL_CODES[signal])
@@ -35,6 +36,13 @@ process.on('SIGHUP', () => hungUp())
 process.on('uncaughtException', die)
 process.on('unhandledRejection', (reason) => die(reason, 'unhandledRejection'))
 
+let isTerminalClosed = false
+
+function closedTerminal(): void {
+  isTerminalClosed = true
+  onSignal('SIGHUP')
+}
+
 const code = await run(process.argv.slice(2), {
   env: process.env,
   readFile: (path) => readFileSync(path, 'utf8'),
@@ -49,5 +57,12 @@ const code = await run(process.argv.slice(2), {
     return { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr }
   },
   onHangup: (listener) => void (hungUp = listener),
+  endOnHangup: () => {
+    if ([0, 1, 2].some((stream) => isatty(stream))) hungUp = closedTerminal
+  },
 })
-process.exit(code)
+if (isTerminalClosed) {
+  // `process.exit` would reset the terminal that is gone, which aborts Node.
+  process.removeAllListeners('SIGHUP')
+  process.kill(process.pid, 'SIGHUP')
+} else process.exit(code)

@@ -30,6 +30,7 @@ async function peerage(args: readonly string[], more: Partial<Surroundings> = {}
     startedAs: { program: 'peerage', serve: 'peerage serve' },
     terminated: AbortSignal.abort(),
     onHangup: () => {},
+    endOnHangup: () => {},
     streams: { stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough() },
     ...more,
   })

@@ -73,6 +73,19 @@ describe('[FT84] a file of at most one block is written whole', () => {
     }
   })
 
+  test('two receivers of one file into one folder both have it', async () => {
+    const file = fileOf('a', { size: 5, modifiedAt: 1_700_000_000_000 })
+    const targets = await Promise.all([1, 2, 3].map(() => folderStore(folder).open(file, 'share')))
+    const [first, second, other] = targets
+    for (const target of [first, second]) {
+      await target?.put(0, blockOf('hello'))
+      expect(await target?.finish()).toEqual({ kind: 'saved', where: join(folder, 'a') })
+    }
+    await other?.put(0, blockOf('other'))
+    await expect(other?.finish()).rejects.toMatchObject({ reason: 'exists' })
+    expect(readFileSync(join(folder, 'a'), 'utf8')).toBe('hello')
+  })
+
   test('what a killed process has left is removed, and what others are writing stays', async () => {
     const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 8)
     mkdirSync(join(folder, 'sub'))

@@ -1,10 +1,25 @@
+import { lstat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { BLOCK_BYTES, type Block, type OfferedFile, type Received, type Target } from '../types.js'
+import {
+  BLOCK_BYTES,
+  StoreError,
+  type Block,
+  type OfferedFile,
+  type Received,
+  type Target,
+} from '../types.js'
+import { openExisting } from './existing-file.js'
 import { writeNew } from './new-file.js'
 import { isHash } from './part-file.js'
 import { isTime, move, type Placed } from './placed.js'
-import { storing } from './store-error.js'
+import { ifThere, storing } from './store-error.js'
 import { syncFolder } from './sync-folder.js'
+
+const isTaken = (error: unknown): boolean => error instanceof StoreError && error.reason === 'exists'
+
+/** An empty file has no block, so it has no hash. */
+const isHashOf = (bytes: Uint8Array, hash: Uint8Array | undefined): boolean =>
+  hash === undefined ? bytes.length === 0 : isHash(bytes, hash)
 
 /** Whether a file has at most one block. */
 export const isSmall = ({ size }: OfferedFile): boolean => size <= BLOCK_BYTES
@@ -25,10 +40,21 @@ export function smallTarget({ folder, segments, file, overwrite, release, firstU
     await firstUse(parent)
     const { modifiedAt } = file
     const kept = { bytes, modifiedAt: isTime(modifiedAt) ? modifiedAt : undefined }
-    await writeNew(parent, kept, (part) => move({ part, place, name }, overwrite))
+    try {
+      await writeNew(parent, kept, (part) => move({ part, place, name }, overwrite))
+    } catch (error) {
+      // Another receiver of the same share may have been faster.
+      if (!isTaken(error) || !(await isThere(place))) throw error
+    }
     await syncFolder(parent)
     block = undefined
     return { kind: 'saved', where: place }
+  }
+  /** Whether the very file is at its place. */
+  async function isThere(place: string): Promise<boolean> {
+    const existing = await openExisting(place, await ifThere(() => lstat(place)), file)
+    const bytes = block?.bytes ?? new Uint8Array()
+    return existing !== undefined && isHashOf(bytes, existing.kept.get(0))
   }
   return {
     kept: new Map(),

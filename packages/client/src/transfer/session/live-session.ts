@@ -217,7 +217,8 @@ export class LiveSession implements ShareSession {
     if (conduit !== undefined) {
       if (bye !== undefined) conduit.say({ session: 'bye', why: bye })
       const closed = conduit.conduit.close(detail, bye !== undefined)
-      if (bye !== undefined) this.#parts.closing(closed)
+      // A guest that is gone needs no goodbye. A guest itself waits, because its last word says what has arrived.
+      if (bye !== undefined && !(this.role === 'host' && this.isPeerAway)) this.#parts.closing(closed)
     }
     this.#consent = 'not-needed'
     this.#set({ name: 'ended', why, detail })
