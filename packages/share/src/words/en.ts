@@ -267,7 +267,7 @@ export const english = {
   privateText: [
     'Files and texts are encrypted between the two browsers. The link holds a secret, in the part after “#”, which browsers do not send to a server. With it, both browsers check that nobody sits between them.',
     'Whoever has the link can get the files. So pass it on by a way that you trust, set a password, or use a code.',
-    'It does not protect you from the server itself: this page comes from there, and the server could send a changed page. If you do not trust it, use the terminal program, or your own copy of this page.',
+    'It does not protect you from the server itself: this page comes from there, and the server could send a changed page. If you do not trust it, use the terminal program, or a server of your own.',
   ],
   terminalHint: 'In a terminal, the command “peerage send” does the same.',
 
