@@ -98,10 +98,11 @@ test('[SET1] [SET6] [I10] when Redis restarts empty while strangers claim, every
     return found.every((lease, i) => lease?.since === before[i]?.since)
   }
   await eventually('every name is back', isBack)
+  // On a busy machine, the claims of before may all have ended while Redis was away.
+  await eventually('a stranger finds a name taken', () => (outcomes.get('name-taken') ?? 0) > 0)
   over.abort()
   await Promise.all(storms)
   expect(outcomes.get('won')).toBeUndefined()
-  expect(outcomes.get('name-taken')).toBeGreaterThan(0)
   for (const holder of holders.slice(30)) expect(holder.connection.closed).toBeUndefined()
   // The peers that were away take their names back and are the same holders.
   const back = await Promise.all(names.slice(0, 30).map((name, i) => arrive(at(i + 2), name)))
