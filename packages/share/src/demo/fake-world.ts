@@ -1,7 +1,7 @@
 import type { Store } from '@peerage/client/transfer'
 import { makeQr } from '../model/qr.js'
 import type { Connection, Features, LinkReading, QrCode, Saving, ServerState, World } from '../model/world.js'
-import type { StoreChoice, StoreKind } from '../storage/storage.js'
+import type { StoreChoice, StoreKind, WholeFile } from '../storage/storage.js'
 import { FakeHost, FakeSession } from './fake-share.js'
 
 /** What a demo shows instead of the real world. */
@@ -18,6 +18,8 @@ export interface Demo {
   isServerWay?: boolean
   ways?: readonly StoreKind[]
   isPartMissing?: boolean
+  /** What this browser has kept of the share. */
+  whole?: readonly WholeFile[]
   texts?: readonly string[]
   /** Whether the person has opened the form for codes. */
   isCodeForm?: boolean
@@ -71,6 +73,7 @@ function fakeConnection(demo: Demo): Connection {
     name: 'f2h8-own',
     direct: demo.direct ?? 'possible',
     isServerWay: demo.isServerWay ?? true,
+    shareOf: ({ name }) => name,
     readLink: () => demo.reading ?? 'ok',
     sourceOf: (file, path) => ({
       info: { path, size: file.size, type: file.type },
@@ -102,6 +105,7 @@ function fakeSaving(demo: Demo): Saving {
     },
     open: () => Promise.resolve({ store }),
     durable: undefined,
+    wholeFiles: () => Promise.resolve(demo.whole ?? []),
     release: () => {},
   }
 }

@@ -309,5 +309,12 @@ export const demoStates: Readonly<Record<string, () => Demo>> = {
       file('beach.jpg', 4_200_000, blob('b')),
       file('cut.mp4', 9e6, failed('peer-offline')),
     ]),
+  'end-kept': () => ({
+    ...ended('stopped'),
+    whole: photos.map((path, id) => ({
+      file: { id, path, size: 4_200_000, type: '' },
+      content: new Blob([path]),
+    })),
+  }),
   ...problemStates,
 }

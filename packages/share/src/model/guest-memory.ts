@@ -36,7 +36,8 @@ export class GuestMemory {
     const link = linkOf(session, to)
     if (link === undefined) return
     if (guestTicket !== undefined) this.#memory.set(ticketKey(link), guestTicket)
-    if (state.name === 'ended' && isFinal(state.why)) this.forgetCodeLink()
+    // While files were not removed, a reload shows them again.
+    if (state.name === 'ended' && isFinal(state.why) && !this.#accepted.hasSome(link)) this.forgetCodeLink()
     else if (typeof to === 'string') this.#memory.set(CODE_LINK, `${link.name} ${link.fragment}`)
   }
 

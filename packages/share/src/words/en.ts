@@ -221,6 +221,13 @@ export const english = {
   saveFile: 'Save',
   saveFileNamed: (name: string) => `Save ${name}`,
   saveAll: 'Save all',
+  keptHeading: (count: number, text: string) =>
+    `This browser has kept ${plural(count, text, 'file', 'files')} for you`,
+  keptLead: 'They arrived whole. Save them: they are removed a week after the last file came.',
+  keptRemove: 'Remove them from this browser',
+  keptRemoveSure: 'Really remove them? What you have not saved is lost.',
+  keptRemoveYes: 'Yes, remove',
+  keptStay: 'Keep them',
   archiveReady: 'The files are in one zip archive.',
   archiveFailed: 'The zip archive could not be completed.',
   archiveName: 'files.zip',
