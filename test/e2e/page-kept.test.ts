@@ -83,10 +83,35 @@ test('the browser asks before a tab is closed that has files in memory only, unt
   // A person has used the page, so a browser would ask.
   await guest.reload()
   expect(asked).toEqual([])
+  await guest.getByRole('button', { name: 'Get them again' }).click()
   await chooseWay(guest, 'In memory, then save')
   await accept(guest)
   await row(guest, 'two.txt', 'complete').waitFor({ timeout: MOVED_MS })
   await row(guest, 'one.txt', 'complete').waitFor({ timeout: MOVED_MS })
   await guest.reload()
   expect(asked).toEqual(['beforeunload'])
+}, 240_000)
+
+test('what a guest has had as downloads is not new after a reload: the sender still reads "Delivered", and the guest can get it again', async () => {
+  const host = await open(node.url)
+  const link = await linkOf(host)
+  await share(
+    host,
+    await fileIn(directory, 'three.txt', 'three'),
+    await fileIn(directory, 'four.txt', 'four'),
+  )
+  const guest = await open(link)
+  await chooseWay(guest, 'As a download')
+  await accept(guest)
+  await host.getByText('2 files were delivered').waitFor({ timeout: MOVED_MS })
+  await row(guest, 'four.txt', 'complete').waitFor({ timeout: MOVED_MS })
+  await guest.reload()
+  await guest.getByText('You have had 2 files before').waitFor({ timeout: OPEN_MS })
+  expect(await guest.locator('[data-offered]').count()).toBe(0)
+  await host.getByText('2 files were delivered').waitFor()
+  await row(host, 'three.txt', 'complete').getByText('Delivered').waitFor()
+  await guest.getByRole('button', { name: 'Get them again' }).click()
+  await chooseWay(guest, 'Keep in this browser')
+  await accept(guest)
+  expect((await save(guest, 'three.txt')).toString()).toBe('three')
 }, 240_000)

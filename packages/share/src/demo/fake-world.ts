@@ -20,6 +20,8 @@ export interface Demo {
   isPartMissing?: boolean
   /** What this browser has kept of the share. */
   whole?: readonly WholeFile[]
+  /** What the tab remembers. */
+  memory?: readonly (readonly [key: string, value: string])[]
   texts?: readonly string[]
   /** Whether the person has opened the form for codes. */
   isCodeForm?: boolean
@@ -44,7 +46,8 @@ export function fakeWorld(demo: Demo, languages: readonly string[] = ['en']): Wo
     ...demo.features,
   }
   const { texts = [] } = demo
-  const memory = new Map([
+  const memory = new Map<string, string>([
+    ...(demo.memory ?? []),
     [
       'peerage-share-texts',
       JSON.stringify({ texts: texts.map((text, index) => ({ id: index + 1, text })), sent: {} }),

@@ -223,6 +223,20 @@ const guestStates: Record<string, () => Demo> = {
       file('holiday/waves.mp4', 812_000_000, blob('waves')),
       file('notes.txt', 0, saved('Downloads')),
     ]),
+  'guest-had': () => ({
+    ...receiving(
+      {},
+      [...photos, 'new.txt'].map((path) => file(path, 4_200_000)),
+    ),
+    memory: [
+      [
+        `peerage-share-had ${LINK.query.slice(9)} ${LINK.hash.slice(1)}`,
+        JSON.stringify([
+          ['zip-download', 'holiday.zip', ...photos.map(({ length }) => `${length} 4200000 `)],
+        ]),
+      ],
+    ],
+  }),
   'guest-declined': () =>
     receiving({}, [file('beach.jpg', 4_200_000, failed('rejected')), file('a.txt', 9, blob('a'))]),
   'guest-of-terminal': () => receiving({ device: 'Terminal on Linux' }, [text('1', 'in', 'hello')]),

@@ -5,6 +5,8 @@ import type { StoreKind } from '../storage/storage.js'
 export interface Archive {
   id: number
   session: ShareSession
+  /** Of the files that were to go into it. */
+  keys: readonly string[]
   /** How it ended. `save`: it was made in memory, and is to be saved. `isDownload`: it is among the downloads. */
   end:
     | { name: 'save'; content: Blob; isSaved: boolean }
@@ -61,20 +63,21 @@ export class Archives {
         (received) =>
           this.#add(
             session,
+            keys,
             received.kind === 'blob'
               ? { name: 'save', content: received.blob, isSaved: false }
               : { name: 'saved', where: received.where, isDownload: kind === 'zip-download' },
           ),
         (error: unknown) => {
           console.warn(error)
-          this.#add(session, { name: 'failed' })
+          this.#add(session, keys, { name: 'failed' })
         },
       )
     })
   }
 
-  #add(session: ShareSession, end: Archive['end']): void {
-    this.#all = [...this.#all, { id: this.#next++, session, end }]
+  #add(session: ShareSession, keys: readonly string[], end: Archive['end']): void {
+    this.#all = [...this.#all, { id: this.#next++, session, keys, end }]
     this.#tell()
   }
 

@@ -176,12 +176,12 @@ export class PageModel {
     choice: StoreChoice,
     opened: OpenedStore,
   ): void {
-    this.received.accept(session, this.#to, files, choice, opened)
+    this.received.accept(session, files, choice, opened)
   }
 
   /** Takes files off the list. The person does not need their content any more. */
   removeFiles(session: ShareSession, files: readonly TransferFile[]): void {
-    this.received.remove(session, this.#to, files, this.saving)
+    this.received.remove(session, files, this.saving)
   }
 
   /** A part of the page could not be loaded, because the server has another version now. */
@@ -193,11 +193,6 @@ export class PageModel {
 
   reload(): void {
     this.world.go(this.world.href)
-  }
-
-  /** What this page has opened as a guest. */
-  get #to(): ShareLink | string | undefined {
-    return this.#screen.name === 'guest' ? this.#screen.to : undefined
   }
 
   /** Undefined: a part of the page is missing, and the person is told. */

@@ -34,7 +34,7 @@ test.each(['stopped', 'not-found'] as const)(
         ['in-1', '1.txt'],
         ['in-2', '2.txt'],
       ])
-    model.received.removeKept(session, 'code', kept.files.slice(0, 1), model.saving)
+    model.received.removeKept(session, kept.files.slice(0, 1), model.saving)
     expect(kept.files.map(({ id }) => id)).toEqual([2])
     model.stop()
   },

@@ -9,6 +9,12 @@ export class SavedFiles {
   readonly #keys = new WeakMap<object, ReadonlySet<string>>()
   readonly #places = new WeakMap<object, Map<string, StoreKind>>()
 
+  readonly #onAdd: (list: object, keys: readonly string[]) => void
+
+  constructor(onAdd: (list: object, keys: readonly string[]) => void) {
+    this.#onAdd = onAdd
+  }
+
   has(list: object, key: string): boolean {
     return this.#keys.get(list)?.has(key) === true
   }
@@ -16,6 +22,7 @@ export class SavedFiles {
   add(list: object, keys: readonly string[]): void {
     this.#keys.set(list, new Set([...(this.#keys.get(list) ?? []), ...keys]))
     for (const listener of this.#listeners) listener()
+    this.#onAdd(list, keys)
   }
 
   /** Where the person had these files put. */

@@ -17,8 +17,9 @@ export function Archives({ session }: { session: ShareSession }) {
   )
 }
 
-function ArchiveView({ archive: { id, end } }: { archive: Archive }) {
-  const { archives } = useModel().received
+function ArchiveView({ archive }: { archive: Archive }) {
+  const { end } = archive
+  const { received } = useModel()
   const { words } = useTexts()
   const url = useObjectUrl(end.name === 'save' ? end.content : undefined)
   if (end.name === 'failed')
@@ -42,7 +43,7 @@ function ArchiveView({ archive: { id, end } }: { archive: Archive }) {
           class={isSaved ? 'button quiet' : 'button'}
           href={url}
           download={words.archiveName}
-          onClick={() => archives.markSaved(id)}
+          onClick={() => received.saveArchive(archive, words.archiveName)}
         >
           <Icon name="save" />
           {words.saveFile}

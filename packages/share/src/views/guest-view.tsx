@@ -20,7 +20,7 @@ export function GuestView({ session, to }: { session: ShareSession; to: ShareLin
     return (
       <div class="guest-page">
         <EndNotice why={state.why} to={to} isMain />
-        <KeptView session={session} to={to} />
+        <KeptView session={session} />
       </div>
     )
   const hasEverything = state.name === 'ended' && state.why === 'taken-elsewhere' && gotAll(session)
@@ -58,7 +58,7 @@ export function GuestView({ session, to }: { session: ShareSession; to: ShareLin
           </Details>
         )}
       </div>
-      <KeptView session={session} to={to} />
+      <KeptView session={session} />
       {(state.name !== 'ended' || hasEverything) && (
         <p>
           <a

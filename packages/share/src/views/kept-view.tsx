@@ -1,11 +1,11 @@
-import type { ShareLink, ShareSession, TransferFile } from '@peerage/client/transfer'
+import type { ShareSession, TransferFile } from '@peerage/client/transfer'
 import { useState } from 'preact/hooks'
 import { blobOf } from '../model/archives.js'
 import { FileList } from './file-list.js'
 import { useChanges, useModel, useTexts } from './hooks.js'
 
 /** The whole files of a share that this browser has kept, for when nobody is there who could send them. */
-export function KeptView({ session, to }: { session: ShareSession; to: ShareLink | string }) {
+export function KeptView({ session }: { session: ShareSession }) {
   const model = useModel()
   const { kept, saved } = model.received
   const { words, count } = useTexts()
@@ -20,7 +20,7 @@ export function KeptView({ session, to }: { session: ShareSession; to: ShareLink
   const files = kept.files.filter(({ key }) => !shown.has(key))
   if (files.length === 0) return null
   const remove = (some: readonly TransferFile[]): void =>
-    model.received.removeKept(session, to, some, model.saving)
+    model.received.removeKept(session, some, model.saving)
   const isSaved = files.every(({ key }) => saved.has(kept, key))
   return (
     <section class="card" aria-labelledby="kept-title">

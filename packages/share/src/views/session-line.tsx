@@ -1,15 +1,19 @@
 import type { SessionState, ShareSession } from '@peerage/client/transfer'
 import type { ComponentChildren } from 'preact'
 import { hasAll } from '../model/guest-cards.js'
-import { useChanges, useTexts } from './hooks.js'
+import { useChanges, useModel, useTexts } from './hooks.js'
 import type { Words } from '../words/words.js'
 
 /** How the connection to the other side stands, in one line. */
 export function SessionLine({ session }: { session: ShareSession }) {
   const { words, size } = useTexts()
+  const { delivered } = useModel().own
   useChanges(session)
   const { state, serverBytesPerSecond } = session
-  const isDelivered = session.role === 'host' && (isGone(state) || isOver(state)) && hasAll(session)
+  const isDelivered =
+    session.role === 'host' &&
+    (isGone(state) || isOver(state)) &&
+    hasAll(session, (file) => delivered.has(session, file))
   return (
     <>
       <p class="status" role="status" data-state={isDelivered ? 'over' : markOf(state)}>

@@ -221,6 +221,9 @@ export const english = {
   saveFile: 'Save',
   saveFileNamed: (name: string) => `Save ${name}`,
   saveAll: 'Save all',
+  hadHeading: (count: number, text: string) => `You have had ${plural(count, text, 'file', 'files')} before`,
+  hadInDownloads: 'Saved in your downloads',
+  hadAgain: (count: number): string => (count === 1 ? 'Get it again' : 'Get them again'),
   keptHeading: (count: number, text: string) =>
     `This browser has kept ${plural(count, text, 'file', 'files')} for you`,
   keptLead: 'They arrived whole. Save them: they are removed a week after the last file came.',
