@@ -1,6 +1,15 @@
 import type { Store } from '@peerage/client/transfer'
 import { makeQr } from '../model/qr.js'
-import type { Connection, Features, LinkReading, QrCode, Saving, ServerState, World } from '../model/world.js'
+import type {
+  Connection,
+  Features,
+  LinkReading,
+  QrCode,
+  ReadCode,
+  Saving,
+  ServerState,
+  World,
+} from '../model/world.js'
 import type { StoreChoice, StoreKind, WholeFile } from '../storage/storage.js'
 import { FakeHost, FakeSession } from './fake-share.js'
 
@@ -127,5 +136,6 @@ function fakeChoice(kind: StoreKind, bytes: number): StoreChoice {
 const fakeCodes = {
   complete: (text: string): readonly string[] =>
     text.endsWith('cr') ? ['crane', 'crate', 'crisp', 'crown'] : [],
-  normal: (text: string): string | undefined => (/^\d+(-[a-z]+){3}$/.test(text) ? text : undefined),
+  read: (text: string): ReadCode =>
+    /^\d+(-[a-z]+){3}$/.test(text) ? { ok: true, code: text } : { ok: false, word: 'zzzz' },
 }

@@ -101,12 +101,14 @@ export class PartMissing extends Error {
   override name = 'PartMissing'
 }
 
+export type ReadCode = { ok: true; code: string } | { ok: false; word: string | undefined }
+
 /** The module for codes, which is loaded when it is needed. */
 export interface Codes {
   /** The words that fit what was typed so far. */
   complete(text: string): readonly string[]
-  /** The code in its normal form. Undefined: it is not a code. */
-  normal(text: string): string | undefined
+  /** The code in its normal form, or what is wrong: a word that is in no code, or its form. */
+  read(text: string): ReadCode
 }
 
 /** Everything outside of the page's own code. Tests use another one. */

@@ -23,13 +23,14 @@ export function GuestView({ session, to }: { session: ShareSession; to: ShareLin
         <KeptView session={session} />
       </div>
     )
+  const isText = hasItems && transfer.state.items.every(({ kind }) => kind === 'text')
   const hasEverything = state.name === 'ended' && state.why === 'taken-elsewhere' && gotAll(session)
   return (
     <div class="guest-page">
       <div class="row">
         {state.name !== 'connecting' && <Avatar name={peer.name} />}
         <div class="grow">
-          <h1>{words.guestHeading}</h1>
+          <h1>{isText ? words.guestHeadingText : words.guestHeading}</h1>
           {state.name !== 'connecting' && (
             <p class="soft">
               {[words.from(friend(peer.name)), ...(peer.device === '' ? [] : [device(peer.device)])].join(

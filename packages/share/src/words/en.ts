@@ -43,6 +43,8 @@ export const english = {
   linkLeadPassword: 'Whoever opens it and knows the password sees the files and can take them.',
   linkLeadOne: (hasPassword: boolean) =>
     `The first person who opens it${hasPassword ? ', knows the password' : ''} and accepts gets the files.`,
+  linkTaken: 'It lets nobody else in.',
+  linkLeadTexts: 'Whoever opens it sees the text.',
   linkClosed: 'It lets nobody new in. Those who are connected stay.',
   linkLeadFiles: (sum: string) => `Whoever opens it sees the files and can take them: ${sum}.`,
   linkLabel: 'Link to this share',
@@ -112,7 +114,7 @@ export const english = {
 
   guestsHeading: 'People with your link',
   earlierFrom: (name: string) => `What ${name} sent before it loaded the page again`,
-  guestsNone: 'Nobody has opened the link yet.',
+  guestsNone: 'Nobody is connected.',
   guestName: (colour: number, animal: number) => `${COLOURS[colour] ?? ''} ${ANIMALS[animal] ?? ''}`,
   youAre: (name: string) => `To the other side, you are ${name}.`,
   device: (browser: string, system: string) => `${browser} on ${system}`,
@@ -125,6 +127,8 @@ export const english = {
   paths: { direct: 'directly', relayed: 'through a relay', server: 'through the server' },
   reconnecting: 'The connection was lost. Connecting again…',
   goneABit: 'Gone, back in a moment. Nothing is lost: it goes on by itself.',
+  away: 'Has left, or is away for a moment.',
+  guestLeftWithAll: 'Has left. You have all the files that you took.',
   leftWithAll: 'Has left. Everything was delivered.',
   overWithAll: 'Disconnected. Everything was delivered.',
   serverSlow: (speed: string | undefined) =>
@@ -139,10 +143,12 @@ export const english = {
   consentAgain: 'Use the server after all',
 
   guestHeading: 'Files for you',
+  guestHeadingText: 'A text for you',
   from: (name: string) => `From ${name}`,
   waitingForOffer: 'Connected. Waiting until the other person adds files…',
   offerHeading: (count: number, text: string, size: string) =>
     `${plural(count, text, 'file', 'files')}, ${size}`,
+  offerFrom: (name: string, files: string) => `${name} offers you ${files}`,
   selectAll: 'All files',
   selectFile: (name: string) => `Take ${name}`,
   openFolder: (name: string) => `Open the folder ${name}`,
@@ -154,7 +160,8 @@ export const english = {
   decline: 'No, thanks',
   forOnePerson: 'This link is for one person. If you get the files, it lets nobody else in.',
   guestExpires: (time: string) => `The link works until ${time}.`,
-  programWarning: 'A program can harm your device. Open it only if you trust the sender.',
+  programWarning: (name: string, more: number, text: string) =>
+    `${name}${more === 0 ? ' is a program. It' : ` and ${plural(more, text, 'more file', 'more files')} are programs. They`} can harm your device. Open ${more === 0 ? 'it' : 'them'} only if you trust the sender.`,
   saveHeading: 'Where the files go',
   ways: {
     'own-storage': {
@@ -286,7 +293,8 @@ export const english = {
   codeFormLead: 'It is a number and three words, such as 17-crane-otter-tulip.',
   codeFormLabel: 'Code',
   codeFormGo: 'Connect',
-  codeFormBad: 'A code is a number and three words of the list. Check the spelling.',
+  codeFormBad: 'A code is a number and three words, such as 17-crane-otter-tulip.',
+  codeFormBadWord: (word: string) => `The word “${word}” is in no code. Check the spelling.`,
   back: 'Send files myself',
   passwordHeading: 'This link has a password',
   passwordLead: 'Ask the person who sent you the link.',

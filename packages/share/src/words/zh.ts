@@ -36,6 +36,8 @@ export const chinese: Words = {
   linkLeadPassword: '打开链接并知道密码的人可以看到并接收这些文件。',
   linkLeadOne: (hasPassword) =>
     hasPassword ? '第一个打开链接、知道密码并接收的人会得到文件。' : '第一个打开链接并接收的人会得到文件。',
+  linkTaken: '链接不再让别人进入。',
+  linkLeadTexts: '打开链接的人可以看到这段文字。',
   linkClosed: '链接不再让新的人进入。已经连接的人不受影响。',
   linkLeadFiles: (sum) => `打开链接的人可以看到并接收这些文件：${sum}。`,
   linkLabel: '分享链接',
@@ -100,7 +102,7 @@ export const chinese: Words = {
 
   guestsHeading: '打开链接的人',
   earlierFrom: (name) => `${name}刷新页面之前发来的内容`,
-  guestsNone: '还没有人打开链接。',
+  guestsNone: '现在没有人连接。',
   guestName: (colour, animal) => `${COLOURS[colour] ?? ''}${ANIMALS[animal] ?? ''}`,
   youAre: (name) => `在对方的页面上，你是${name}。`,
   device: (browser, system) => `${system} 上的 ${browser}`,
@@ -113,6 +115,8 @@ export const chinese: Words = {
   paths: { direct: '直接传输', relayed: '经过中继', server: '经过服务器' },
   reconnecting: '连接断开了，正在重新连接…',
   goneABit: '对方暂时离开。什么都不会丢，回来后会自动继续。',
+  away: '对方已离开，或者暂时离开。',
+  guestLeftWithAll: '对方已离开。你接收的文件都已收到。',
   leftWithAll: '对方已离开。全部文件都已送达。',
   overWithAll: '已断开。全部文件都已送达。',
   serverSlow: (speed) =>
@@ -126,9 +130,11 @@ export const chinese: Words = {
   consentAgain: '还是经过服务器',
 
   guestHeading: '给你的文件',
+  guestHeadingText: '给你的文字',
   from: (name) => `来自${name}`,
   waitingForOffer: '已连接。正在等待对方添加文件…',
   offerHeading: (_count, text, size) => `${text} 个文件，${size}`,
+  offerFrom: (name, files) => `${name}要发给你：${files}`,
   selectAll: '全部文件',
   selectFile: (name) => `接收 ${name}`,
   openFolder: (name) => `展开文件夹 ${name}`,
@@ -139,7 +145,8 @@ export const chinese: Words = {
   decline: '不接收',
   forOnePerson: '这个链接只给一个人。你接收之后，它不再让别人进入。',
   guestExpires: (time) => `链接在 ${time} 之前有效。`,
-  programWarning: '程序可能损害你的设备。只有信任对方时才打开它。',
+  programWarning: (name, more, text) =>
+    `${name}${more === 0 ? '' : `和另外 ${text} 个文件`}是程序，可能损害你的设备。只有信任对方时才打开。`,
   saveHeading: '文件保存在哪里',
   ways: {
     'own-storage': { title: '先放在浏览器里，再保存', text: '刷新页面后也能继续。文件收完后，由你保存。' },
@@ -255,7 +262,8 @@ export const chinese: Words = {
   codeFormLead: '口令是一个数字和三个英文单词，例如 17-crane-otter-tulip。',
   codeFormLabel: '口令',
   codeFormGo: '连接',
-  codeFormBad: '口令由一个数字和词表中的三个单词组成。请检查拼写。',
+  codeFormBad: '口令是一个数字和三个英文单词，例如 17-crane-otter-tulip。',
+  codeFormBadWord: (word) => `口令里没有“${word}”这个单词。请检查拼写。`,
   back: '我要发送文件',
   passwordHeading: '这个链接需要密码',
   passwordLead: '请向发送链接的人询问密码。',
