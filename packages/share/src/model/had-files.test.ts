@@ -74,6 +74,20 @@ test('a file in memory is there when the person has saved it', async () => {
   expect((await load()).had()).toEqual([{ kind: 'downloads', where: '' }])
 })
 
+test("what the person has saved from the browser's storage is still marked so when a reload goes on with it", async () => {
+  const load = await reloading(['a', 'bb'])
+  const page = await load()
+  accept(page, 'own-storage')
+  end(page, 'a', blob('a'))
+  end(page, 'bb', blob('bb'))
+  page.model.received.saved.add(page.session.transfer, ['in a'])
+  const after = await load()
+  end(after, 'a', blob('a'))
+  end(after, 'bb', blob('bb'))
+  const { saved } = after.model.received
+  expect(['in a', 'in bb'].map((key) => saved.has(after.session.transfer, key))).toEqual([true, false])
+})
+
 test('a host still knows what a guest has had before it loaded its page again', async () => {
   const guest = (state: TransferFile['state']): FakeSession =>
     new FakeSession({

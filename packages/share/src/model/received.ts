@@ -60,6 +60,7 @@ export class Received {
 
   /** Looks at a session of this page as a guest. Once it has ended, the page shows what it has kept of the share. */
   look(session: ShareSession, to: ShareLink | string, connection: Connection): void {
+    if (!this.#opened.has(session)) session.transfer.onChange(() => this.#markResumed(session))
     this.#opened.set(session, to)
     this.#guest = session
     if (session.state.name === 'open') return this.kept.forget()
@@ -152,6 +153,24 @@ export class Received {
         session,
         this.kept.files.filter(({ key }) => wanted.has(key)),
         place,
+      )
+  }
+
+  /** So may have been what a reload went on with. The person has not chosen a place for it since. */
+  #markResumed(session: ShareSession): void {
+    const { transfer } = session
+    const saved = transfer.state.items.filter(
+      (item) =>
+        item.kind === 'file' &&
+        blobOf(item) !== undefined &&
+        this.saved.placeOf(transfer, item.key) === undefined &&
+        !this.saved.has(transfer, item.key) &&
+        this.hadIn(session, item) !== undefined,
+    )
+    if (saved.length > 0)
+      this.saved.add(
+        transfer,
+        saved.map(({ key }) => key),
       )
   }
 
