@@ -137,6 +137,8 @@ const guestStates: Record<string, () => Demo> = {
   'guest-connecting': () => ({ ...LINK, session: new FakeSession({ state: { name: 'connecting' } }) }),
   'guest-verified': () => ({ ...LINK, session: new FakeSession() }),
   'guest-offer': () => receiving({}, offer),
+  'guest-offer-missing': () =>
+    receiving({}, [file('holiday/waves.mp4', 812_000_000, { name: 'offered', isMissing: true })]),
   'guest-offer-many': () => receiving({}, many),
   'guest-offer-one-person': () => receiving({ isOneTime: true, expiresAt: Date.UTC(2026, 11, 1, 9) }, offer),
   'guest-offer-memory': () => ({

@@ -48,6 +48,7 @@ export function Offer({
   const sum = words.offerHeading(files.length, count(files.length), size(allBytes))
   const programs = chosen.filter((file) => kindOf(file.path, file.type) === 'program')
   const [program] = programs
+  const missing = chosen.filter(({ state }) => state.name === 'offered' && state.isMissing === true).length
 
   const accept = (): void => {
     if (way === undefined || saving === undefined) return
@@ -73,6 +74,7 @@ export function Offer({
       </h2>
       <OfferTree tree={tree} files={files} leftOut={leftOut} onLeftOut={setLeftOut} />
       {session.isOneTime && !session.hasTaken && <p class="mark">{words.forOnePerson}</p>}
+      {missing > 0 && <p class="mark">{words.offerMissing(missing, count(missing))}</p>}
       {program && (
         <p class="mark">
           {words.programWarning(shownName(program.path), programs.length - 1, count(programs.length - 1))}

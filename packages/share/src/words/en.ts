@@ -160,6 +160,8 @@ export const english = {
   decline: 'No, thanks',
   forOnePerson: 'This link is for one person. If you get the files, it lets nobody else in.',
   guestExpires: (time: string) => `The link works until ${time}.`,
+  offerMissing: (count: number, text: string) =>
+    `The sender has loaded the page again and must choose ${plural(count, text, 'file', 'files')} again before ${count === 1 ? 'it comes' : 'they come'}. You can accept already.`,
   programWarning: (name: string, more: number, text: string) =>
     `${name}${more === 0 ? ' is a program. It' : ` and ${plural(more, text, 'more file', 'more files')} are programs. They`} can harm your device. Open ${more === 0 ? 'it' : 'them'} only if you trust the sender.`,
   saveHeading: 'Where the files go',

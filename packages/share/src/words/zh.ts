@@ -145,6 +145,7 @@ export const chinese: Words = {
   decline: '不接收',
   forOnePerson: '这个链接只给一个人。你接收之后，它不再让别人进入。',
   guestExpires: (time) => `链接在 ${time} 之前有效。`,
+  offerMissing: (_count, text) => `对方刷新了页面，需要再选一次 ${text} 个文件才能发送。你可以先接收。`,
   programWarning: (name, more, text) =>
     `${name}${more === 0 ? '' : `和另外 ${text} 个文件`}是程序，可能损害你的设备。只有信任对方时才打开。`,
   saveHeading: '文件保存在哪里',
