@@ -2,7 +2,8 @@ import type { ShareHost, ShareSession } from '@peerage/client/transfer'
 import { useState } from 'preact/hooks'
 import { guestCards } from '../model/guest-cards.js'
 import type { GuestCard } from '../model/guest-cards.js'
-import { useModel, usePart, useTexts } from './hooks.js'
+import { useModel, useTexts } from './hooks.js'
+import { useSessionViews } from './late-views.js'
 
 /** The people who opened the link, each with what goes between them and this page. */
 export function Guests({ host }: { host: ShareHost }) {
@@ -29,8 +30,8 @@ export function Guests({ host }: { host: ShareHost }) {
 }
 
 function Cards(props: { cards: readonly GuestCard[]; onDismiss: (session: ShareSession) => void }) {
-  const views = usePart(() => import('./session-views.js'), 'session-views')
-  if (views.state !== 'ready') return null
-  const { GuestCards } = views.value
+  const views = useSessionViews()
+  if (views === undefined) return null
+  const { GuestCards } = views
   return <GuestCards {...props} />
 }
