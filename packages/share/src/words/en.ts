@@ -1,4 +1,5 @@
 import type { TimeLeft } from '../model/format.js'
+import { english as forms } from './en-forms.js'
 import { english as states } from './en-states.js'
 
 /** How fast the server carries data, and how long that takes. */
@@ -15,6 +16,7 @@ export const english = {
   language: 'en',
   ownName: 'English',
   states,
+  ...forms,
 
   title: 'Peerage share',
   languageLabel: 'Language',
@@ -289,22 +291,6 @@ export const english = {
     'It does not protect you from the server itself: this page comes from there, and the server could send a changed page. If you do not trust it, use the terminal program, or your own copy of this page.',
   ],
   terminalHint: 'In a terminal, the command “peerage send” does the same.',
-
-  haveCode: 'I have a code',
-  codeFormHeading: 'Enter the code',
-  codeFormLead: 'It is a number and three words, such as 17-crane-otter-tulip.',
-  codeFormLabel: 'Code',
-  codeFormGo: 'Connect',
-  codeFormBad: 'A code is a number and three words, such as 17-crane-otter-tulip.',
-  codeFormBadWord: (word: string) => `The word “${word}” is in no code. Check the spelling.`,
-  back: 'Send files myself',
-  passwordHeading: 'This link has a password',
-  passwordLead: 'Ask the person who sent you the link.',
-  passwordGo: 'Open',
-  passwordWrong: (triesLeft: number | undefined) =>
-    triesLeft === undefined
-      ? 'That password is wrong.'
-      : `That password is wrong. ${triesLeft === 1 ? 'One try is' : `${triesLeft} tries are`} left. After that, the link lets nobody new in.`,
 }
 
 const COLOURS = ['Red', 'Orange', 'Golden', 'Green', 'Teal', 'Blue', 'Purple', 'Pink']
