@@ -209,7 +209,7 @@ describe('the page', () => {
     const guest = await open(link)
     await host.locator('[data-peer] [data-state=ready]').waitFor({ timeout: OPEN_MS })
     await guest.close()
-    await host.getByText('Gone, back in a moment').waitFor({ timeout: OPEN_MS })
+    await host.getByText('Has left, or is away for a moment').waitFor({ timeout: OPEN_MS })
   }, 300_000)
 
   test('a wrong password is asked again, and the right one lets the guest in', async () => {

@@ -6,9 +6,10 @@ export async function codes(): Promise<Codes> {
   const words = await codeWords()
   return {
     complete: (text) => completeCode(text, words),
-    normal: (text) => {
+    read: (text) => {
       const parsed = parseCode(text, words)
-      return parsed.ok ? parsed.code.text : undefined
+      if (parsed.ok) return { ok: true, code: parsed.code.text }
+      return { ok: false, word: parsed.why === 'unknown-word' ? parsed.word : undefined }
     },
   }
 }

@@ -87,6 +87,7 @@ function connectionOf(peer: Peer, sharing: Sharing, storage: LateStorage, missin
     openSaving: async () => (await storage.open()).saving,
     load: () => sharing.load(),
     readLink,
+    shareOf,
     sourceOf: (file, path) => storage.source(file, path),
     onServer: (listener) => void peer.on('state', (state) => listener(serverState(state))),
     host: (options) => sharing.host(options),
@@ -105,6 +106,14 @@ function serverState(state: PeerState): ServerState {
     case 'closed':
       return state.reason === 'superseded' ? 'superseded' : 'closed'
   }
+}
+
+/** A transfer names a share by the key of its host, in base64url, when it opens the place of a file. */
+function shareOf({ fragment }: ShareLink): string | undefined {
+  const parsed = parseFragment(fragment)
+  if (!parsed.ok) return undefined
+  const text = btoa(String.fromCharCode(...parsed.key.keyHash))
+  return text.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 }
 
 function readLink({ name, fragment }: ShareLink): LinkReading | 'bad-name' {

@@ -28,6 +28,7 @@ function savingWith(storage: PageStorage): Saving {
     choices: (files) => storeChoices(files, storage.capabilities),
     open: (choice, files) => openStore(storage, choice, files),
     durable: storage.own,
+    wholeFiles: async (share) => (await storage.own?.wholeFiles(share)) ?? [],
     release: (content) => {
       storage.own?.release(content).catch((error: unknown) => console.warn(error))
     },

@@ -172,8 +172,11 @@ export type EndReason =
 
 /** How the transfer of a file stands. */
 export type FileState =
-  /** The receiver has not answered the offer yet. */
-  | { name: 'offered' }
+  /**
+   * The receiver has not answered the offer yet. `isMissing`, on the receiver's side: the page of the sender was reloaded,
+   * so the file comes after the sender has chosen it again.
+   */
+  | { name: 'offered'; isMissing?: boolean | undefined }
   /** Accepted, and its turn has not come or it is being moved. `isMoving`: bytes move now. */
   | { name: 'accepted'; isMoving: boolean }
   /**

@@ -1,7 +1,16 @@
 import type { Store } from '@peerage/client/transfer'
 import { makeQr } from '../model/qr.js'
-import type { Connection, Features, LinkReading, QrCode, Saving, ServerState, World } from '../model/world.js'
-import type { StoreChoice, StoreKind } from '../storage/storage.js'
+import type {
+  Connection,
+  Features,
+  LinkReading,
+  QrCode,
+  ReadCode,
+  Saving,
+  ServerState,
+  World,
+} from '../model/world.js'
+import type { StoreChoice, StoreKind, WholeFile } from '../storage/storage.js'
 import { FakeHost, FakeSession } from './fake-share.js'
 
 /** What a demo shows instead of the real world. */
@@ -18,6 +27,10 @@ export interface Demo {
   isServerWay?: boolean
   ways?: readonly StoreKind[]
   isPartMissing?: boolean
+  /** What this browser has kept of the share. */
+  whole?: readonly WholeFile[]
+  /** What the tab remembers. */
+  memory?: readonly (readonly [key: string, value: string])[]
   texts?: readonly string[]
   /** Whether the person has opened the form for codes. */
   isCodeForm?: boolean
@@ -42,7 +55,8 @@ export function fakeWorld(demo: Demo, languages: readonly string[] = ['en']): Wo
     ...demo.features,
   }
   const { texts = [] } = demo
-  const memory = new Map([
+  const memory = new Map<string, string>([
+    ...(demo.memory ?? []),
     [
       'peerage-share-texts',
       JSON.stringify({ texts: texts.map((text, index) => ({ id: index + 1, text })), sent: {} }),
@@ -71,6 +85,7 @@ function fakeConnection(demo: Demo): Connection {
     name: 'f2h8-own',
     direct: demo.direct ?? 'possible',
     isServerWay: demo.isServerWay ?? true,
+    shareOf: ({ name }) => name,
     readLink: () => demo.reading ?? 'ok',
     sourceOf: (file, path) => ({
       info: { path, size: file.size, type: file.type },
@@ -102,6 +117,7 @@ function fakeSaving(demo: Demo): Saving {
     },
     open: () => Promise.resolve({ store }),
     durable: undefined,
+    wholeFiles: () => Promise.resolve(demo.whole ?? []),
     release: () => {},
   }
 }
@@ -120,5 +136,6 @@ function fakeChoice(kind: StoreKind, bytes: number): StoreChoice {
 const fakeCodes = {
   complete: (text: string): readonly string[] =>
     text.endsWith('cr') ? ['crane', 'crate', 'crisp', 'crown'] : [],
-  normal: (text: string): string | undefined => (/^\d+(-[a-z]+){3}$/.test(text) ? text : undefined),
+  read: (text: string): ReadCode =>
+    /^\d+(-[a-z]+){3}$/.test(text) ? { ok: true, code: text } : { ok: false, word: 'zzzz' },
 }

@@ -137,6 +137,8 @@ const guestStates: Record<string, () => Demo> = {
   'guest-connecting': () => ({ ...LINK, session: new FakeSession({ state: { name: 'connecting' } }) }),
   'guest-verified': () => ({ ...LINK, session: new FakeSession() }),
   'guest-offer': () => receiving({}, offer),
+  'guest-offer-missing': () =>
+    receiving({}, [file('holiday/waves.mp4', 812_000_000, { name: 'offered', isMissing: true })]),
   'guest-offer-many': () => receiving({}, many),
   'guest-offer-one-person': () => receiving({ isOneTime: true, expiresAt: Date.UTC(2026, 11, 1, 9) }, offer),
   'guest-offer-memory': () => ({
@@ -223,6 +225,20 @@ const guestStates: Record<string, () => Demo> = {
       file('holiday/waves.mp4', 812_000_000, blob('waves')),
       file('notes.txt', 0, saved('Downloads')),
     ]),
+  'guest-had': () => ({
+    ...receiving(
+      {},
+      [...photos, 'new.txt'].map((path) => file(path, 4_200_000)),
+    ),
+    memory: [
+      [
+        `peerage-share-had ${LINK.query.slice(9)} ${LINK.hash.slice(1)}`,
+        JSON.stringify([
+          ['zip-download', 'holiday.zip', ...photos.map(({ length }) => `${length} 4200000 `)],
+        ]),
+      ],
+    ],
+  }),
   'guest-declined': () =>
     receiving({}, [file('beach.jpg', 4_200_000, failed('rejected')), file('a.txt', 9, blob('a'))]),
   'guest-of-terminal': () => receiving({ device: 'Terminal on Linux' }, [text('1', 'in', 'hello')]),
@@ -309,5 +325,12 @@ export const demoStates: Readonly<Record<string, () => Demo>> = {
       file('beach.jpg', 4_200_000, blob('b')),
       file('cut.mp4', 9e6, failed('peer-offline')),
     ]),
+  'end-kept': () => ({
+    ...ended('stopped'),
+    whole: photos.map((path, id) => ({
+      file: { id, path, size: 4_200_000, type: '' },
+      content: new Blob([path]),
+    })),
+  }),
   ...problemStates,
 }

@@ -20,6 +20,11 @@ export class Accepted {
     this.#memory.set(keyOf(link), JSON.stringify([...all]))
   }
 
+  /** Whether the storage may have files of this share. */
+  hasSome(link: ShareLink): boolean {
+    return this.#read(link).size > 0
+  }
+
   remove(link: ShareLink, keys: readonly string[]): void {
     const gone = new Set(keys)
     const all = [...this.#read(link)]

@@ -5,9 +5,11 @@ import type { StoreKind } from '../storage/storage.js'
 export interface Archive {
   id: number
   session: ShareSession
+  /** Of the files that were to go into it. */
+  keys: readonly string[]
   /** How it ended. `save`: it was made in memory, and is to be saved. `isDownload`: it is among the downloads. */
   end:
-    | { name: 'save'; content: Blob }
+    | { name: 'save'; content: Blob; isSaved: boolean }
     | { name: 'saved'; where: string; isDownload: boolean }
     | { name: 'failed' }
 }
@@ -25,6 +27,19 @@ export class Archives {
 
   of(session: ShareSession): readonly Archive[] {
     return this.#all.filter((one) => one.session === session)
+  }
+
+  /** Whether an archive is in memory only. */
+  hasUnsaved(session: ShareSession): boolean {
+    return this.of(session).some(({ end }) => end.name === 'save' && !end.isSaved)
+  }
+
+  /** The person has saved the archive, or does not want it any more. */
+  markSaved(id: number): void {
+    this.#all = this.#all.map((one) =>
+      one.id === id && one.end.name === 'save' ? { ...one, end: { ...one.end, isSaved: true } } : one,
+    )
+    this.#tell()
   }
 
   onChange(listener: () => void): () => void {
@@ -48,20 +63,25 @@ export class Archives {
         (received) =>
           this.#add(
             session,
+            keys,
             received.kind === 'blob'
-              ? { name: 'save', content: received.blob }
+              ? { name: 'save', content: received.blob, isSaved: false }
               : { name: 'saved', where: received.where, isDownload: kind === 'zip-download' },
           ),
         (error: unknown) => {
           console.warn(error)
-          this.#add(session, { name: 'failed' })
+          this.#add(session, keys, { name: 'failed' })
         },
       )
     })
   }
 
-  #add(session: ShareSession, end: Archive['end']): void {
-    this.#all = [...this.#all, { id: this.#next++, session, end }]
+  #add(session: ShareSession, keys: readonly string[], end: Archive['end']): void {
+    this.#all = [...this.#all, { id: this.#next++, session, keys, end }]
+    this.#tell()
+  }
+
+  #tell(): void {
     for (const listener of this.#listeners) listener()
   }
 }

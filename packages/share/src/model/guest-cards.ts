@@ -26,18 +26,26 @@ export const received = ({ transfer }: ShareSession): TransferItem[] =>
     (item) => item.direction === 'in' && (item.kind === 'text' || item.state.name === 'complete'),
   )
 
-/** Whether the other side has each file of this side that it wanted, and at least one. */
-export const hasAll = (session: ShareSession): boolean => isAllThere(session, 'out')
+/**
+ * Whether the other side has each file of this side that it wanted, and at least one. `hadBefore`: it has the file from
+ * an earlier session.
+ */
+export const hasAll = (session: ShareSession, hadBefore: (file: TransferFile) => boolean): boolean =>
+  isAllThere(session, 'out', hadBefore)
 
 /** Whether this side has each file that it wanted, and at least one. */
-export const gotAll = (session: ShareSession): boolean => isAllThere(session, 'in')
+export const gotAll = (session: ShareSession): boolean => isAllThere(session, 'in', () => false)
 
-function isAllThere({ transfer }: ShareSession, direction: 'in' | 'out'): boolean {
+function isAllThere(
+  { transfer }: ShareSession,
+  direction: 'in' | 'out',
+  hadBefore: (file: TransferFile) => boolean,
+): boolean {
   const files = transfer.state.items.filter(
     (item): item is TransferFile => item.kind === 'file' && item.direction === direction,
   )
-  return files.some(({ state }) => state.name === 'complete') && files.every(({ state }) => isSettled(state))
+  const isThere = (file: TransferFile): boolean => file.state.name === 'complete' || hadBefore(file)
+  return files.some(isThere) && files.every((file) => isThere(file) || isUnwanted(file.state))
 }
 
-const isSettled = (state: FileState): boolean =>
-  state.name === 'complete' || (state.name === 'ended' && state.reason === 'rejected')
+const isUnwanted = (state: FileState): boolean => state.name === 'ended' && state.reason === 'rejected'

@@ -1,5 +1,7 @@
-import type { SessionEnd, ShareLink, ShareSession, Store } from '@peerage/client/transfer'
+import type { SessionEnd, ShareLink, ShareSession, Store, TransferFile } from '@peerage/client/transfer'
 import { Accepted } from './accepted.js'
+import { HadFiles } from './had-files.js'
+import type { HadPlace } from './had-files.js'
 import type { TabMemory } from './world.js'
 
 const TICKET = 'peerage-share-ticket'
@@ -9,10 +11,12 @@ const CODE_LINK = 'peerage-share-code-guest'
 export class GuestMemory {
   readonly #memory: TabMemory
   readonly #accepted: Accepted
+  readonly #had: HadFiles
 
   constructor(memory: TabMemory) {
     this.#memory = memory
     this.#accepted = new Accepted(memory)
+    this.#had = new HadFiles(memory)
   }
 
   /** The link with which the guest of a code comes back. The address of the page does not name it. */
@@ -36,7 +40,8 @@ export class GuestMemory {
     const link = linkOf(session, to)
     if (link === undefined) return
     if (guestTicket !== undefined) this.#memory.set(ticketKey(link), guestTicket)
-    if (state.name === 'ended' && isFinal(state.why)) this.forgetCodeLink()
+    // While files were not removed, a reload shows them again.
+    if (state.name === 'ended' && isFinal(state.why) && !this.#accepted.hasSome(link)) this.forgetCodeLink()
     else if (typeof to === 'string') this.#memory.set(CODE_LINK, `${link.name} ${link.fragment}`)
   }
 
@@ -50,6 +55,18 @@ export class GuestMemory {
     if (link !== undefined) this.#accepted.remove(link, keys)
   }
 
+  /** Where a file of an earlier session went. Undefined: it is new. */
+  hadIn(session: ShareSession, to: ShareLink | string, file: TransferFile): HadPlace | undefined {
+    const link = linkOf(session, to)
+    return link && this.#had.placeOf(link, file)
+  }
+
+  /** These files are outside of the page now. */
+  had(session: ShareSession, to: ShareLink | string, files: readonly TransferFile[], place: HadPlace): void {
+    const link = linkOf(session, to)
+    if (link !== undefined) this.#had.add(link, files, place)
+  }
+
   /** Accepts again what was accepted before the reload. */
   resume(link: ShareLink, session: ShareSession, store: Store | undefined): void {
     this.#accepted.resume(link, session, store)
@@ -58,7 +75,8 @@ export class GuestMemory {
 
 const ticketKey = ({ name, fragment }: ShareLink): string => `${TICKET} ${name} ${fragment}`
 
-const linkOf = (session: ShareSession, to: ShareLink | string): ShareLink | undefined =>
+/** The link of a session. Undefined: it is opened by a code, and the link is not known yet. */
+export const linkOf = (session: ShareSession, to: ShareLink | string): ShareLink | undefined =>
   typeof to === 'string' ? session.link : to
 
 /** Whether the link cannot serve again. */

@@ -1,4 +1,5 @@
 import type { ShareHost } from '@peerage/client/transfer'
+import { Delivered } from './delivered.js'
 import { HostTexts } from './host-texts.js'
 import type { Connection, TabMemory } from './world.js'
 
@@ -8,6 +9,7 @@ const SAVE_DELAY_MS = 300
 /** What this page shares by its own link. It is kept over a reload. */
 export class OwnShare {
   readonly texts: HostTexts
+  readonly delivered = new Delivered()
   readonly #memory: TabMemory
   readonly #onChange: () => void
   #host: ShareHost | undefined
@@ -40,6 +42,7 @@ export class OwnShare {
     const host = connection.host(before === undefined ? { saved: this.#memory.get(SAVED) } : {})
     this.#host = host
     host.onChange(() => this.#changed(host))
+    this.delivered.watch(host)
     this.texts.sendTo(host)
     this.#save(host)
     return host
@@ -68,6 +71,7 @@ export class OwnShare {
 
   #changed(host: ShareHost): void {
     if (host !== this.#host) return
+    this.delivered.watch(host)
     this.texts.sendTo(host)
     // Many changes come at once, such as when a folder is added.
     this.#saving ??= setTimeout(() => this.#save(host), SAVE_DELAY_MS)

@@ -164,9 +164,9 @@ test('only files that still move hold the tab open', async () => {
   const file = { kind: 'file', id: 1, path: 'a', size: 10, type: '', direction: 'in', bytesDone: 5 } as const
   const transfer = new FakeTransfer([{ ...file, key: 'a', state: { name: 'accepted', isMoving: true } }])
   const model = await started({ ...LINK, session: new FakeSession({ transfer }) })
-  expect(model.isMoving).toBe(true)
+  expect(model.isNeeded).toBe(true)
   transfer.cancel(['a'])
-  expect(model.isMoving).toBe(false)
+  expect(model.isNeeded).toBe(false)
 })
 
 test('after a reload, what was accepted into the durable storage is accepted again, unless it was cancelled', async () => {

@@ -1,7 +1,6 @@
 import type { ShareHost, ShareLink, ShareSession, Source, TransferFile } from '@peerage/client/transfer'
 import type { StoreChoice } from '../storage/storage.js'
 import { readAddress } from './address.js'
-import { Archives, blobOf } from './archives.js'
 import { Banners } from './banners.js'
 import { GuestMemory } from './guest-memory.js'
 import { LinkSearch } from './link-search.js'
@@ -10,7 +9,7 @@ import { FILES_MAX } from './picked.js'
 import type { Picked } from './picked.js'
 import type { Banner, Problem, Screen, Trouble } from './screen.js'
 import { hasMoving, sharedOut } from './moving.js'
-import { SavedFiles } from './saved-files.js'
+import { Received } from './received.js'
 import type { Connection, OpenedStore, Saving, World } from './world.js'
 import { ConnectionFailure } from './world.js'
 
@@ -18,8 +17,7 @@ import { ConnectionFailure } from './world.js'
 export class PageModel {
   readonly world: World
   readonly own: OwnShare
-  readonly archives = new Archives()
-  readonly saved = new SavedFiles()
+  readonly received: Received
   readonly #memory: GuestMemory
   readonly #listeners = new Set<() => void>()
   readonly #leaving = new AbortController()
@@ -35,6 +33,7 @@ export class PageModel {
     this.world = world
     this.own = new OwnShare(world.memory, () => this.#changed())
     this.#memory = new GuestMemory(world.memory)
+    this.received = new Received(this.#memory, () => this.#changed())
   }
 
   get screen(): Screen {
@@ -65,9 +64,10 @@ export class PageModel {
     return this.#connection?.name ?? ''
   }
 
-  /** Whether a transfer would be broken off if the tab were closed now. */
-  get isMoving(): boolean {
-    return [...(this.own.host?.sessions ?? []), ...(this.#guest ? [this.#guest] : [])].some(hasMoving)
+  /** Whether a transfer would be broken off, or a whole file lost, if the tab were closed now. */
+  get isNeeded(): boolean {
+    const sessions = [...(this.own.host?.sessions ?? []), ...(this.#guest ? [this.#guest] : [])]
+    return sessions.some((session) => hasMoving(session) || this.received.hasUnsaved(session))
   }
 
   /** Where received files can go. Undefined before `openSaving` has resolved, which rejects with `PartMissing`. */
@@ -173,24 +173,15 @@ export class PageModel {
   accept(
     session: ShareSession,
     files: readonly TransferFile[],
-    { kind }: StoreChoice,
-    { store, endArchive }: OpenedStore,
+    choice: StoreChoice,
+    opened: OpenedStore,
   ): void {
-    const keys = files.map(({ key }) => key)
-    session.transfer.accept(keys, store)
-    this.saved.setPlace(session.transfer, keys, kind)
-    if (endArchive !== undefined) this.archives.watch(session, keys, kind, endArchive)
-    if (kind === 'own-storage' && this.#screen.name === 'guest')
-      this.#memory.accepted(session, this.#screen.to, keys)
+    this.received.accept(session, files, choice, opened)
   }
 
   /** Takes files off the list. The person does not need their content any more. */
   removeFiles(session: ShareSession, files: readonly TransferFile[]): void {
-    const keys = files.map(({ key }) => key)
-    session.transfer.remove(keys)
-    if (this.#screen.name === 'guest') this.#memory.removed(session, this.#screen.to, keys)
-    const contents = files.map(blobOf).filter((content) => content !== undefined)
-    for (const content of contents) this.saving?.release(content)
+    this.received.remove(session, files, this.saving)
   }
 
   /** A part of the page could not be loaded, because the server has another version now. */
@@ -215,6 +206,7 @@ export class PageModel {
       const session = await connection.join(to, { password, ticket })
       this.#guest = session
       session.onChange(() => this.#guestChanged(session, to, password))
+      this.received.look(session, to, connection)
       if (typeof to !== 'string') this.#resume(to, session)
       return session
     } catch (error) {
@@ -273,6 +265,7 @@ export class PageModel {
     this.#memory.keep(session, to)
     const { state, passwordTriesLeft: triesLeft } = session
     const connection = this.#connection
+    if (connection) this.received.look(session, to, connection)
     // The screen stays as it is while a link is tried again.
     if (state.name === 'connecting' && this.#search.isOn) return
     if (state.name === 'ended' && state.why === 'not-found' && typeof to !== 'string' && connection)

@@ -10,11 +10,18 @@ export interface Picked {
 export const FILES_MAX = 10_000
 
 export function pickedFrom(files: Iterable<File>): Picked[] {
-  return Array.from(files, (file) => ({
+  const picked = Array.from(files, (file) => ({
     file,
     // An empty text if the file was not picked with a folder. Some browsers lack it.
     path: file.webkitRelativePath === '' ? file.name : (file.webkitRelativePath ?? file.name),
   }))
+  return picked.some(({ path }) => path.includes('/')) ? byName(picked) : picked
+}
+
+/** Browsers list a folder in any order. */
+function byName(picked: Picked[]): Picked[] {
+  const { compare } = new Intl.Collator(undefined, { numeric: true })
+  return picked.sort((a, b) => compare(a.path, b.path))
 }
 
 /**
@@ -32,7 +39,7 @@ export function pickedFromDrop(transfer: DataTransfer): Promise<Picked[]> {
 async function readAll(entries: readonly FileSystemEntry[]): Promise<Picked[]> {
   const picked: Picked[] = []
   for (const entry of entries) await readEntry(entry, picked)
-  return picked
+  return byName(picked)
 }
 
 async function readEntry(entry: FileSystemEntry, into: Picked[]): Promise<void> {

@@ -9,7 +9,7 @@ import type {
   Source,
   Store,
 } from '@peerage/client/transfer'
-import type { StoreChoice } from '../storage/storage.js'
+import type { StoreChoice, WholeFile } from '../storage/storage.js'
 
 /** What the browser and the address of the page allow. */
 export interface Features {
@@ -50,6 +50,8 @@ export interface Saving {
   open(choice: StoreChoice, files: readonly Wanted[]): Promise<OpenedStore | undefined>
   /** The store whose files survive a reload. Undefined: there is none here. */
   readonly durable: Store | undefined
+  /** The files of a share that are whole in this browser's own storage. `share`: see `Connection.shareOf`. */
+  wholeFiles(share: string): Promise<readonly WholeFile[]>
   /** The content was saved, or is not wanted any more. */
   release(content: Blob): void
 }
@@ -71,6 +73,8 @@ export interface Connection {
   /** Calls the listener when a guest has come, and the code for it could not be loaded. */
   onMissing(listener: (error: unknown) => void): void
   readLink(link: ShareLink): LinkReading | 'bad-name'
+  /** The name by which the storage knows the share of a link. Undefined: it is no link. */
+  shareOf(link: ShareLink): string | undefined
   sourceOf(file: File, path: string): Source
   host(options: HostOptions): ShareHost
   /** `to`: a link or a code. Rejects if the code for sessions could not be loaded. */
@@ -97,12 +101,14 @@ export class PartMissing extends Error {
   override name = 'PartMissing'
 }
 
+export type ReadCode = { ok: true; code: string } | { ok: false; word: string | undefined }
+
 /** The module for codes, which is loaded when it is needed. */
 export interface Codes {
   /** The words that fit what was typed so far. */
   complete(text: string): readonly string[]
-  /** The code in its normal form. Undefined: it is not a code. */
-  normal(text: string): string | undefined
+  /** The code in its normal form, or what is wrong: a word that is in no code, or its form. */
+  read(text: string): ReadCode
 }
 
 /** Everything outside of the page's own code. Tests use another one. */

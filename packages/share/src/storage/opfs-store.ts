@@ -24,11 +24,19 @@ export interface OwnStorage {
   estimate(): Promise<{ quota?: number; usage?: number }>
 }
 
+/** A received file that is whole. */
+export interface WholeFile {
+  file: OfferedFile
+  content: Blob
+}
+
 /** A store whose files survive a reload of the page. */
 export interface OpfsStore extends Store {
   readonly isDurable: true
   /** The files of a share that a reload can go on with, or that were not saved elsewhere yet. */
   keptFiles(share: string): Promise<readonly KeptFile[]>
+  /** The files of a share that are whole, with their content, by path. */
+  wholeFiles(share: string): Promise<readonly WholeFile[]>
   /** Removes a file of which this store gave the content, once it was saved elsewhere or is not wanted any more. */
   release(content: Blob): Promise<void>
   /** Removes a file that was kept. */
@@ -116,6 +124,13 @@ export function opfsStore(desk: StorageDesk, storage: OwnStorage, bytesMax = Inf
     bytesMax,
     open,
     keptFiles: async (share) => desk.ask('list', { folder: await folderOf(share) }),
+    wholeFiles: async (share) => {
+      const folder = await folderOf(share)
+      const kept = await desk.ask('list', { folder })
+      const whole = kept.filter(({ bytesKept, size }) => bytesKept === size)
+      whole.sort((a, b) => a.path.localeCompare(b.path, undefined, { numeric: true }))
+      return Promise.all(whole.map(async (file) => ({ file, content: await contentOf(folder, file) })))
+    },
     release: async (content) => {
       const place = places.get(content)
       places.delete(content)

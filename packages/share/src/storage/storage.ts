@@ -19,7 +19,7 @@ export {
 export { pickFile, pickFolder } from './pickers.js'
 export type { Capabilities } from './capabilities.js'
 export type { KeptFile } from './protocol.js'
-export type { OpfsStore } from './opfs-store.js'
+export type { OpfsStore, WholeFile } from './opfs-store.js'
 export type { ZipStore } from './zip-store.js'
 
 /** Where a zip archive goes. */

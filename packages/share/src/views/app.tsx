@@ -14,8 +14,9 @@ import {
 import { english } from '../words/en.js'
 import type { Words } from '../words/words.js'
 import { CodeForm, PasswordForm } from './forms.js'
-import { ModelContext, useChanges, useModel, usePart } from './hooks.js'
+import { ModelContext, useChanges, useModel } from './hooks.js'
 import { HostView } from './host-view.js'
+import { useSessionViews } from './late-views.js'
 import { Notice } from './notice.js'
 import { WindowEvents } from './window-events.js'
 
@@ -127,9 +128,9 @@ function ScreenView() {
 }
 
 function GuestScreen(props: { session: ShareSession; to: ShareLink | string }) {
-  const views = usePart(() => import('./session-views.js'), 'session-views')
-  if (views.state !== 'ready') return <Starting />
-  const { GuestView } = views.value
+  const views = useSessionViews()
+  if (views === undefined) return <Starting />
+  const { GuestView } = views
   return <GuestView {...props} />
 }
 

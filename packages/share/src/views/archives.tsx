@@ -1,5 +1,4 @@
 import type { ShareSession } from '@peerage/client/transfer'
-import { useState } from 'preact/hooks'
 import type { Archive } from '../model/archives.js'
 import { shownName } from '../model/kinds.js'
 import { useChanges, useModel, useObjectUrl, useTexts } from './hooks.js'
@@ -7,7 +6,7 @@ import { Icon } from './icons.js'
 
 /** What became of the zip archives. */
 export function Archives({ session }: { session: ShareSession }) {
-  const { archives } = useModel()
+  const { archives } = useModel().received
   useChanges(archives)
   return (
     <>
@@ -18,10 +17,11 @@ export function Archives({ session }: { session: ShareSession }) {
   )
 }
 
-function ArchiveView({ archive: { end } }: { archive: Archive }) {
+function ArchiveView({ archive }: { archive: Archive }) {
+  const { end } = archive
+  const { received } = useModel()
   const { words } = useTexts()
   const url = useObjectUrl(end.name === 'save' ? end.content : undefined)
-  const [isSaved, setSaved] = useState(false)
   if (end.name === 'failed')
     return (
       <p class="why" role="alert">
@@ -34,6 +34,7 @@ function ArchiveView({ archive: { end } }: { archive: Archive }) {
         {end.isDownload ? words.savedToDownloads(shownName(end.where)) : words.savedIn(shownName(end.where))}
       </p>
     )
+  const { isSaved } = end
   return (
     <div class="row wrap">
       <p role="status">{isSaved ? words.savedToDownloads(words.archiveName) : words.archiveReady}</p>
@@ -42,7 +43,7 @@ function ArchiveView({ archive: { end } }: { archive: Archive }) {
           class={isSaved ? 'button quiet' : 'button'}
           href={url}
           download={words.archiveName}
-          onClick={() => setSaved(true)}
+          onClick={() => received.saveArchive(archive, words.archiveName)}
         >
           <Icon name="save" />
           {words.saveFile}

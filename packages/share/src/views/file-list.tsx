@@ -11,13 +11,16 @@ import { noteOf } from './file-note.js'
 const ROWS_FIRST = 12
 const ROWS_MORE = 200
 
+/** What the buttons of a file do: to its transfer, or to a file that was kept. */
+export type FileControls = Pick<TransferControls, 'pause' | 'resume' | 'cancel'>
+
 /** Files that are moving, wait, or are done, each in a line. */
 export function FileList({
   transfer,
   files,
   onRemove,
 }: {
-  transfer: TransferControls
+  transfer: FileControls
   files: readonly TransferFile[]
   onRemove: (files: readonly TransferFile[]) => void
 }) {
@@ -25,7 +28,7 @@ export function FileList({
   const [rows, setRows] = useState(ROWS_FIRST)
   // Lines that change places are hard to read, so a short list keeps its order.
   const ordered = files.length <= rows ? files : [...files].sort((a, b) => rank(a) - rank(b))
-  const { saved } = useModel()
+  const { saved } = useModel().received
   useChanges(saved)
   const speeds = useRef(new FileSpeeds()).current
   speeds.look(files, performance.now())
@@ -93,7 +96,7 @@ function FileRow({
   isOneOfMany,
   onRemove,
 }: {
-  transfer: TransferControls
+  transfer: FileControls
   file: TransferFile
   bytesPerSecond: number
   isSaved: boolean
@@ -103,7 +106,7 @@ function FileRow({
 }) {
   const texts = useTexts()
   const { words } = texts
-  const { saved } = useModel()
+  const { saved } = useModel().received
   const { key, path, size, bytesDone, state, type } = file
   const name = shownName(path)
   const isBusy = state.name === 'accepted' || state.name === 'paused'
@@ -151,12 +154,12 @@ function SaveLink({
   file,
   isQuiet,
 }: {
-  transfer: TransferControls
+  transfer: FileControls
   file: TransferFile
   isQuiet: boolean
 }) {
   const { words } = useTexts()
-  const { saved } = useModel()
+  const { saved } = useModel().received
   const url = useObjectUrl(blobOf(file))
   if (url === undefined) return null
   return (

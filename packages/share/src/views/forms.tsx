@@ -1,7 +1,9 @@
 import type { ShareLink } from '@peerage/client/transfer'
 import { useEffect, useId, useRef, useState } from 'preact/hooks'
+import type { ReadCode } from '../model/world.js'
 import { useWords } from '../words/words.js'
 import { useModel, usePart } from './hooks.js'
+import { Notice } from './notice.js'
 
 /** Where a person types the code that somebody told them. */
 export function CodeForm() {
@@ -9,7 +11,7 @@ export function CodeForm() {
   const model = useModel()
   const codes = usePart(() => model.world.codes(), 'codes')
   const [text, setText] = useState('')
-  const [isBad, setBad] = useState(false)
+  const [bad, setBad] = useState<Extract<ReadCode, { ok: false }>>()
   const field = useRef<HTMLInputElement>(null)
   const hint = useId()
   const list = useId()
@@ -20,10 +22,10 @@ export function CodeForm() {
 
   const go = (event: Event): void => {
     event.preventDefault()
-    const code = codes.state === 'ready' ? codes.value.normal(text) : undefined
-    setBad(code === undefined)
-    if (code === undefined) field.current?.focus()
-    else void model.join(code)
+    const read = codes.state === 'ready' ? codes.value.read(text) : ({ ok: false, word: undefined } as const)
+    if (read.ok) return void model.join(read.code)
+    setBad(read)
+    field.current?.focus()
   }
   const take = (word: string): void => {
     const words = `${before}${word}`
@@ -48,10 +50,10 @@ export function CodeForm() {
           spellcheck={false}
           value={text}
           aria-describedby={hint}
-          aria-invalid={isBad}
+          aria-invalid={bad !== undefined}
           onInput={(event) => {
             setText(event.currentTarget.value)
-            setBad(false)
+            setBad(undefined)
           }}
         />
       </label>
@@ -66,9 +68,9 @@ export function CodeForm() {
           ))}
         </ul>
       )}
-      {isBad && (
+      {bad && (
         <p class="why" role="alert">
-          {words.codeFormBad}
+          {bad.word === undefined ? words.codeFormBad : words.codeFormBadWord(bad.word)}
         </p>
       )}
       <div class="row wrap">
@@ -95,6 +97,15 @@ export function PasswordForm({
   const [password, setPassword] = useState('')
   const field = useRef<HTMLInputElement>(null)
   useEffect(() => field.current?.focus(), [])
+  if (triesLeft === 0)
+    return (
+      <Notice
+        tone="bad"
+        isMain
+        {...words.states.ends.locked}
+        action={{ text: words.states.startOwn, onClick: () => model.startOwn() }}
+      />
+    )
   return (
     <form
       class="card narrow"

@@ -2,6 +2,7 @@ import type { SessionEnd, ShareLink, ShareSession } from '@peerage/client/transf
 import { gotAll } from '../model/guest-cards.js'
 import { Avatar } from './avatar.js'
 import { useChanges, useModel, useTexts } from './hooks.js'
+import { KeptView } from './kept-view.js'
 import type { Action } from './notice.js'
 import { Notice } from './notice.js'
 import { Details, SessionLine } from './session-line.js'
@@ -15,13 +16,21 @@ export function GuestView({ session, to }: { session: ShareSession; to: ShareLin
   useChanges(session.transfer)
   const { peer, state, transfer } = session
   const hasItems = transfer.state.items.length > 0
-  if (state.name === 'ended' && !hasItems) return <EndNotice why={state.why} to={to} isMain />
+  if (state.name === 'ended' && !hasItems)
+    return (
+      <div class="guest-page">
+        <EndNotice why={state.why} to={to} isMain />
+        <KeptView session={session} />
+      </div>
+    )
+  const isText = hasItems && transfer.state.items.every(({ kind }) => kind === 'text')
+  const hasEverything = state.name === 'ended' && state.why === 'taken-elsewhere' && gotAll(session)
   return (
     <div class="guest-page">
       <div class="row">
         {state.name !== 'connecting' && <Avatar name={peer.name} />}
         <div class="grow">
-          <h1>{words.guestHeading}</h1>
+          <h1>{isText ? words.guestHeadingText : words.guestHeading}</h1>
           {state.name !== 'connecting' && (
             <p class="soft">
               {[words.from(friend(peer.name)), ...(peer.device === '' ? [] : [device(peer.device)])].join(
@@ -32,7 +41,7 @@ export function GuestView({ session, to }: { session: ShareSession; to: ShareLin
         </div>
       </div>
       {state.name === 'ended' &&
-        (state.why === 'taken-elsewhere' && gotAll(session) ? (
+        (hasEverything ? (
           <Notice tone="mild" {...words.states.takenAfterAll} />
         ) : (
           <EndNotice why={state.why} to={to} isMain={false} />
@@ -50,19 +59,22 @@ export function GuestView({ session, to }: { session: ShareSession; to: ShareLin
           </Details>
         )}
       </div>
-      <p>
-        <a
-          href={model.base}
-          onClick={(event) => {
-            // With a key pressed, the browser opens another tab.
-            if (event.ctrlKey || event.metaKey || event.shiftKey) return
-            event.preventDefault()
-            model.startOwn()
-          }}
-        >
-          {words.back}
-        </a>
-      </p>
+      <KeptView session={session} />
+      {(state.name !== 'ended' || hasEverything) && (
+        <p>
+          <a
+            href={model.base}
+            onClick={(event) => {
+              // With a key pressed, the browser opens another tab.
+              if (event.ctrlKey || event.metaKey || event.shiftKey) return
+              event.preventDefault()
+              model.startOwn()
+            }}
+          >
+            {words.back}
+          </a>
+        </p>
+      )}
     </div>
   )
 }

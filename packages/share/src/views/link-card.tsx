@@ -17,7 +17,7 @@ export function LinkCard({ host }: { host: ShareHost }) {
       <section class="card link" aria-labelledby="link-title">
         <div>
           <h2 id="link-title">{words.linkHeading}</h2>
-          <p class="soft">{words.linkClosed}</p>
+          <p class="soft">{host.state.name === 'taken' ? words.linkTaken : words.linkClosed}</p>
         </div>
       </section>
     )
@@ -27,7 +27,9 @@ export function LinkCard({ host }: { host: ShareHost }) {
   const lead = host.hasPassword
     ? words.linkLeadPassword
     : files.length === 0
-      ? words.linkLead
+      ? model.own.texts.all.length > 0
+        ? words.linkLeadTexts
+        : words.linkLead
       : words.linkLeadFiles(sum)
   return (
     <section class="card link" aria-labelledby="link-title">

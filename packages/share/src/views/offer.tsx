@@ -1,6 +1,6 @@
 import type { ShareSession, TransferFile } from '@peerage/client/transfer'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { kindOf } from '../model/kinds.js'
+import { kindOf, shownName } from '../model/kinds.js'
 import { treeOf } from '../model/tree.js'
 import { PartMissing } from '../model/world.js'
 import type { StoreChoice } from '../storage/storage.js'
@@ -27,7 +27,7 @@ export function Offer({
   usePart(() => model.openSaving(), 'saving')
   const { saving } = model
   const { isSecure } = model.world.features
-  const { words, count, size } = useTexts()
+  const { words, count, size, friend } = useTexts()
   // Only what was left out is kept, so that files that are offered later are chosen too.
   const [leftOut, setLeftOut] = useState<ReadonlySet<string>>(new Set())
   const [wanted, setWanted] = useState<StoreChoice['kind']>()
@@ -44,6 +44,11 @@ export function Offer({
   const best = possible.find(({ fits }) => fits) ?? possible[0]
   const way = possible.find(({ kind }) => kind === wanted) ?? best
   const isTooBig = way !== undefined && !way.fits
+
+  const sum = words.offerHeading(files.length, count(files.length), size(allBytes))
+  const programs = chosen.filter((file) => kindOf(file.path, file.type) === 'program')
+  const [program] = programs
+  const missing = chosen.filter(({ state }) => state.name === 'offered' && state.isMissing === true).length
 
   const accept = (): void => {
     if (way === undefined || saving === undefined) return
@@ -65,12 +70,15 @@ export function Offer({
   return (
     <section class="offer" aria-labelledby="offer-title">
       <h2 id="offer-title" ref={title} tabIndex={-1}>
-        {words.offerHeading(files.length, count(files.length), size(allBytes))}
+        {session.role === 'host' ? words.offerFrom(friend(session.peer.name), sum) : sum}
       </h2>
       <OfferTree tree={tree} files={files} leftOut={leftOut} onLeftOut={setLeftOut} />
       {session.isOneTime && !session.hasTaken && <p class="mark">{words.forOnePerson}</p>}
-      {chosen.some((file) => kindOf(file.path, file.type) === 'program') && (
-        <p class="mark">{words.programWarning}</p>
+      {missing > 0 && <p class="mark">{words.offerMissing(missing, count(missing))}</p>}
+      {program && (
+        <p class="mark">
+          {words.programWarning(shownName(program.path), programs.length - 1, count(programs.length - 1))}
+        </p>
       )}
       <WayChoice
         ways={possible}

@@ -1,20 +1,34 @@
 import type { SessionState, ShareSession } from '@peerage/client/transfer'
 import type { ComponentChildren } from 'preact'
-import { hasAll } from '../model/guest-cards.js'
-import { useChanges, useTexts } from './hooks.js'
+import { gotAll, hasAll } from '../model/guest-cards.js'
+import { hasMoving } from '../model/moving.js'
+import { useChanges, useModel, useTexts } from './hooks.js'
 import type { Words } from '../words/words.js'
 
 /** How the connection to the other side stands, in one line. */
 export function SessionLine({ session }: { session: ShareSession }) {
   const { words, size } = useTexts()
+  const { delivered } = useModel().own
   useChanges(session)
   const { state, serverBytesPerSecond } = session
-  const isDelivered = session.role === 'host' && (isGone(state) || isOver(state)) && hasAll(session)
+  const hasLeft = state.name === 'reconnecting' && state.isPeerAway && !hasMoving(session)
+  const isDelivered =
+    session.role === 'host' &&
+    (isGone(state) || isOver(state)) &&
+    hasAll(session, (file) => delivered.has(session, file))
   return (
     <>
       <p class="status" role="status" data-state={isDelivered ? 'over' : markOf(state)}>
         <span class="dot" aria-hidden="true" />
-        {!isDelivered ? lineOf(state, words) : isGone(state) ? words.leftWithAll : words.overWithAll}
+        {isDelivered
+          ? isGone(state)
+            ? words.leftWithAll
+            : words.overWithAll
+          : !hasLeft
+            ? lineOf(state, words)
+            : session.role === 'guest' && gotAll(session)
+              ? words.guestLeftWithAll
+              : words.away}
       </p>
       {state.name === 'open' && state.path === 'server' && serverBytesPerSecond !== undefined && (
         <p class="hint">

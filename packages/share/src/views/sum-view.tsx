@@ -3,23 +3,28 @@ import { percentOf, timeLeft } from '../model/format.js'
 import { useTexts } from './hooks.js'
 
 /** How far all files of one direction are. */
-export function SumView({ transfer, direction }: { transfer: TransferControls; direction: 'in' | 'out' }) {
+export function SumView({
+  transfer,
+  direction,
+  before = 0,
+}: {
+  transfer: TransferControls
+  direction: 'in' | 'out'
+  /** How many files the other side has from an earlier session. */
+  before?: number
+}) {
   const { words, count, size } = useTexts()
   const sum = transfer.state[direction]
-  if (sum.files === 0) return null
-  const done = sum.filesComplete
-  if (done >= sum.files)
+  if (sum.files + before === 0) return null
+  const done = sum.filesComplete + before
+  const all = sum.files + before
+  if (done >= all)
     return (
       <p class="sum-done" role="status">
         {direction === 'in' ? words.doneIn(done, count(done)) : words.doneOut(done, count(done))}
       </p>
     )
-  const title = (direction === 'in' ? words.sumIn : words.sumOut)(
-    done,
-    sum.files,
-    count(done),
-    count(sum.files),
-  )
+  const title = (direction === 'in' ? words.sumIn : words.sumOut)(done, all, count(done), count(all))
   const moving = transfer.state.items.filter(
     (item): item is TransferFile =>
       item.kind === 'file' &&

@@ -6,6 +6,7 @@ import { timeLeft } from '../model/format.js'
 import { useChanges, useModel, useTexts } from './hooks.js'
 import { Archives } from './archives.js'
 import { FileList } from './file-list.js'
+import { HadView } from './had-view.js'
 import { Notice } from './notice.js'
 import { Offer } from './offer.js'
 import { PickButtons } from './pick.js'
@@ -36,16 +37,22 @@ export function TransferView({
     isAnswered.current = false
     progress.current.focus()
   })
+  const { delivered } = model.own
   const offered: TransferFile[] = []
+  const had: TransferFile[] = []
   const files: TransferFile[] = []
   const texts: TransferText[] = []
   const isOver = state.name === 'ended'
-  for (const item of transfer.state.items)
+  for (const one of transfer.state.items) {
+    const item = delivered.shown(session, one)
     if (item.kind === 'text') texts.push(item)
     else if (item.direction === 'in' && item.state.name === 'offered') {
-      if (!isOver) offered.push(item)
+      const isHad = !revived.has(item.key) && model.received.hadIn(session, item) !== undefined
+      if (isHad) had.push(item)
+      else if (!isOver) offered.push(item)
     } else if (!isOver && revived.has(item.key) && isUnwanted(item)) offered.push(item)
     else files.push(item)
+  }
   const unwanted = isOver ? [] : files.filter(isUnwanted)
   const takesFiles = session.role === 'host' || !isTerminal(session.peer.device)
   const canWrite = state.name === 'open' || state.name === 'reconnecting'
@@ -63,10 +70,17 @@ export function TransferView({
           }}
         />
       )}
+      {had.length > 0 && (
+        <HadView
+          session={session}
+          files={had}
+          onAgain={isOver ? undefined : (keys) => setRevived(new Set([...revived, ...keys]))}
+        />
+      )}
       {files.length > 0 && (
         <div ref={progress} class="stack" role="group" tabIndex={-1} aria-label={words.progressLabel}>
           <SumView transfer={transfer} direction="in" />
-          <SumView transfer={transfer} direction="out" />
+          <SumView transfer={transfer} direction="out" before={delivered.count(session)} />
           <FileList transfer={transfer} files={files} onRemove={(some) => model.removeFiles(session, some)} />
         </div>
       )}

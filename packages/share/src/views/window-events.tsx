@@ -46,7 +46,7 @@ export function WindowEvents() {
       else if (model.screen.name === 'guest') model.screen.session.transfer.sendText(text)
     }
     const before = (event: BeforeUnloadEvent): void => {
-      if (model.isMoving) event.preventDefault()
+      if (model.isNeeded) event.preventDefault()
     }
     window.addEventListener('dragover', over)
     window.addEventListener('dragleave', leave)

@@ -1,4 +1,5 @@
 import type { TimeLeft } from '../model/format.js'
+import { english as forms } from './en-forms.js'
 import { english as states } from './en-states.js'
 
 /** How fast the server carries data, and how long that takes. */
@@ -15,6 +16,7 @@ export const english = {
   language: 'en',
   ownName: 'English',
   states,
+  ...forms,
 
   title: 'Peerage share',
   languageLabel: 'Language',
@@ -43,6 +45,8 @@ export const english = {
   linkLeadPassword: 'Whoever opens it and knows the password sees the files and can take them.',
   linkLeadOne: (hasPassword: boolean) =>
     `The first person who opens it${hasPassword ? ', knows the password' : ''} and accepts gets the files.`,
+  linkTaken: 'It lets nobody else in.',
+  linkLeadTexts: 'Whoever opens it sees the text.',
   linkClosed: 'It lets nobody new in. Those who are connected stay.',
   linkLeadFiles: (sum: string) => `Whoever opens it sees the files and can take them: ${sum}.`,
   linkLabel: 'Link to this share',
@@ -112,7 +116,7 @@ export const english = {
 
   guestsHeading: 'People with your link',
   earlierFrom: (name: string) => `What ${name} sent before it loaded the page again`,
-  guestsNone: 'Nobody has opened the link yet.',
+  guestsNone: 'Nobody is connected.',
   guestName: (colour: number, animal: number) => `${COLOURS[colour] ?? ''} ${ANIMALS[animal] ?? ''}`,
   youAre: (name: string) => `To the other side, you are ${name}.`,
   device: (browser: string, system: string) => `${browser} on ${system}`,
@@ -125,6 +129,8 @@ export const english = {
   paths: { direct: 'directly', relayed: 'through a relay', server: 'through the server' },
   reconnecting: 'The connection was lost. Connecting again…',
   goneABit: 'Gone, back in a moment. Nothing is lost: it goes on by itself.',
+  away: 'Has left, or is away for a moment.',
+  guestLeftWithAll: 'Has left. You have all the files that you took.',
   leftWithAll: 'Has left. Everything was delivered.',
   overWithAll: 'Disconnected. Everything was delivered.',
   serverSlow: (speed: string | undefined) =>
@@ -139,10 +145,12 @@ export const english = {
   consentAgain: 'Use the server after all',
 
   guestHeading: 'Files for you',
+  guestHeadingText: 'A text for you',
   from: (name: string) => `From ${name}`,
   waitingForOffer: 'Connected. Waiting until the other person adds files…',
   offerHeading: (count: number, text: string, size: string) =>
     `${plural(count, text, 'file', 'files')}, ${size}`,
+  offerFrom: (name: string, files: string) => `${name} offers you ${files}`,
   selectAll: 'All files',
   selectFile: (name: string) => `Take ${name}`,
   openFolder: (name: string) => `Open the folder ${name}`,
@@ -154,7 +162,10 @@ export const english = {
   decline: 'No, thanks',
   forOnePerson: 'This link is for one person. If you get the files, it lets nobody else in.',
   guestExpires: (time: string) => `The link works until ${time}.`,
-  programWarning: 'A program can harm your device. Open it only if you trust the sender.',
+  offerMissing: (count: number, text: string) =>
+    `The sender has loaded the page again and must choose ${plural(count, text, 'file', 'files')} again before ${count === 1 ? 'it comes' : 'they come'}. You can accept already.`,
+  programWarning: (name: string, more: number, text: string) =>
+    `${name}${more === 0 ? ' is a program. It' : ` and ${plural(more, text, 'more file', 'more files')} are programs. They`} can harm your device. Open ${more === 0 ? 'it' : 'them'} only if you trust the sender.`,
   saveHeading: 'Where the files go',
   ways: {
     'own-storage': {
@@ -221,6 +232,16 @@ export const english = {
   saveFile: 'Save',
   saveFileNamed: (name: string) => `Save ${name}`,
   saveAll: 'Save all',
+  hadHeading: (count: number, text: string) => `You have had ${plural(count, text, 'file', 'files')} before`,
+  hadInDownloads: 'Saved in your downloads',
+  hadAgain: (count: number): string => (count === 1 ? 'Get it again' : 'Get them again'),
+  keptHeading: (count: number, text: string) =>
+    `This browser has kept ${plural(count, text, 'file', 'files')} for you`,
+  keptLead: 'They arrived whole. Save them: they are removed a week after the last file came.',
+  keptRemove: 'Remove them from this browser',
+  keptRemoveSure: 'Really remove them? What you have not saved is lost.',
+  keptRemoveYes: 'Yes, remove',
+  keptStay: 'Keep them',
   archiveReady: 'The files are in one zip archive.',
   archiveFailed: 'The zip archive could not be completed.',
   archiveName: 'files.zip',
@@ -270,21 +291,6 @@ export const english = {
     'It does not protect you from the server itself: this page comes from there, and the server could send a changed page. If you do not trust it, use the terminal program, or a server of your own.',
   ],
   terminalHint: 'In a terminal, the command “peerage send” does the same.',
-
-  haveCode: 'I have a code',
-  codeFormHeading: 'Enter the code',
-  codeFormLead: 'It is a number and three words, such as 17-crane-otter-tulip.',
-  codeFormLabel: 'Code',
-  codeFormGo: 'Connect',
-  codeFormBad: 'A code is a number and three words of the list. Check the spelling.',
-  back: 'Send files myself',
-  passwordHeading: 'This link has a password',
-  passwordLead: 'Ask the person who sent you the link.',
-  passwordGo: 'Open',
-  passwordWrong: (triesLeft: number | undefined) =>
-    triesLeft === undefined
-      ? 'That password is wrong.'
-      : `That password is wrong. ${triesLeft === 1 ? 'One try is' : `${triesLeft} tries are`} left. After that, the link lets nobody new in.`,
 }
 
 const COLOURS = ['Red', 'Orange', 'Golden', 'Green', 'Teal', 'Blue', 'Purple', 'Pink']

@@ -153,8 +153,9 @@ export class FileRecord {
       return { name: 'paused', ...this.#paused, ...(this.#isMissing && { isMissing: true }) }
     switch (phase.name) {
       case 'offered':
+        return { name: 'offered', ...(this.#isMissing && { isMissing: true }) }
       case 'checking':
-        return { name: phase.name }
+        return { name: 'checking' }
       case 'accepted':
         return { name: 'accepted', isMoving: this.#isMoving }
       case 'complete':

@@ -202,6 +202,7 @@ test('[FT23] a shared file without a source stands as paused until it is chosen 
   const source = new FakeSource('x', someBytes(3 * MIB, 1))
   pair.a.transfer.offerShared([{ ...shared(source), source: undefined }])
   await pair.attach()
+  expect(pair.b.files()[0]?.state).toEqual({ name: 'offered', isMissing: true })
   pair.b.acceptAll()
   await settled()
   await pair.clock.advance(300_000)
