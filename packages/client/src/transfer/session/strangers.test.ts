@@ -113,6 +113,20 @@ test('[FT61] a guest hears how many tries of the password are left', async () =>
   expect([whyOf(session), session.passwordTriesLeft]).toEqual(['wrong-password', undefined])
 })
 
+test('[FT61] one who tries passwords quickly hears each time that it is wrong, and at last that the share is locked', async () => {
+  const share = await hosting({ password: 'right' })
+  const { sharing } = await world.side('guesser')
+  const link = linkOf(share)
+  const heard: (string | undefined)[] = []
+  for (let i = 0; i < 11; i++) {
+    const session = await sharing.join(link, { password: `wrong ${i}` })
+    await world.until(() => session.state.name === 'ended', 120_000)
+    heard.push(whyOf(session))
+    session.close()
+  }
+  expect(heard).toEqual([...Array.from({ length: 10 }, () => 'wrong-password'), 'locked'])
+}, 60_000)
+
 test('[FT61] a guest without the password is told that there is one', async () => {
   const share = await hosting({ password: 'right' })
   const session = await join(share, 'guest')
