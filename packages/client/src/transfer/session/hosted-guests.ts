@@ -76,10 +76,6 @@ export class HostedGuests {
       before?.session.end('closed-there')
       this.#dropReplaced(hosted)
     }
-    // The guest that has taken the share is back under another name, as after a kill.
-    for (const { session, ticket } of this.#active())
-      if (session !== hosted.session && ticket === hosted.ticket && session.isPeerAway)
-        session.end('closed-there')
     const { device, instance } = this.#parts
     const isTaken = takenBy !== undefined
     const terms = this.#parts.terms()

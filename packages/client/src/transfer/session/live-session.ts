@@ -194,11 +194,6 @@ export class LiveSession implements ShareSession {
     this.#conduit?.say(control)
   }
 
-  /** Whether the other peer is known to be away or offline. */
-  get isPeerAway(): boolean {
-    return this.#parts.isPeerAway()
-  }
-
   /** What the presence of the other peer says has changed. */
   presenceChanged(): void {
     if (this.#state.name !== 'reconnecting') return
@@ -218,7 +213,7 @@ export class LiveSession implements ShareSession {
       if (bye !== undefined) conduit.say({ session: 'bye', why: bye })
       const closed = conduit.conduit.close(detail, bye !== undefined)
       // A guest that is gone needs no goodbye. A guest itself waits, because its last word says what has arrived.
-      if (bye !== undefined && !(this.role === 'host' && this.isPeerAway)) this.#parts.closing(closed)
+      if (bye !== undefined && !(this.role === 'host' && this.#parts.isPeerAway())) this.#parts.closing(closed)
     }
     this.#consent = 'not-needed'
     this.#set({ name: 'ended', why, detail })
