@@ -62,6 +62,22 @@ async function press(page: Page, text: string): Promise<void> {
   await (await inFront(page, `::-p-xpath(//*[${kinds}][contains(., "${text}")])`)).click()
 }
 
+/** A list that changes just then may take the click, so a person clicks once more. */
+async function pressUntil(page: Page, text: string, selector: string): Promise<void> {
+  await expect
+    .poll(
+      async () => {
+        await press(page, text)
+        return page.waitForSelector(selector, { timeout: 5_000 }).then(
+          () => true,
+          () => false,
+        )
+      },
+      { timeout: OPEN_MS },
+    )
+    .toBe(true)
+}
+
 const fill = async (page: Page, selector: string, text: string): Promise<void> =>
   (await inFront(page, selector)).fill(text)
 
@@ -113,8 +129,7 @@ test('between two Firefox pages: offer, pause, continue, reload, save, texts, ca
   const guest = await open(await link(host))
   await accept(guest, 'Keep in this browser')
   await expect.poll(() => bytesOf(guest, 'long.bin'), { timeout: OPEN_MS }).toBeGreaterThan(0)
-  await press(guest, 'Pause')
-  await has(guest, ofFile('long.bin', 'paused'))
+  await pressUntil(guest, 'Pause', ofFile('long.bin', 'paused'))
   await has(host, ofFile('long.bin', 'paused'))
   await press(guest, 'Continue')
   await has(host, ofFile('long.bin', 'accepted'))
