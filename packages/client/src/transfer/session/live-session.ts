@@ -213,7 +213,8 @@ export class LiveSession implements ShareSession {
       if (bye !== undefined) conduit.say({ session: 'bye', why: bye })
       const closed = conduit.conduit.close(detail, bye !== undefined)
       // A guest that is gone needs no goodbye. A guest itself waits, because its last word says what has arrived.
-      if (bye !== undefined && !(this.role === 'host' && this.#parts.isPeerAway())) this.#parts.closing(closed)
+      if (bye !== undefined && !(this.role === 'host' && this.#parts.isPeerAway()))
+        this.#parts.closing(closed)
     }
     this.#consent = 'not-needed'
     this.#set({ name: 'ended', why, detail })
