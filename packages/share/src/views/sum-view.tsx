@@ -44,25 +44,24 @@ export function SumView({
     <div class="sum">
       <p class="sum-title">{title}</p>
       <progress max={Math.max(1, sum.bytes)} value={sum.bytesDone} aria-label={title} />
-      <div class="row wrap spread">
-        <p class="soft numbers">{parts.join(' · ')}</p>
-        {keys.length > 0 && (
-          <div class="row">
-            {isPaused ? (
-              <button type="button" class="quiet" onClick={() => transfer.resume(keys)}>
-                {words.resumeAll}
-              </button>
-            ) : (
-              <button type="button" class="quiet" onClick={() => transfer.pause(keys)}>
-                {words.pauseAll}
-              </button>
-            )}
-            <button type="button" class="quiet" onClick={() => transfer.cancel(keys)}>
-              {words.cancelAll}
+      <p class="soft numbers">{parts.join(' · ')}</p>
+      {/* In a line of their own, so that they stay where they are while the numbers change. */}
+      {keys.length > 0 && (
+        <div class="row">
+          {isPaused ? (
+            <button type="button" class="quiet" onClick={() => transfer.resume(keys)}>
+              {words.resumeAll}
             </button>
-          </div>
-        )}
-      </div>
+          ) : (
+            <button type="button" class="quiet" onClick={() => transfer.pause(keys)}>
+              {words.pauseAll}
+            </button>
+          )}
+          <button type="button" class="quiet" onClick={() => transfer.cancel(keys)}>
+            {words.cancelAll}
+          </button>
+        </div>
+      )}
     </div>
   )
 }
