@@ -2,8 +2,8 @@
 let nowhere: MessagePort | undefined
 
 /**
- * Gives the memory of bytes back at once, and empties them. Nobody may use them any more. Without it, browsers keep up to
- * hundreds of megabytes of blocks until they collect garbage. `ArrayBuffer.prototype.transfer` does not do it: Chromium
+ * Gives the memory of bytes back, and empties them. Nobody may use them any more. Without it, Firefox keeps hundreds of
+ * megabytes of blocks until it collects garbage. `ArrayBuffer.prototype.transfer` does not do it: Chromium
  * then keeps the memory, and does not count it any more. Bytes that share their memory with others are left alone.
  *
  * @example

@@ -17,7 +17,7 @@ describe('messages name a command as it was started', () => {
 
   test.each([
     ['from the folder', `${directory}/node_modules/.bin/peerage`, 'npx --no-install peerage'],
-    ['from the cache', '/home/ann/.npm/_npx/0a1b/node_modules/.bin/peerage', 'npx peerage'],
+    ['from the cache', '/cache/_npx/0a1b/node_modules/.bin/peerage', 'npx peerage'],
   ])('by npx, %s', (_, script, program) => {
     const expected = { program, serve: `${program} serve` }
     for (const runs of ["'peerage'", 'peerage send a.txt'])

@@ -33,9 +33,9 @@ export interface FolderStore extends Store {
  * Receives files into a folder, which is made if it does not exist. Nothing is written outside of it: see `safePath` for
  * the names, and symbolic links below it are not followed.
  *
- * A file of more than one block is `NAME.part` until it is complete. `NAME.part.journal` says which blocks of it are on disk, so a transfer goes
- * on after a crash of the program or of the machine. Both are removed when the file is complete. A lock file,
- * `NAME.part.lock`, keeps a second process away. A received file with such a name gets a `_`.
+ * A file of more than one block is `NAME.part` until it is complete. `NAME.part.journal` says which blocks of it are on
+ * disk, so a transfer goes on after a crash of the program or of the machine. Both are removed when the file is complete.
+ * A lock file, `NAME.part.lock`, keeps a second process away. A received file with such a name gets a `_`.
  *
  * @param directory - The folder, relative to the working directory.
  *
