@@ -12,11 +12,13 @@ export const closeCodes = {
   overloaded: 4006,
   'registry-unavailable': 4007,
   internal: 4008,
+  'access-unavailable': 4009,
   superseded: 4500,
   left: 4501,
   refused: 4502,
   protocol: 4503,
   'token-expired': 4504,
+  disconnected: 4505,
 } as const satisfies Record<string, number>
 
 /** The reason for which a node closes a connection: a name for each close code. */
@@ -33,6 +35,7 @@ const passingTexts: Partial<Record<CloseReason, string>> = {
   overloaded: 'the node takes no more connections right now; connect again later',
   'registry-unavailable': 'the registry cannot be reached right now; connect again',
   internal: 'the node failed; connect again',
+  'access-unavailable': 'the access rules cannot be checked right now; connect again',
 }
 
 /** Why a client does not come back. The SDK uses these texts, too. */
@@ -42,6 +45,7 @@ export const finalTexts: Partial<Record<CloseReason, string>> = {
   refused: 'the claim was refused',
   protocol: 'too many malformed frames',
   'token-expired': 'the access token is no longer valid',
+  disconnected: 'an application server closed the connection',
 }
 
 /** Why a connection is closed, in words. */

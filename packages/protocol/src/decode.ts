@@ -70,9 +70,13 @@ export function encodeNodeMessage(message: NodeMessage): string {
   return encodeEvent(type, fields)
 }
 
-/** The beginning of each `message` frame from one holder, for `encodeStamped`: its sender, from the node [I13]. */
-export function stampOf(from: Name, since: number): string {
-  return `${EVENT_PREFIX}["message",{"from":${JSON.stringify(from)},"since":${since},`
+/**
+ * The beginning of each `message` frame from one holder, for `encodeStamped`: its sender, from the node [I13]. `server`:
+ * the sender is an application server.
+ */
+export function stampOf(from: Name, since: number, server = false): string {
+  const mark = server ? '"server":true,' : ''
+  return `${EVENT_PREFIX}["message",{"from":${JSON.stringify(from)},"since":${since},${mark}`
 }
 
 /**
@@ -81,7 +85,14 @@ export function stampOf(from: Name, since: number): string {
  */
 export function encodeStamped(
   stamp: string,
-  { stream, seq, base, kind, body, handshake }: Omit<NodeMessageOf<'message'>, 'type' | 'from' | 'since'>,
+  {
+    stream,
+    seq,
+    base,
+    kind,
+    body,
+    handshake,
+  }: Omit<NodeMessageOf<'message'>, 'type' | 'from' | 'since' | 'server'>,
 ): string {
   const handshakePart = handshake === undefined ? '' : `,"handshake":"${handshake}"`
   return `${stamp}"stream":"${stream}","seq":${seq},"base":${base},"kind":"${kind}","body":${JSON.stringify(body)}${handshakePart}}]`

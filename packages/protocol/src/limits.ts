@@ -6,6 +6,10 @@ export const limits = {
   bodyLength: 48 * 1024,
   /** Levels of nesting in a frame's object. The deepest frame, `ack`, needs three: the object, a list, its items. */
   depth: 6,
+  /** Characters of an access token. A JWT with a few claims and an RSA signature has about 800. */
+  tokenLength: 8_192,
+  /** Characters of the text of a close. RFC 6455 §5.5 leaves 123 bytes for it in a close frame. */
+  closeTextLength: 123,
   /** Names in one lookup or watch. */
   namesPerLookup: 64,
   /** Acknowledgements in one `ack`. */

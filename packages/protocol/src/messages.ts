@@ -44,6 +44,8 @@ export const nodeShapes = {
     graceMs: natural,
     deadlineMs: natural,
     pingMs: natural,
+    /** In how many milliseconds the access token ends, and with it the connection. Absent: never. */
+    tokenMs: optional(natural),
   },
   message: {
     from: name,
@@ -54,6 +56,8 @@ export const nodeShapes = {
     kind,
     body,
     handshake: optional(text(32)),
+    /** True if an application server sent it through the API. No peer can set this. */
+    server: optional(flag),
   },
   acked: { from: name, stream, next: natural, unread: optional(unread) },
   /** Why the node did not forward a send. */
@@ -70,10 +74,12 @@ export const nodeShapes = {
       limits.membersPerPage,
     ),
   },
-  said: { room, from: name, since: natural, body },
+  said: { room, from: name, since: natural, body, server: optional(flag) },
   /** The answer to a request that has no other answer: it was carried out. */
   done: { id: natural },
   ice: { id: natural, turn: nullable(turn) },
+  /** The new access token is valid, and ends in `tokenMs` milliseconds. Absent: never. */
+  renewed: { id: natural, tokenMs: optional(natural) },
   error: {
     code,
     detail: string,
@@ -81,8 +87,16 @@ export const nodeShapes = {
     id: optional(natural),
     retryAfterMs: optional(natural),
   },
-  /** Sent right before a close: the name of the reason, and when to come back. */
-  closing: { reason: string, retryAfterMs: optional(natural) },
+  /**
+   * Sent right before a close: the name of the reason, and when to come back. With `disconnected` also the close code and
+   * the text that an application server chose.
+   */
+  closing: {
+    reason: string,
+    retryAfterMs: optional(natural),
+    code: optional(natural),
+    text: optional(text(limits.closeTextLength)),
+  },
 }
 
 type Union<S extends Record<string, Record<string, Rule<unknown>>>> = {

@@ -27,7 +27,7 @@ export const helloShape = {
   app: optional(app),
   name: optional(name),
   secret,
-  token: optional(text(8192)),
+  token: optional(text(limits.tokenLength)),
 }
 
 /** The frames that a peer sends, by type. Each is a socket.io event with one object: `42["send",{…}]`. */
@@ -60,6 +60,8 @@ export const peerShapes = {
   say: { id: natural, room, body },
   /** Asks for fresh TURN credentials. */
   ice: { id: natural },
+  /** Replaces the access token of this connection before it ends. */
+  renew: { id: natural, token: text(limits.tokenLength) },
   /** How a handshake ended, for the operator's metrics. */
   report: {
     handshake,

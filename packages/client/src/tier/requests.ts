@@ -9,7 +9,7 @@ const ANSWER_MS = 5_000
 
 const NO_ANSWER = `the node did not answer within ${ANSWER_MS / 1_000} s; ask again, and see \`peer.state\` for the connection`
 
-type Answering = NodeMessageOf<'found' | 'ice' | 'roomed' | 'done'>
+type Answering = NodeMessageOf<'found' | 'ice' | 'renewed' | 'roomed' | 'done'>
 
 export type Answer =
   | { ok: true; message: Answering }

@@ -282,6 +282,7 @@ export class Session implements P2PContext {
         return this.#internal.emit('room', message)
       case 'found':
       case 'ice':
+      case 'renewed':
       case 'roomed':
       case 'done':
         return void this.requests.answer(message)

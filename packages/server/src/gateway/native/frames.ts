@@ -109,6 +109,9 @@ export class NativeFrames {
           encodeNodeMessage({ type: 'ice', id: message.id, turn: this.#options.turn(session) }),
         )
         return
+      case 'renew':
+        connection.fail(protocolError('forbidden', 'this app has no access tokens'), message.id)
+        return
       case 'report':
         this.#reports.take(connection.nativeRates, message)
         return

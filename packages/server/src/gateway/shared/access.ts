@@ -5,6 +5,7 @@ import type { App, ErrorCode, Name, Peer } from '@peerage/protocol'
 import { isErrorCode, parseApp, parsePeer, peerOf } from '@peerage/protocol'
 import { pause } from '../../lib/pause.js'
 import type { OnRefused } from './events.js'
+import type { Grants } from '../../access/grants.js'
 import type { Limits } from './limits.js'
 
 /** A peer that asks to be admitted, as `Access.admit` gets it. */
@@ -68,10 +69,27 @@ export interface Access {
   admit(request: AdmitRequest): Admitted | Promise<Admitted>
 }
 
-/** An `Admitted` that has been checked. */
-export type AccessDecision =
-  | { ok: true; app: App; identity?: string }
-  | { ok: false; code: ErrorCode; detail: string }
+/** An `Admitted` that has been checked, or the decision of the rules of an app. */
+export type AccessDecision = Allowed | { ok: false; code: ErrorCode; detail: string; retryAfterMs?: number }
+
+/** What the access rules know about a peer that they have let in. */
+export interface Allowed extends Grants {
+  ok: true
+  app: App
+  /** Who the peer is: the `sub` of its token, or what the rules of an application say. Absent: it has proven nothing. */
+  identity?: string
+  /** The name for a peer that asked for none. */
+  name?: Name
+  /** Whether the token is for exactly this name, so that on the PeerJS wire it takes the name back by itself [PJ11]. */
+  isOwnName?: boolean
+  /** When the access ends (Unix ms). Absent: it does not end. */
+  endsAt?: number
+  /** `jti` and `iat` (Unix ms) of the token, by which an application server can revoke it. */
+  tokenId?: string
+  issuedAt?: number
+  /** `cnf.jkt` of the token: the SHA-256 thumbprint (RFC 7638) of the key that the peer holds. */
+  keyThumbprint?: string
+}
 
 /** Access rules whose answers are checked: what gateways ask. */
 export interface CheckedAccess {
