@@ -9,6 +9,8 @@ import {
 } from '@peerage/core'
 import type { LinkedBackend, LinksOptions } from '@peerage/node-links'
 import { addressWarning, createBackend, linkedBackend, startFailure } from './backend.js'
+import { makeAccess } from './access/make-access.js'
+import { Apps } from './apps/apps.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
 import { TlsFiles } from './config/tls-files.js'
@@ -117,7 +119,19 @@ export class PeerageServer {
     })
     const p2p = new P2PServer(onError)
     const udpPort = (): number | null => p2p.port
-    const gateways = createGateways({ ...hooks, config, access, node, clock, metrics, log, udpPort, onError })
+    const apps = new Apps({ config, makeAccess })
+    const gateways = createGateways({
+      ...hooks,
+      config,
+      apps,
+      access,
+      node,
+      clock,
+      metrics,
+      log,
+      udpPort,
+      onError,
+    })
     metrics.observe({
       connections: () => new Map(gateways.map((gateway) => [gateway.wire, gateway.connections])),
       names: () => node.leases.count,

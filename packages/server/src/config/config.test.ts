@@ -5,7 +5,7 @@ import { nodeDefinition } from './check.js'
 import { readEnvironment, readYaml } from './sources.js'
 import { resolve, type Layer, type Loaded } from './load.js'
 import { redacted, toMarkdown, toYaml } from './print.js'
-import { closest, fromText } from './settings.js'
+import { closest, fromText, textLeaves } from './settings.js'
 import { defaultConfig, type Config } from './schema.js'
 import { stunDefinition } from './stun.js'
 
@@ -20,18 +20,16 @@ interface Given {
 
 function load({ flags = {}, env = {}, file, files = {} }: Given): Loaded<Config> {
   const values = Object.entries(flags).map(([path, value]) => [path, { value, source: `--${path}` }] as const)
+  const readFile = (path: string): string => {
+    const text = files[path]
+    if (text === undefined) throw new Error(`ENOENT: no such file, open '${path}'`)
+    return text
+  }
   const layers: Layer[] = [
     { values: new Map(values), problems: [] },
-    readEnvironment(nodeDefinition, {
-      env,
-      readFile: (path) => {
-        const text = files[path]
-        if (text === undefined) throw new Error(`ENOENT: no such file, open '${path}'`)
-        return text
-      },
-    }),
+    readEnvironment(nodeDefinition, { env, readFile }),
   ]
-  if (file !== undefined) layers.push(readYaml('peerage.yaml', file, leaves))
+  if (file !== undefined) layers.push(readYaml('peerage.yaml', file, leaves, readFile))
   return resolve(nodeDefinition, layers)
 }
 
@@ -70,8 +68,10 @@ describe('the source of a setting', () => {
   })
 
   test('may be a flag or a variable of its own for each setting, and each has a description', () => {
+    const written = textLeaves(leaves)
     for (const key of ['path', 'flag', 'variable'] as const)
-      expect(new Set(leaves.map((leaf) => leaf[key])).size).toBe(leaves.length)
+      expect(new Set(written.map((leaf) => leaf[key])).size).toBe(written.length)
+    expect(leaves.filter((leaf) => !leaf.path.startsWith('apps.'))).toEqual(written)
     expect(leaves.filter((leaf) => leaf.about === '')).toEqual([])
     expect(leaves.find((leaf) => leaf.path === 'redis.url')).toMatchObject({
       flag: '--redis',
@@ -195,9 +195,8 @@ describe('a problem names the setting, its source and the rule', () => {
       /^trustedProxies\.0 \(PEERAGE_TRUSTED_PROXIES\): must be an address or a network/,
     ],
     ['trustedProxies', '1', /^trustedProxies\.0 /],
-    ['apps.default', 'No Spaces', /^apps\.default \(PEERAGE_APPS_DEFAULT\): must be an app/],
-    ['apps.taken', 'fight', 'apps.taken (PEERAGE_APPS_TAKEN): must be one of refuse, replace; it is "fight"'],
-    ['apps.allow', 'other', 'apps.default (default): must be one of apps.allow (other)'],
+    ['defaultApp', 'No Spaces', /^defaultApp \(PEERAGE_DEFAULT_APP\): must be an app/],
+    ['taken', 'fight', 'taken (PEERAGE_TAKEN): must be one of refuse, replace; it is "fight"'],
     [
       'limits.frameBytes',
       '10',
