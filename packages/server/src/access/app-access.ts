@@ -18,6 +18,8 @@ export interface TokenSettings {
   /** At least one. With a secret only HS256, else never HS256. */
   algorithms: readonly Algorithm[]
   keys: TokenKeys
+  /** What `typ` in the header must be. Null: `typ` is not checked. */
+  typ: string | null
   /** What `iss` must be. Null: `iss` is not checked. */
   issuer: string | null
   /** The furthest `exp` ahead of now, in milliseconds. */

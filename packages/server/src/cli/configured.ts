@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander'
-import { resolve, type Definition, type Layer, type Loaded, type Problem } from '../config/load.js'
+import { linesOf, resolve, type Definition, type Layer, type Loaded, type Problem } from '../config/load.js'
 import { closest, fromText, textLeaves, type Leaf, type TextLeaf } from '../config/settings.js'
 import { readEnvironment, readYaml } from '../config/sources.js'
 import { reasonOf } from '../lib/reason.js'
@@ -12,17 +12,26 @@ export interface Execution {
   finish: (code: ExitCode) => void
 }
 
+/** Where the settings of a command came from. */
+export interface Given<T> {
+  /** The source of each setting, except defaults. */
+  sources: ReadonlyMap<string, string>
+  /** Reads all sources again. */
+  again: () => Loaded<T>
+}
+
 /** Gives a command every setting. `act` gets a valid configuration. For one that is wrong, every problem is printed. */
 export function configured<T>(
   command: Command,
   definition: Definition<T>,
   { surroundings, finish }: Execution,
-  act: (config: T, sources: ReadonlyMap<string, string>) => Promise<ExitCode> | ExitCode,
+  act: (config: T, given: Given<T>) => Promise<ExitCode> | ExitCode,
 ): void {
   command.usage('[flags]')
   addFlags(command, textLeaves(definition.leaves)).action(async () => {
-    const loaded = loadConfig(command, definition, surroundings)
-    if (loaded.ok) return finish(await act(loaded.config, loaded.sources))
+    const load = (): Loaded<T> => loadConfig(command, definition, surroundings)
+    const loaded = load()
+    if (loaded.ok) return finish(await act(loaded.config, { sources: loaded.sources, again: load }))
     printProblems(loaded.problems, surroundings.err)
     finish(2)
   })
@@ -55,10 +64,7 @@ function readFile(file: string, source: string, leaves: readonly Leaf[], surroun
 function printProblems(problems: readonly Problem[], err: (line: string) => void): void {
   const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`
   err(`peerage: the configuration has ${count}:`)
-  for (const { path, source, problem } of problems) {
-    const subject = path === '' ? source : `${path} (${source})`
-    err(`  ${subject}: ${problem}`)
-  }
+  for (const line of linesOf(problems)) err(`  ${line}`)
 }
 
 /** Keeps the settings out of the help of a command, which names the command that lists them. */

@@ -62,7 +62,14 @@ const token = section({
     webUrl.nullable().default(null),
     'URL of the keys that tokens are checked with (JWKS); https, or http on this machine',
   ),
-  issuer: set(text.nullable().default(null), 'what iss of a token must be'),
+  typ: set(
+    text.nullable().default(null),
+    'what typ of a token must be, such as at+jwt; without this setting typ is not checked',
+  ),
+  issuer: set(
+    text.nullable().default(null),
+    'what iss of a token must be; without this setting iss is not checked',
+  ),
   lifetimeMs: set(whole(1_000, 366 * DAY_MS).default(3_600_000), 'how far ahead exp of a token may be'),
 })
 

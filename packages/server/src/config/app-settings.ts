@@ -74,8 +74,8 @@ export function readAccess(access: AccessConfig): ReadAccess {
     case 'token': {
       const keys = readTokenKeys(access.token)
       if (!keys.ok) return { ok: false, problems: [...problems, ...keys.problems] }
-      const { algorithms, issuer, lifetimeMs } = access.token
-      return decided({ mode, token: { algorithms, keys: keys.keys, issuer, lifetimeMs } }, problems)
+      const { algorithms, typ, issuer, lifetimeMs } = access.token
+      return decided({ mode, token: { algorithms, keys: keys.keys, typ, issuer, lifetimeMs } }, problems)
     }
     case 'webhook': {
       const webhook = readWebhook(access.webhook)
@@ -101,6 +101,7 @@ function unusedBy(mode: AccessSettings['mode'], access: AccessConfig): SettingPr
     ['token.previousSecret', 'token', token.previousSecret !== null],
     ['token.publicKey', 'token', token.publicKey !== null],
     ['token.jwks', 'token', token.jwks !== null],
+    ['token.typ', 'token', token.typ !== null],
     ['token.issuer', 'token', token.issuer !== null],
     ['webhook.url', 'webhook', webhook.url !== null],
     ['webhook.secret', 'webhook', webhook.secret !== null],

@@ -41,7 +41,7 @@ function checkDefaultApp({ defaultApp }: Config, apps: readonly App[]): SettingP
 }
 
 /** Beyond loopback, each app needs a rule that says who may come in. */
-function checkReach(config: Config, apps: readonly App[]): SettingProblem[] {
+export function checkReach(config: Config, apps = listedApps(config)): SettingProblem[] {
   if (config.open || isLoopback(config.host)) return []
   const isOpen = (app: App): boolean => {
     const { access, origins } = settingsOf(config, app)

@@ -161,3 +161,10 @@ function written(value: unknown): string {
 function distinct(problems: readonly Problem[]): Problem[] {
   return [...new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values()]
 }
+
+/** The problems, each as one line, as they are printed and logged. */
+export function linesOf(problems: readonly Problem[]): string[] {
+  return problems.map(
+    ({ path, source, problem }) => `${path === '' ? source : `${path} (${source})`}: ${problem}`,
+  )
+}

@@ -34,9 +34,9 @@ export interface PeerageOptions extends ConfigInput, PeerJsHooks {
    */
   useAsP2PServer?: boolean
   /**
-   * The application's own rules for who may come in. They replace the settings `access.key` and `apps.allow`, and the rule
-   * that a program without an Origin header needs a key. The setting `origins` still refuses pages before the upgrade.
-   * Default: the rules of the settings.
+   * The application's own rules for who may come in. They replace the settings of `access` in every app, and the rule that
+   * a program without an Origin header needs a key. The settings `apps` and `origins` still hold: the app that the rules
+   * answer must be one that is served. Default: the rules of the settings.
    */
   accessRules?: Access
   /**
