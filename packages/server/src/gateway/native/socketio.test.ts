@@ -13,15 +13,14 @@ import { Server as OtherSocketIo } from 'socket.io'
 import { io as connectOther } from 'socket.io-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
-import { admitByApp } from '../../apps/apps.js'
+import { AppBudgets } from '../../apps/budgets.js'
 import type { ConfigInput } from '../../config/schema.js'
 import { appsOf } from '../../testing/apps.js'
 import { Addresses } from '../shared/address.js'
-import type { LimitValues } from '../shared/limits.js'
 import { Limits } from '../shared/limits.js'
 import { NativeGateway } from './gateway.js'
 import type { NativeGatewayOptions } from './options.js'
-import { unlimited } from '../../testing/unlimited.js'
+import { unlimited, type TestLimits } from '../../testing/unlimited.js'
 
 const stream = 'A'.repeat(11)
 const ALICE = peerOf('default' as App, 'alice' as Name)
@@ -43,15 +42,18 @@ interface Fixture {
 
 async function startFixture(
   more: Partial<NativeGatewayOptions> & {
-    limitValues?: LimitValues
+    limitValues?: TestLimits
     times?: Partial<Times>
     claimMs?: number
     backend?: Backend
     settings?: ConfigInput
+    clock?: Clock
   } = {},
 ): Promise<Fixture> {
   const { limitValues = unlimited, times, claimMs = 10_000, backend, settings, ...options } = more
-  const apps = appsOf(settings)
+  const { connection, name } = limitValues
+  const relay = { bytesPerSecond: 1_000_000_000, messageBytes: 10_000 }
+  const apps = more.apps ?? appsOf({ relay, ...settings, limits: { connection, name, ...settings?.limits } })
   const counted: string[] = []
   const node = new Node({
     backend: backend ?? memoryCluster().backend(),
@@ -63,30 +65,30 @@ async function startFixture(
     onEvent: () => {},
   })
   await node.start()
+  const metrics: NativeGatewayOptions['metrics'] = {
+    connected: () => {},
+    registered: (_, result) => counted.push(`registered ${result}`),
+    routed: (_, kind, result) => counted.push(`${kind} ${result}`),
+    rejected: (_, reason) => counted.push(`rejected ${reason}`),
+    closed: (_, reason) => counted.push(`closed ${reason}`),
+    appRouted: (label, isOk) => counted.push(`app ${label} ${isOk}`),
+    appRefused: (label, reason) => counted.push(`app ${label} ${reason}`),
+    handshake: (path, stage) => counted.push(`handshake ${path} ${stage}`),
+  }
   const gateway = new NativeGateway({
     node,
     clock: systemClock,
     apps,
-    access: { admit: (request) => admitByApp(apps, request) },
+    budgets: new AppBudgets(apps, more.clock ?? systemClock, metrics),
     addresses: new Addresses([]),
     limits: new Limits(limitValues, systemClock),
-    metrics: {
-      connected: () => {},
-      registered: (_, result) => counted.push(`registered ${result}`),
-      routed: (_, kind, result) => counted.push(`${kind} ${result}`),
-      rejected: (_, reason) => counted.push(`rejected ${reason}`),
-      closed: (_, reason) => counted.push(`closed ${reason}`),
-      appRouted: () => {},
-      appRefused: () => {},
-      handshake: (path, stage) => counted.push(`handshake ${path} ${stage}`),
-    },
+    metrics,
     log: () => {},
     onRefused: ({ wire, code, detail, origin }) =>
       counted.push(`refused ${wire} ${code} ${origin}: ${detail}`),
     engine: { pingIntervalMs: 10_000, pingTimeoutMs: 5_000, frameBytes: 65_536, bufferedBytes: 262_144 },
     commandMs: 800,
     path: '/peerage/',
-    relay: { bytesPerSecond: 0, messageBytes: 10_000 },
     welcome: () => ({
       p2pServer: null,
       graceMs: 30_000,
@@ -246,7 +248,7 @@ function pausedByHand(ms: number): Clock & { resume(): void } {
   }
 }
 
-function rated(messagesPerSecond: number): { clock: Clock; limitValues: LimitValues } {
+function rated(messagesPerSecond: number): { clock: Clock; limitValues: TestLimits } {
   const connection = { ...unlimited.connection, messagesPerSecond }
   return { clock: stoodStill, limitValues: { ...unlimited, connection } }
 }
@@ -1313,7 +1315,7 @@ describe('ends', () => {
   test('[WC4] a sender is refused while the recipient is behind, and a recipient that reads nothing is cut', async () => {
     const { url, counted } = await startFixture({
       engine: { pingIntervalMs: 2_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 262_144 },
-      relay: { bytesPerSecond: 0, messageBytes: 50_000 },
+      settings: { relay: { messageBytes: 50_000, bytesPerSecond: 1_000_000_000 } },
     })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
@@ -1377,7 +1379,7 @@ describe('ends', () => {
   test('[WC4] changes do not cut a peer that is behind, and it gets the latest ones when it reads on', async () => {
     const { url, counted } = await startFixture({
       engine: { pingIntervalMs: 60_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 262_144 },
-      relay: { bytesPerSecond: 0, messageBytes: 50_000 },
+      settings: { relay: { messageBytes: 50_000, bytesPerSecond: 1_000_000_000 } },
     })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     const carol = await named(url, 'carol')
