@@ -43,8 +43,8 @@ export class Renewals {
     { id, token }: PeerMessageOf<'renew'>,
   ): Promise<NodeMessageOf<'renewed'> | ProtocolError | undefined> {
     const { app, access, address, wire } = connection
-    if (app === undefined || access === undefined)
-      return protocolError('not-claimed', errorTexts['not-claimed'])
+    if (app === undefined || access?.identity === undefined)
+      return protocolError('forbidden', 'this app has no access tokens')
     const [asked, name] = [appOf(session.peer), nameOf(session.peer)]
     const rules = this.#options.access ?? app.policy
     const admitted = await rules.admit({ app: asked, name, isNameMade: false, wire, address, token })
