@@ -3,7 +3,7 @@ import { attacks } from './attacks.js'
 import { runAttacks } from './run.js'
 
 // A short selection, one second each, which checks counts but no times. `npm run attack` runs all of it, with times.
-test('attacks end no node, fill no memory, lose no message of a neighbour and gain nothing', async () => {
+test('[ASVS 17.3.1, 17.3.2] attacks end no node, fill no memory, lose no message of a neighbour and gain nothing', async () => {
   const held: Record<string, readonly string[]> = {}
   const chosen = attacks.filter(({ short }) => short === true)
   await runAttacks(chosen, 1, ({ id, faults }) => (held[id] = faults), { brief: true })

@@ -79,7 +79,7 @@ const FOREIGN: readonly (readonly [string, string])[] = [
   ['two origins with a comma', 'https://app.example, https://evil.example'],
 ]
 
-describe('Origin', () => {
+describe('[ASVS 4.4.2] Origin', () => {
   let url: string
   beforeAll(async () => {
     url = (await node('--origins', PAGE, '--access-key', KEY)).url

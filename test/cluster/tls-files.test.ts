@@ -103,6 +103,27 @@ test('a node loads a renewed certificate by itself, and at once on SIGHUP, and o
   expect(socket.readyState).toBe(WebSocket.OPEN)
 })
 
+test('[ASVS 4.4.1] a node with a certificate takes no plain connection, and no TLS below 1.2', async () => {
+  const files = await liveFiles()
+  const authority = await certificates()
+  await files.write(authority)
+  const child = await peerage(['serve', '--port', '0', '--tls-cert', files.cert, '--tls-key', files.key])
+  const port = Number((await logged(child, 'ready'))['port'])
+  const plain = new WebSocket(`ws://127.0.0.1:${port}/peerage/?EIO=4&transport=websocket`)
+  const [error] = (await once(plain, 'error')) as [Error]
+  expect(error.message).toMatch(/socket hang up|ECONNRESET|Parse Error/)
+  const old = connectTls({
+    port,
+    host: '127.0.0.1',
+    rejectUnauthorized: false,
+    maxVersion: 'TLSv1.1',
+    minVersion: 'TLSv1',
+  })
+  const [refused] = (await once(old, 'error')) as [Error]
+  expect(refused.message).toMatch(/protocol|version|alert/i)
+  expect(await serves(port, authority)).toBe(true)
+})
+
 test('a node also loads a renewed authority of Redis', async () => {
   const [ours, others] = [await certificates(), await certificates()]
   const redis = await startRedis({ tls: ours })

@@ -212,7 +212,7 @@ describe('a dishonest node', () => {
     expect(ours.calls.at(-1)?.remote.fingerprint).not.toBe(theirs.calls.at(-1)?.local.fingerprint)
   })
 
-  test('[PP41] [PP42] that swaps the fingerprint of an offer opens no channel', async () => {
+  test('[PP41] [PP42] [ASVS 17.2.8] that swaps the fingerprint of an offer opens no channel', async () => {
     const swap: Change = (signal) => ({
       ...signal,
       ...(signal.type === 'offer' && {

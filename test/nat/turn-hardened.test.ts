@@ -93,7 +93,7 @@ const DENIED_V6 = [
   ['ff02::1', 'ff02:0000:0000:0000:0000:0000:0000:0001'],
 ] as const
 
-describe('a permission', () => {
+describe('[ASVS 17.1.1] a permission', () => {
   test.each(DENIED_V4)('to %s … %s is refused', async (low, high) => {
     const client = await coturn.client(low)
     expect(await client.allocate()).toBe('granted')
@@ -133,7 +133,7 @@ test('credentials that have expired, or that another secret signed, are refused'
   expect(await forged.allocate()).toBe(401)
 })
 
-test('a peer over its quota is refused, whatever the expiry in its username; another peer is not', async () => {
+test('[ASVS 17.1.2] a peer over its quota is refused, whatever the expiry in its username; another peer is not', async () => {
   const most = setting('user-quota')
   for (let i = 0; i < most; i++)
     expect(await (await coturn.client('default/greedy', 300 + i)).allocate()).toBe('granted')
