@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto'
+import { SignJWT, exportSPKI, generateKeyPair } from 'jose'
 import { startProcess, REPOSITORY, type BenchProcess } from './lib/processes.js'
 import { startBenchRedis, type BenchRedis } from './lib/redis.js'
 import type { WireName } from './loads/wire.js'
@@ -10,6 +12,8 @@ export interface Stack {
   redis: BenchRedis | undefined
   /** Whether the wire acknowledges end to end. */
   acknowledges: boolean
+  /** The access token that its peers need. */
+  token: string | undefined
   /** Whether the nodes also have direct links to each other. */
   links: boolean
   stop(): Promise<void>
@@ -20,6 +24,8 @@ export type StackName =
   | 'peerage, plain links'
   | 'peerage, links off'
   | 'peerage, connects not limited'
+  | 'peerage, HS256 tokens'
+  | 'peerage, ES256 tokens'
   | 'peerage as PeerJS'
   | 'peerage as PeerJS, links off'
   | 'peerage as PeerJS, one node in memory'
@@ -36,6 +42,8 @@ interface Recipe {
   script: string
   args: readonly string[]
   redis: boolean
+  /** Makes the token of the peers, and the settings of the node that takes it. */
+  access?: () => Promise<{ token: string; args: readonly string[] }>
 }
 
 const peer = (file: string): string => `${REPOSITORY}bench/dist/bench/peers/${file}`
@@ -77,6 +85,14 @@ const RECIPES: Readonly<Record<StackName, Recipe>> = {
   'peerage, plain links': peerage('peerage', true, ...LINKS, '--links-plain'),
   'peerage, links off': peerage('peerage', true),
   'peerage, connects not limited': peerage('peerage', true, ...LINKS, ...MORE_CONNECTS),
+  'peerage, HS256 tokens': {
+    ...peerage('peerage', true, ...LINKS, ...MORE_CONNECTS),
+    access: () => tokenFor('HS256'),
+  },
+  'peerage, ES256 tokens': {
+    ...peerage('peerage', true, ...LINKS, ...MORE_CONNECTS),
+    access: () => tokenFor('ES256'),
+  },
   'peerage as PeerJS': peerage('peerjs', true, ...LINKS, ...MORE_PEERJS, ...MORE_CONNECTS),
   'peerage as PeerJS, links off': peerage('peerjs', true, ...MORE_PEERJS, ...MORE_CONNECTS),
   'peerage as PeerJS, one node in memory': peerage('peerjs', false, ...MORE_PEERJS, ...MORE_CONNECTS),
@@ -90,7 +106,8 @@ const RECIPES: Readonly<Record<StackName, Recipe>> = {
 }
 
 export async function startStack(name: StackName, nodes: number): Promise<Stack> {
-  const { wire, script, args, redis: withRedis } = RECIPES[name]
+  const { wire, script, args, redis: withRedis, access } = RECIPES[name]
+  const given = await access?.()
   const redis = withRedis ? await startBenchRedis() : undefined
   const started: BenchProcess[] = []
   const stop = async (): Promise<void> => {
@@ -100,14 +117,34 @@ export async function startStack(name: StackName, nodes: number): Promise<Stack>
   try {
     const redisArgs = redis === undefined ? [] : ['--redis', redis.url]
     for (let index = 0; index < nodes; index++)
-      started.push(await startProcess({ script, args: [...args, ...redisArgs] }))
+      started.push(await startProcess({ script, args: [...args, ...redisArgs, ...(given?.args ?? [])] }))
     const ports = started.map(portOf)
     const acknowledges = wire === 'peerage' || wire === 'socketio-ack'
     const links = args.includes('--links-host')
-    return { wire, nodes: started, ports, redis, acknowledges, links, stop }
+    return { wire, nodes: started, ports, redis, acknowledges, token: given?.token, links, stop }
   } catch (error) {
     await stop()
     throw error
+  }
+}
+
+/** A token for every name of the load. The node has the key in its settings, and keeps no verdicts. */
+async function tokenFor(alg: 'HS256' | 'ES256'): Promise<{ token: string; args: readonly string[] }> {
+  const claims = new SignJWT({ peerage: { claim: { prefixes: ['g'] } } })
+    .setProtectedHeader({ alg })
+    .setSubject('load')
+    .setAudience('default')
+    .setExpirationTime('55 minutes')
+  const mode = ['--access-mode', 'token', '--access-token-algorithms', alg]
+  if (alg === 'HS256') {
+    const secret = randomBytes(32).toString('base64url')
+    const token = await claims.sign(new TextEncoder().encode(secret))
+    return { token, args: [...mode, '--access-token-secret', secret] }
+  }
+  const { privateKey, publicKey } = await generateKeyPair(alg)
+  return {
+    token: await claims.sign(privateKey),
+    args: [...mode, '--access-token-public-key', await exportSPKI(publicKey)],
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Comparison, Contender, Metrics } from '../lib/comparison.js'
+import type { Comparison, Contender, Metrics, Row } from '../lib/comparison.js'
 import { cpuBetween, readCpu, sum } from '../lib/cpu.js'
 import { startLoad, startStack, type StackName } from '../stacks.js'
 
@@ -20,7 +20,8 @@ function contender(name: string, stackName: StackName): Contender {
       let turn = 0
       const connectAll = async (count: number): Promise<Metrics> => {
         const group = `g${turn++}-`
-        const options = { wire: stack.wire, prefix: group, first: 0, count, ports: stack.ports }
+        const { wire, ports, token } = stack
+        const options = { wire, prefix: group, first: 0, count, ports, token }
         const before = await readCpu(stack.nodes, stack.redis)
         const opened = await load.ask(
           'load',
@@ -48,6 +49,16 @@ function contender(name: string, stackName: StackName): Contender {
     },
   }
 }
+
+/** Connects with access by token. `against` is the same node when it is open. */
+const withToken = (alg: 'HS256' | 'ES256'): Row => ({
+  measure: `connects per second, with ${alg} tokens`,
+  metric: 'perSecond',
+  unit: '/s',
+  subject: `peerage, ${alg} tokens`,
+  against: 'peerage, open',
+  aim: { of: 'ratio', least: 0.8 },
+})
 
 export const connects: readonly Comparison[] = [
   {
@@ -77,5 +88,20 @@ export const connects: readonly Comparison[] = [
         against: 'socket.io',
       },
     ],
+  },
+  {
+    id: 'connects-token',
+    title: 'Connects per second with access tokens',
+    load:
+      `${PEERS} peers, ${CONCURRENCY} connects at the same time, one node with Redis; every peer shows the same token, ` +
+      `which the node verifies each time; against the same node without access rules`,
+    processes: 'kept',
+    rounds: 5,
+    contenders: [
+      contender('peerage, open', 'peerage, connects not limited'),
+      contender('peerage, HS256 tokens', 'peerage, HS256 tokens'),
+      contender('peerage, ES256 tokens', 'peerage, ES256 tokens'),
+    ],
+    rows: [withToken('HS256'), withToken('ES256')],
   },
 ]

@@ -13,6 +13,8 @@ export interface OpenOptions {
   concurrency: number
   /** How many connects may begin in a second; no limit if absent. */
   perSecond?: number
+  /** The access token of every peer. */
+  token?: string
 }
 
 export interface Comeback {
@@ -47,7 +49,7 @@ export class Group {
     for (let index = 0; index < options.count; index++) {
       const lost = (peer: LoadPeer): void => void this.#lost(peer, index)
       const name = `${options.prefix}${options.first + index}`
-      this.peers.push(new LoadPeer(name, options.wire, { ...events, lost }))
+      this.peers.push(new LoadPeer(name, options, { ...events, lost }))
     }
   }
 

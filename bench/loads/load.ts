@@ -24,6 +24,7 @@ async function open(options: Options): Promise<Numbers> {
     ports: asList(options['ports']).map(asNumber),
     concurrency: asNumber(options['concurrency']),
     ...(options['perSecond'] === undefined ? {} : { perSecond: asNumber(options['perSecond']) }),
+    ...(options['token'] === undefined ? {} : { token: asText(options['token']) }),
   }
   const group = new Group(openOptions, traffic)
   groups.set(asText(options['group']), group)

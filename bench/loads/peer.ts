@@ -22,15 +22,17 @@ const CONNECT_TIMEOUT_MS = 20_000
 export class LoadPeer {
   readonly name: string
   readonly #wireName: WireName
+  readonly #token: string | undefined
   readonly #events: PeerEvents
   readonly #secret = randomBytes(SECRET_BYTES).toString('base64url')
   #socket: FrameSocket | undefined
   #wire: Wire | undefined
   #ready = false
 
-  constructor(name: string, wireName: WireName, events: PeerEvents) {
+  constructor(name: string, { wire, token }: { wire: WireName; token?: string }, events: PeerEvents) {
     this.name = name
-    this.#wireName = wireName
+    this.#wireName = wire
+    this.#token = token
     this.#events = events
   }
 
@@ -101,6 +103,7 @@ export class LoadPeer {
     const context: WireContext = {
       name: this.name,
       secret: this.#secret,
+      token: this.#token,
       send,
       events: {
         ready: () => {

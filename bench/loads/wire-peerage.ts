@@ -93,11 +93,10 @@ export function peerageWire(context: WireContext): Wire {
     frame: (text) => {
       if (text.startsWith('42')) event(text)
       else if (text === '2') context.send('3')
-      else if (text.startsWith('0'))
-        context.send(
-          `40${JSON.stringify({ v: PROTOCOL_VERSION, name: context.name, secret: context.secret })}`,
-        )
-      else if (!text.startsWith('40')) events.problem(text)
+      else if (text.startsWith('0')) {
+        const { name, secret, token } = context
+        context.send(`40${JSON.stringify({ v: PROTOCOL_VERSION, name, secret, token })}`)
+      } else if (!text.startsWith('40')) events.problem(text)
     },
     prepare: async (recipients) => {
       for (let start = 0; start < recipients.length; start += limits.namesPerLookup) {

@@ -32,6 +32,8 @@ export interface WireContext {
   name: string
   /** Chosen once per peer, so that a reconnect shows the same secret. */
   secret: string
+  /** The access token of every peer, if the node needs one. */
+  token: string | undefined
   send(frame: string): void
   events: WireEvents
 }
