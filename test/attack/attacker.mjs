@@ -8,6 +8,7 @@ import { connect as connectTcp } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
+import { attacksOnApps } from './attacker-apps.mjs'
 
 const [kind, startsAt, ms, text] = process.argv.slice(2)
 const given = JSON.parse(text)
@@ -71,7 +72,7 @@ function opened(i, options) {
 }
 
 /** Resolves with a socket that has claimed its name, or with undefined. */
-async function claimed(i, name, options) {
+async function claimed(i, name, options, more) {
   const ws = await opened(i, options)
   if (ws === undefined) return undefined
   return new Promise((resolve) => {
@@ -86,7 +87,7 @@ async function claimed(i, name, options) {
       }
     })
     ws.once('close', () => resolve(undefined))
-    ws.send(hello(name))
+    ws.send(hello(name, more))
   })
 }
 
@@ -639,7 +640,19 @@ function forge(header) {
   })
 }
 
-const attack = attacks[kind]
+const onApps = attacksOnApps({
+  given,
+  hello,
+  saw,
+  countSent: () => sent++,
+  opened,
+  claimed,
+  write,
+  atRate,
+  isOver,
+  begin,
+})
+const attack = { ...attacks, ...onApps }[kind]
 if (attack === undefined) throw new Error(`unknown attack: ${kind}`)
 await delay(Math.max(0, Number(startsAt) - Date.now()))
 await attack()

@@ -235,6 +235,37 @@ export const attacks: readonly Attack[] = [
     after: linked,
     short: true,
   },
+  {
+    id: 'bad-tokens',
+    sends: '8 sockets: tokens with sixteen kinds of mistakes',
+    wrong: (told) =>
+      none(/^welcomed/)(told) ?? atLeast(/^refused (bad-token|token-expired|forbidden)/, 1)(told),
+    short: true,
+  },
+  {
+    id: 'unknown-kids',
+    sends: '8 sockets: tokens of unknown keys, while the server of the keys hangs',
+    wrong: (told) => none(/^welcomed/)(told) ?? atLeast(/^refused access-unavailable/, 1)(told),
+    seconds: 8,
+  },
+  {
+    id: 'hanging-webhook',
+    sends: '40 sockets: hellos to an app whose access webhook never answers',
+    wrong: (told) => none(/^welcomed/)(told) ?? atLeast(/^refused access-unavailable/, 1)(told),
+    seconds: 4,
+    short: true,
+  },
+  {
+    id: 'app-flood',
+    sends: '20 peers of another app, 400/s messages each; its budget is 2,000/s',
+    short: true,
+  },
+  {
+    id: 'api-junk',
+    sends: 'the API: wrong keys, 10 MB, deep and broken bodies, unknown fields, odd paths and methods',
+    wrong: (told) => none(/: (2\d\d|5\d\d|no answer)$/)(told) ?? atLeast(/: 4\d\d$/, 10)(told),
+    short: true,
+  },
   { id: 'bus', sends: '500/s malformed messages to the inboxes of nodes, with access to Redis', short: true },
 ]
 

@@ -6,7 +6,15 @@ import { run } from '@peerage/test-support/process.js'
 import { requireKnown, WrongUsage } from '@peerage/test-support/usage.js'
 import { attacks, elsewhere, type Attack, type Told } from './attacks.js'
 import { Neighbours, type Quality } from './neighbours.js'
-import { ACCESS_KEY, redisMemory, rssOf, startTestbed, type Testbed } from './testbed.js'
+import {
+  ACCESS_KEY,
+  API_KEY,
+  TOKEN_SECRET,
+  redisMemory,
+  rssOf,
+  startTestbed,
+  type Testbed,
+} from './testbed.js'
 
 export interface Result {
   id: string
@@ -150,6 +158,7 @@ async function attackFor(
     nodeIds: testbed.nodes.slice(0, 2).map(({ id }) => id),
     tls: testbed.certificates,
     key: ACCESS_KEY,
+    app: { secret: TOKEN_SECRET, apiKey: API_KEY },
     redisPort: testbed.redis.port,
     channels: channels.split('\n'),
   }

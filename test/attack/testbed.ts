@@ -1,5 +1,10 @@
 import { defaultTimes } from '@peerage/core'
-import { readFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { makeCertificates } from '@peerage/test-support/certificates.js'
 import { PEERAGE_BIN, startNode, type Node } from '@peerage/test-support/node.js'
 import { freePort } from '@peerage/test-support/ports.js'
@@ -26,6 +31,27 @@ export interface Testbed {
 
 /** The access key of the node that accepts one origin. */
 export const ACCESS_KEY = 'the-right-key-0123456789'
+/** The secret of the app `tokens`. */
+export const TOKEN_SECRET = 'the-secret-of-the-app-with-tokens-0123456789'
+/** A key for the API, for the app `tokens`. */
+export const API_KEY = 'an-api-key-of-the-app-with-tokens'
+
+/** The apps of the two nodes with peers. The neighbours are in `default`. `hanging` is a server that never answers. */
+const appsFile = (hanging: string): string => `
+apps:
+  default:
+    access: { mode: open }
+  tokens:
+    access: { mode: token, token: { algorithms: [HS256], secret: ${TOKEN_SECRET} } }
+    api: { keys: [${API_KEY}] }
+  keys:
+    access: { mode: token, token: { algorithms: [ES256], jwks: '${hanging}/keys' } }
+  hooks:
+    access: { mode: webhook, webhook: { url: '${hanging}/access', allowPrivate: true } }
+  flood:
+    access: { mode: open }
+    limits: { app: { messagesPerSecond: 2000 } }
+`
 
 /** An attack lasts seconds, so a handshake must not take the default ten seconds. */
 const ARGS = [
@@ -44,11 +70,21 @@ function linkArgs(port: number): string[] {
 export async function startTestbed(): Promise<Testbed> {
   const [redis, certificates] = [await startRedis(), await makeCertificates()]
   const linkPorts = [await freePort(), await freePort()]
+  const hanging = createServer(() => {})
+  hanging.listen(0, '127.0.0.1')
+  await once(hanging, 'listening')
+  const folder = await mkdtemp(join(tmpdir(), 'peerage-attack-'))
+  const apps = join(folder, 'apps.yaml')
+  await writeFile(apps, appsFile(`http://127.0.0.1:${(hanging.address() as AddressInfo).port}`))
   const members = [
     ...(await Promise.all(
       linkPorts.map(async (port, i) => ({
         name: `node ${i}`,
-        args: [...ARGS, '--port', String(await freePort()), '--admin-port', '0', ...linkArgs(port)],
+        args: [
+          ...ARGS,
+          ...['--port', String(await freePort()), '--admin-port', '0', '--config', apps, '--open'],
+          ...linkArgs(port),
+        ],
       })),
     )),
     {
@@ -110,6 +146,9 @@ export async function startTestbed(): Promise<Testbed> {
       await Promise.all(nodes.map((node) => node.stop()))
       await redis.stop()
       await certificates.remove()
+      hanging.closeAllConnections()
+      hanging.close()
+      await rm(folder, { recursive: true })
     },
   }
 }
