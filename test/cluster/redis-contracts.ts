@@ -4,7 +4,7 @@ import {
   newConnectionId,
   newPeer,
   busContract,
-  directoryContract,
+  indexContract,
   mailboxContract,
   nodesContract,
   patient,
@@ -105,7 +105,7 @@ function contracts(topology: Topology): void {
   mailboxContract(name, restricted)
   presenceContract(name, restricted)
   roomsContract(name, restricted)
-  directoryContract(name, restricted)
+  indexContract(name, restricted)
   // Many short histories in which no lease expires.
   registryProperty(name, restricted, {
     ...(topology === 'standalone' ? { runs: 60, steps: 40 } : { runs: 15, steps: 30 }),

@@ -1,7 +1,7 @@
 import type { NodeId } from '@peerage/protocol'
 import type { Bus } from './routing/bus.js'
-import type { Directory } from './names/directory.js'
 import type { Mailbox } from './routing/mailbox.js'
+import type { NameIndex } from './names/name-index.js'
 import type { Nodes } from './names/nodes.js'
 import type { Presence } from './presence/presence.js'
 import type { Registry } from './names/registry.js'
@@ -33,7 +33,7 @@ export interface Backend {
   readonly bus: Bus
   readonly mailbox: Mailbox
   readonly presence: Presence
-  readonly directory: Directory
+  readonly index: NameIndex
   readonly rooms: RoomRegistry
   /**
    * Sets the NodeId under which this node beats, claims and listens. The node calls it before `start`, and again with

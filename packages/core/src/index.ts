@@ -11,7 +11,9 @@ export type { MemoryCluster, MemoryClusterOptions } from './memory/index.js'
 
 // Names.
 export type { ClaimOutcome, ClaimRequest, Ending } from './names/claims.js'
-export type { Directory } from './names/directory.js'
+export type { ListCursor, ListPage, ListedPeer } from './names/listing.js'
+export { INDEX_BATCH_MOST, PARTITIONS, partitionOf } from './names/name-index.js'
+export type { IndexChange, IndexEntry, IndexPage, NameIndex } from './names/name-index.js'
 export { checkAnnouncement, deadRetentionMs } from './names/nodes.js'
 export type { NodeSeen, NodeStatus, Nodes, NodesView } from './names/nodes.js'
 export { mintNodeId } from './names/node-heartbeat.js'

@@ -1,16 +1,19 @@
 import type { App, ConnectionId, Name, NodeId, Peer } from '@peerage/protocol'
-import { nameOf } from '@peerage/protocol'
 import type { Backend, BackendEvent, OnError } from './backend.js'
 import type { Clock } from './lib/clock.js'
 import { inTurn } from './lib/in-turn.js'
 import type { ClaimOutcome, ClaimRequest, Ending } from './names/claims.js'
 import { Claims } from './names/claims.js'
+import { Indexing } from './names/indexing.js'
 import { Leases } from './names/leases.js'
+import type { ListCursor, ListPage } from './names/listing.js'
+import { listPeers } from './names/listing.js'
+import { INDEX_BATCH_MOST } from './names/name-index.js'
 import { NodeHeartbeat } from './names/node-heartbeat.js'
 import { RegistryUnavailable, isNew } from './names/registry.js'
 import { Settling } from './names/settling.js'
 import type { Seen } from './presence/presence.js'
-import { presenceOf, seenOf } from './presence/presence.js'
+import { seenOf } from './presence/presence.js'
 import { Watchers } from './presence/watchers.js'
 import { Rooms } from './rooms/rooms.js'
 import { Mail } from './routing/mail.js'
@@ -69,6 +72,7 @@ export class Node {
   readonly rooms: Rooms
   readonly #options: NodeOptions
   readonly #heartbeat: NodeHeartbeat
+  readonly #index: Indexing
   readonly #settling: Settling
   readonly #claims: Claims
   #store = { healthy: false, reason: 'starting' as Unready, why: 'starting' }
@@ -106,8 +110,10 @@ export class Node {
     this.id = this.#heartbeat.id
     const heartbeat = this.#heartbeat
     const shared = { ...times, heartbeat, registry, nodes, bus, presence, sessions, clock, onEvent, onError }
+    this.#index = new Indexing({ ...shared, index: backend.index, leases: () => this.leases.all() })
     this.leases = new Leases({
       ...shared,
+      index: this.#index,
       lost: (lost) => this.#claims.leaseLost(lost),
       sinceChanged: (lease) => this.#claims.sinceChanged(lease),
       evicted: (lease) => this.#claims.tellEnd('evicted', lease),
@@ -248,14 +254,58 @@ export class Node {
   }
 
   /**
-   * The names that are online in an app, on all nodes, at most `most`. It scans the whole store, so call it rarely.
-   * Rejects with RegistryUnavailable.
+   * Sets which apps have an index of their names. `list`, `count` and `directory` need one. Call it again after the
+   * answer has changed: the names of new apps are then written at once, and those of former apps end by themselves.
    */
-  async directory(app: App, most: number): Promise<{ names: Name[]; complete: boolean }> {
+  setIndexed(isIndexed: (app: App) => boolean): void {
+    this.#index.setIndexed(isIndexed)
+  }
+
+  /**
+   * A page of the names that are held in an app, on all nodes, from the app's index. Without a cursor it is the first
+   * page. It may have fewer than `most` peers, even none, while there is a `next`. A claim on another node appears after
+   * some 50 ms. Names of a dead node are away during the grace, and then left out. Rejects with RegistryUnavailable.
+   *
+   * @example
+   * ```ts
+   * for (let cursor: ListCursor | undefined; ; ) {
+   *   const { peers, next } = await node.list(app, cursor, 1_000)
+   *   for (const { name, state } of peers) console.log(name, state)
+   *   if (next === undefined) break
+   *   cursor = next
+   * }
+   * ```
+   */
+  async list(app: App, cursor: ListCursor | undefined, most: number): Promise<ListPage> {
     const { backend, times } = this.#options
-    const { leases, complete } = await backend.directory.list(app, most)
-    const online = leases.filter((lease) => presenceOf(lease, backend.nodes, times.graceMs) === 'online')
-    return { names: online.map((lease) => nameOf(lease.peer)), complete }
+    // A peer that has just claimed its name here finds itself.
+    if (cursor === undefined) await this.#index.flush(app)
+    return listPeers({ ...backend, graceMs: times.graceMs }, app, cursor ?? { partition: 0 }, most)
+  }
+
+  /**
+   * How many names are held in an app, on all nodes, from its index. Names of a dead node count until their entries end,
+   * `nameTtlMs` after that node last wrote them. Rejects with RegistryUnavailable.
+   */
+  async count(app: App): Promise<number> {
+    await this.#index.flush(app)
+    return this.#options.backend.index.count(app)
+  }
+
+  /** The names that are online in an app, on all nodes, at most `most`. Rejects with RegistryUnavailable. */
+  async directory(app: App, most: number): Promise<{ names: Name[]; complete: boolean }> {
+    const names: Name[] = []
+    let cursor: ListCursor | undefined
+    do {
+      const page = await this.list(app, cursor, INDEX_BATCH_MOST)
+      for (const { name, state } of page.peers) {
+        if (state !== 'online') continue
+        if (names.length >= most) return { names, complete: false }
+        names.push(name)
+      }
+      cursor = page.next
+    } while (cursor !== undefined)
+    return { names, complete: true }
   }
 
   /**
@@ -288,6 +338,7 @@ export class Node {
         // Sockets may have ended a moment ago. A name that was not suspended would count as free when the node
         // leaves.
         () => this.leases.settled(),
+        () => this.#index.stop(),
         () => (this.#storeStarted ? backend.nodes.leave() : undefined),
         () => backend.stop(),
       ],
@@ -326,6 +377,7 @@ export class Node {
   }
 
   async #onBeat(): Promise<void> {
+    this.#index.retryTurn()
     await this.leases.renewTurn()
     await this.#claims.withdrawTurn()
     await this.rooms.renewTurn()

@@ -8,7 +8,6 @@ import { RedisBus, defaultBusLimits } from './bus.js'
 import { Commands } from './connections/commands.js'
 import type { Client, ConnectOptions, RedisTls } from './connections/connect.js'
 import { clientForCommands, localAddressOf, open } from './connections/connect.js'
-import { RedisDirectory } from './directory.js'
 import { Health, type OnCanary } from './connections/health.js'
 import type { Inspection } from './inspect.js'
 import { inspect } from './inspect.js'
@@ -16,6 +15,7 @@ import type { PubSub } from './connections/pubsub.js'
 import { makePubSub } from './connections/pubsub.js'
 import { Keys, checkPrefix } from './keys.js'
 import { RedisMailbox } from './mailbox.js'
+import { RedisNameIndex } from './name-index.js'
 import { RedisNodes } from './nodes.js'
 import { RedisPresence } from './presence.js'
 import { RedisRegistry } from './registry.js'
@@ -66,7 +66,7 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
 
 class RedisStores implements RedisBackend {
   readonly registry: RedisRegistry
-  readonly directory: RedisDirectory
+  readonly index: RedisNameIndex
   readonly nodes: RedisNodes
   readonly presence: RedisPresence
   readonly rooms: RedisRooms
@@ -137,7 +137,7 @@ class RedisStores implements RedisBackend {
       onLoss: () => this.#onEvent({ type: 'doubt', why: 'Redis has forgotten names', names: true }),
     })
     this.registry = new RedisRegistry({ ...stored, nodes: this.nodes, single })
-    this.directory = new RedisDirectory(stored)
+    this.index = new RedisNameIndex({ ...stored, nodes: this.nodes })
     this.rooms = new RedisRooms(heard)
     this.presence = new RedisPresence(heard)
     const mailboxLimits = { ...defaultMailboxLimits, ...options.mailboxLimits }

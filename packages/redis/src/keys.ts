@@ -32,14 +32,12 @@ export class Keys {
     return `${this.#prefix}{${peer}}:lease`
   }
 
-  /** Pattern (SCAN MATCH) for the leases of an app. */
-  leasesOf(app: App): string {
-    return `${this.#prefix.replaceAll(/[*?[\]\\^]/gu, '\\$&')}{${app}/*}:lease`
-  }
-
-  /** The `app/name` of a lease's key. */
-  peerOfLease(key: string): string {
-    return key.slice(this.#prefix.length + 1, -'}:lease'.length)
+  /**
+   * Sorted set: the names of one partition of an app's index. Next to it are `…:names:ends`, with the end of each entry,
+   * and `…:names:places`, with what the entry says. No name has this hash tag, because an app has no `#`.
+   */
+  indexed(app: App, partition: number): string {
+    return `${this.#prefix}{${app}#${partition}}:names`
   }
 
   /** List: the messages for an absent peer. */

@@ -115,6 +115,7 @@ export class PeerageServer {
       onError,
       onEvent,
     })
+    node.setIndexed(() => config.peerjs.allowDiscovery)
     const p2p = new P2PServer(onError)
     const udpPort = (): number | null => p2p.port
     const gateways = createGateways({ ...hooks, config, access, node, clock, metrics, log, udpPort, onError })

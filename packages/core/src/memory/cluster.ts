@@ -7,8 +7,8 @@ import { defaultMailboxLimits } from '../routing/mailbox.js'
 import type { Times } from '../times.js'
 import { defaultTimes } from '../times.js'
 import { MemoryBus } from './bus.js'
-import { MemoryDirectory } from './directory.js'
 import { MemoryMailbox } from './mailbox.js'
+import { MemoryNameIndex } from './name-index.js'
 import { MemoryNodes } from './nodes.js'
 import { MemoryPresence } from './presence.js'
 import { MemoryRegistry } from './registry.js'
@@ -92,7 +92,7 @@ function memoryBackend(
     bus,
     presence,
     mailbox: new MemoryMailbox(store),
-    directory: new MemoryDirectory(store),
+    index: new MemoryNameIndex(store),
     rooms,
     identify: (node: NodeId) => nodes.identify(node),
     start: async (onEvent) => {

@@ -1,7 +1,8 @@
-import type { NodeId, Peer, RoomId } from '@peerage/protocol'
+import type { Name, NodeId, Peer, RoomId } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
 import type { MailboxLimits } from '../routing/mailbox.js'
 import type { Message } from '../routing/message.js'
+import type { IndexEntry } from '../names/name-index.js'
 import type { NodeSeen } from '../names/nodes.js'
 import type { PresenceChange } from '../presence/presence.js'
 import type { Lease } from '../names/registry.js'
@@ -20,6 +21,11 @@ export interface Entry {
 
 export interface RoomEntry {
   member: Membership
+  expiresAt: number
+}
+
+export interface Indexed {
+  entry: IndexEntry
   expiresAt: number
 }
 
@@ -45,6 +51,8 @@ export class Store {
   createdAt = Number.NEGATIVE_INFINITY
   readonly queues = new Map<Peer, Queue>()
   readonly rooms = new Map<RoomId, Map<string, RoomEntry>>()
+  /** The index, by app and partition. */
+  readonly index = new Map<string, Map<Name, Indexed>>()
   readonly listeners = new Map<RoomId, Set<(text: string) => void>>()
   readonly inboxes = new Map<NodeId, (payload: string) => void>()
   readonly watchers = new Set<(change: PresenceChange) => void>()
@@ -164,6 +172,7 @@ export class Store {
     this.announcements.clear()
     this.queues.clear()
     this.rooms.clear()
+    this.index.clear()
   }
 }
 

@@ -17,6 +17,8 @@ export interface ClaimRequest {
   secret: string
   /** `replace` is only for an identity that the access rules have authenticated [I9]. */
   policy: 'refuse' | 'replace'
+  /** Whether the name appears in lists and counts of its app. Default: true. */
+  isListed?: boolean
 }
 
 export type ClaimOutcome =
@@ -242,7 +244,7 @@ export class Claims {
         this.#rememberUnanswered(peer, owner)
         throw error
       })
-    if (claimed.ok) return this.#take(connection, claimed.lease, claimed.replaced, policy)
+    if (claimed.ok) return this.#take(connection, request, claimed.lease, claimed.replaced)
     return claimed.holder === undefined ? 'unsettled' : { ok: false, code: 'name-taken' }
   }
 
@@ -260,9 +262,9 @@ export class Claims {
 
   async #take(
     connection: Connection,
+    { policy, isListed }: ClaimRequest,
     lease: Lease,
     replaced: Lease | undefined,
-    policy: ClaimRequest['policy'],
   ): Promise<ClaimOutcome> {
     const { heartbeat, sessions, leases, forgetRoute, onError } = this.#options
     // The registry had forgotten the holder when it judged this claim.
@@ -288,7 +290,7 @@ export class Claims {
     if (here) sessions.close(here, 'superseded')
     if (replaced && replaced.node !== heartbeat.id) this.tellEnd('superseded', replaced)
     forgetRoute(lease.peer)
-    leases.hold(lease)
+    leases.hold(lease, isListed)
     const session = sessions.apply(connection.id, { type: 'claimed', lease })
     if (session?.state !== 'online') {
       onError(new Error(`a session that has just claimed a name is ${session?.state ?? 'gone'}`), {

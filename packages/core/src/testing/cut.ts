@@ -27,6 +27,7 @@ export function cuttable(inner: Backend): Cut {
       registry: guard(inner.registry, refuse),
       mailbox: guard(inner.mailbox, refuse),
       rooms: guard(inner.rooms, refuse),
+      index: guard(inner.index, refuse),
       nodes: {
         beat: async (settled) => {
           refuse()

@@ -1,6 +1,6 @@
 export * from './contracts/bus-contract.js'
 export * from './cluster.js'
-export * from './contracts/directory-contract.js'
+export * from './contracts/index-contract.js'
 export * from './faulty-bus.js'
 export * from './contracts/mailbox-contract.js'
 export * from './contracts/nodes-contract.js'

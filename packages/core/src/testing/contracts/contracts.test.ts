@@ -1,6 +1,6 @@
 import { busContract } from './bus-contract.js'
 import { memoryContractCluster } from '../cluster.js'
-import { directoryContract } from './directory-contract.js'
+import { indexContract } from './index-contract.js'
 import { mailboxContract } from './mailbox-contract.js'
 import { nodesContract } from './nodes-contract.js'
 import { presenceContract } from './presence-contract.js'
@@ -12,5 +12,5 @@ nodesContract('memory', memoryContractCluster)
 busContract('memory', memoryContractCluster)
 mailboxContract('memory', memoryContractCluster)
 presenceContract('memory', memoryContractCluster)
-directoryContract('memory', memoryContractCluster)
+indexContract('memory', memoryContractCluster)
 roomsContract('memory', memoryContractCluster)
