@@ -28,7 +28,7 @@ export class RedisNameIndex implements NameIndex {
     const args = changes.flatMap((change) =>
       change.type === 'put'
         ? [change.entry.name, change.over, change.ttlMs, formatPlace(change.entry)]
-        : [change.name, change.over, 0, ''],
+        : [change.name, change.over, change.from, ''],
     )
     const key = keys.indexed(app, partition)
     const write = (): Promise<unknown> =>

@@ -31,6 +31,8 @@ export interface MemoryCluster {
   flush(): void
   /** Loses one name without telling any node, as a shard of a Redis Cluster may do. */
   forget(peer: Peer): void
+  /** Loses the index of all apps without telling any node. */
+  forgetIndex(): void
   /**
    * `true`: registry, nodes and mailbox reject, and the bus is unavailable. `false`: they work again, and each node
    * gets a `doubt` event.
@@ -66,6 +68,7 @@ export function memoryCluster(options: MemoryClusterOptions = {}): MemoryCluster
       tell({ type: 'doubt', why: 'the store was flushed', names: true })
     },
     forget: (peer) => void store.names.delete(peer),
+    forgetIndex: () => store.index.clear(),
     setDown: (down) => {
       if (down === store.down) return
       store.setDown(down)

@@ -16,9 +16,11 @@ export class MemoryNameIndex implements NameIndex {
     const now = this.#store.now()
     for (const change of changes) {
       const name = change.type === 'put' ? change.entry.name : change.name
-      if ((entries.get(name)?.entry.epoch ?? 0) > change.over) continue
-      if (change.type === 'drop') entries.delete(name)
-      else entries.set(name, { entry: change.entry, expiresAt: now + change.ttlMs })
+      const epoch = entries.get(name)?.entry.epoch ?? 0
+      if (epoch > change.over) continue
+      if (change.type === 'drop') {
+        if (epoch >= change.from) entries.delete(name)
+      } else entries.set(name, { entry: change.entry, expiresAt: now + change.ttlMs })
     }
     if (entries.size === 0) this.#store.index.delete(keyOf(app, partition))
     else this.#store.index.set(keyOf(app, partition), entries)

@@ -14,13 +14,10 @@ export interface IndexingOptions {
   onError: OnError
 }
 
-/** A change that waits to be written. Without a lease it removes the entry. */
-interface Waiting {
-  lease: Lease | undefined
-  over: number
-  /** Monotonic time at which the entry ends. */
-  until: number
-}
+/** A change that waits to be written. `until`: the monotonic time at which the entry ends. */
+type Waiting =
+  | { type: 'put'; lease: Lease; over: number; until: number }
+  | { type: 'drop'; over: number; from: number }
 
 /** One partition of an app with changes that wait or are being written. */
 interface Partition {
@@ -84,12 +81,17 @@ export class Indexing {
    */
   put(lease: Lease, ttlMs: number, over = lease.epoch): boolean {
     const until = this.#options.clock.monotonic() + ttlMs
-    return this.#add(lease, { lease, over: Math.max(over, lease.epoch), until })
+    return this.#add(lease, { type: 'put', lease, over: Math.max(over, lease.epoch), until })
   }
 
-  /** Removes the entry of a lease that has ended. */
+  /** Nobody holds the name of this lease any more: removes its entry, or that of an earlier lease. */
+  free(lease: Lease): void {
+    this.#add(lease, { type: 'drop', over: lease.epoch, from: 0 })
+  }
+
+  /** This lease has ended, but another peer may hold its name, perhaps by an earlier claim: removes only its own entry. */
   drop(lease: Lease): void {
-    this.#add(lease, { lease: undefined, over: lease.epoch, until: Number.POSITIVE_INFINITY })
+    this.#add(lease, { type: 'drop', over: lease.epoch, from: lease.epoch })
   }
 
   /** Once a beat: tries again what failed. Does not wait for it. */
@@ -136,6 +138,7 @@ export class Indexing {
   #wait({ changes }: Partition, name: Name, change: Waiting): void {
     const known = changes.get(name)
     if (known !== undefined && known.over > change.over) return
+    if (known?.type === 'drop' && change.type === 'drop') change.from = Math.min(known.from, change.from)
     if (known === undefined) this.#waiting++
     changes.set(name, change)
   }
@@ -251,10 +254,10 @@ export class Indexing {
 }
 
 /** Undefined if the entry would have ended by now. */
-function changeOf(name: Name, { lease, over, until }: Waiting, now: number): IndexChange | undefined {
-  if (lease === undefined) return { type: 'drop', name, over }
-  const ttlMs = Math.ceil(until - now)
+function changeOf(name: Name, change: Waiting, now: number): IndexChange | undefined {
+  if (change.type === 'drop') return { name, ...change }
+  const ttlMs = Math.ceil(change.until - now)
   if (ttlMs <= 0) return undefined
-  const { node, state, since, epoch } = lease
-  return { type: 'put', entry: { name, node, state, since, epoch }, over, ttlMs }
+  const { node, state, since, epoch } = change.lease
+  return { type: 'put', entry: { name, node, state, since, epoch }, over: change.over, ttlMs }
 }

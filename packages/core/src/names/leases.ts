@@ -27,7 +27,8 @@ const REASSERT_JITTER_MS = 50
 /** After a refused claim, further claims for the same name cause no write for this long. */
 const WRITE_BACK_PAUSE_MS = 1_000
 
-type PendingEnd = { lease: Lease; how: 'release' | 'suspend'; until: number }
+/** `from`: the monotonic time at which the peer has gone. */
+type PendingEnd = { lease: Lease; how: 'release' | 'suspend'; from: number }
 
 /** A name that is reserved for an absent holder. */
 interface Away {
@@ -98,7 +99,7 @@ export class Leases {
 
   /** Releases or suspends the lease. If the registry fails, each beat tries again. */
   async releaseOrSuspend(lease: Lease, how: 'release' | 'suspend'): Promise<void> {
-    const { clock, graceMs, nameTtlMs } = this.#options
+    const { clock, graceMs } = this.#options
     const isUnlisted = this.#unlisted.has(lease.peer)
     this.#drop(lease)
     if (how === 'suspend' && !this.#held.has(lease.peer)) {
@@ -107,8 +108,8 @@ export class Leases {
       this.#away.set(lease.peer, { lease: away, until: clock.monotonic() + graceMs })
       if (isUnlisted) this.#unlisted.add(lease.peer)
       this.#list(away)
-    }
-    const ending = this.#tryEnd({ lease, how, until: clock.monotonic() + nameTtlMs })
+    } else if (how === 'release') this.#options.index.free(lease)
+    const ending = this.#tryEnd({ lease, how, from: clock.monotonic() })
     this.#pendingEnds.add(ending)
     await ending.finally(() => this.#pendingEnds.delete(ending))
   }
@@ -192,7 +193,11 @@ export class Leases {
     for (const lease of this.#held.values()) moved.push({ ...lease, node: to })
     for (const lease of moved) this.#held.set(lease.peer, lease)
     for (const away of this.#away.values()) away.lease = { ...away.lease, node: to }
-    this.#failedEnds = this.#failedEnds.filter((end) => end.lease.node === to)
+    // A name that could not be suspended moves as online, and must still be suspended. One that could not be released
+    // does not move.
+    this.#failedEnds = this.#failedEnds.map((end) =>
+      end.how === 'suspend' ? { ...end, lease: { ...end.lease, node: to } } : end,
+    )
     await this.#reassert([...moved, ...[...this.#away.values()].map(({ lease }) => lease)], from)
     return moved.filter((lease) => this.#held.get(lease.peer) === lease)
   }
@@ -293,15 +298,16 @@ export class Leases {
   }
 
   async #tryEnd(end: PendingEnd): Promise<void> {
-    const { registry, graceMs, clock, onError } = this.#options
+    const { registry, graceMs, nameTtlMs, clock, onError } = this.#options
+    const agoMs = clock.monotonic() - end.from
     try {
       if (end.how === 'release') await registry.release(end.lease)
-      else await registry.suspend(end.lease, graceMs)
+      else await registry.suspend(end.lease, Math.max(1, Math.ceil(graceMs - agoMs)))
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
       onError(error, { stage: end.how })
       // After the TTL the lease has ended by itself.
-      if (clock.monotonic() < end.until) this.#failedEnds.push(end)
+      if (agoMs < nameTtlMs) this.#failedEnds.push(end)
     }
   }
 

@@ -30,8 +30,8 @@ export interface IndexEntry {
 export type IndexChange =
   /** Writes the entry. It ends after `ttlMs`, unless it is written again. */
   | { type: 'put'; entry: IndexEntry; over: number; ttlMs: number }
-  /** Removes the entry. */
-  | { type: 'drop'; name: Name; over: number }
+  /** Removes the entry, if its epoch is at least `from`. */
+  | { type: 'drop'; name: Name; over: number; from: number }
 
 /** Entries in one write, and in one page. Redis answers no other command meanwhile. */
 export const INDEX_BATCH_MOST = 1_000

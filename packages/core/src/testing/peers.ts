@@ -71,13 +71,13 @@ export interface Arrival {
 export async function arrive(
   node: Node,
   name: string,
-  options: { secret?: string; wire?: Wire; policy?: 'refuse' | 'replace' } = {},
+  options: { secret?: string; wire?: Wire; policy?: 'refuse' | 'replace'; isListed?: boolean } = {},
 ): Promise<Arrival> {
   serial++
   const connection = new RecordedConnection(serial.toString(36), options.wire)
   node.open(connection)
-  const { secret = `secret-of-${name}`, policy = 'refuse' } = options
-  const outcome = await node.claim(connection, { peer: peerNamed(name), secret, policy })
+  const { secret = `secret-of-${name}`, policy = 'refuse', isListed = true } = options
+  const outcome = await node.claim(connection, { peer: peerNamed(name), secret, policy, isListed })
   return {
     connection,
     outcome,

@@ -12,8 +12,8 @@ end
 `
 
 /**
- * KEYS: names. ARGV: latest, then for each change: name, the greatest epoch that it may replace, TTL, and the place, or
- * '' to remove the entry. Answers 1, or 0 if it is too late.
+ * KEYS: names. ARGV: latest, then for each change: name, the greatest epoch that it may replace, TTL, and the place. To
+ * remove an entry: name, the greatest and the least epoch that it may have, ''. Answers 1, or 0 if it is too late.
  */
 export const writeIndexScript = script(`${LISTED}${EPOCH}
 if late(ARGV[1]) then return 0 end
@@ -27,7 +27,7 @@ for n, name in ipairs(names) do
   local place = ARGV[at + 3]
   if not held[n] or held[n] == place or epochOf(held[n]) <= tonumber(ARGV[at + 1]) then
     if place == '' then
-      if held[n] then drops[#drops + 1] = name end
+      if held[n] and epochOf(held[n]) >= tonumber(ARGV[at + 2]) then drops[#drops + 1] = name end
     else
       puts[#puts + 1] = 0
       puts[#puts + 1] = name

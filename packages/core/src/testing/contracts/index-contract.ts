@@ -18,7 +18,12 @@ function entry(text: string, epoch: number, more: Partial<IndexEntry> = {}): Ind
 const put = (one: IndexEntry, ttlMs = 60_000, over = one.epoch): IndexChange => {
   return { type: 'put', entry: one, ttlMs, over }
 }
-const drop = (one: IndexEntry, over = one.epoch): IndexChange => ({ type: 'drop', name: one.name, over })
+const drop = (one: IndexEntry, from = 0): IndexChange => ({
+  type: 'drop',
+  name: one.name,
+  over: one.epoch,
+  from,
+})
 
 /** A time as the epochs of a cluster have it. */
 const NOW_MS = 1_800_000_000_000
@@ -88,6 +93,10 @@ export function indexContract(name: string, makeCluster: MakeCluster): void {
       await b.backend.index.write(app, 3, [put(lost)])
       await a.backend.index.write(app, 3, [put(old, 60_000, lost.epoch)])
       expect(await listed(app)).toEqual([old])
+      await b.backend.index.write(app, 3, [drop(lost, lost.epoch)])
+      expect(await listed(app)).toEqual([old])
+      await b.backend.index.write(app, 3, [drop(lost)])
+      expect(await listed(app)).toEqual([])
     })
 
     test('pages have each name once, in a fixed order, while others come and go', async () => {
