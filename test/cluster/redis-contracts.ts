@@ -3,12 +3,14 @@ import type { ContractNode, MakeCluster } from '@peerage/test-support/testing/co
 import {
   newConnectionId,
   newPeer,
+  answersContract,
   busContract,
   indexContract,
   mailboxContract,
   nodesContract,
   patient,
   presenceContract,
+  recordsContract,
   registryContract,
   registryProperty,
   roomsContract,
@@ -106,6 +108,8 @@ function contracts(topology: Topology): void {
   presenceContract(name, restricted)
   roomsContract(name, restricted)
   indexContract(name, restricted)
+  recordsContract(name, restricted)
+  answersContract(name, restricted)
   // Many short histories in which no lease expires.
   registryProperty(name, restricted, {
     ...(topology === 'standalone' ? { runs: 60, steps: 40 } : { runs: 15, steps: 30 }),

@@ -35,6 +35,8 @@ export type {
   ReassertOptions,
   Registry,
 } from './names/registry.js'
+export { RECORDS_BATCH_MOST } from './records.js'
+export type { Answers, RecordKind, Records, RecordsPage } from './records.js'
 export type { Presence, PresenceChange, Seen } from './presence/presence.js'
 
 // Connections, and the messages between them.

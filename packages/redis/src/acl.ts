@@ -15,6 +15,7 @@ export const aclRules: readonly string[] = [
   '+eval',
   '+evalsha',
   '+get',
+  '+hmget',
   '+mget',
   '+pttl',
   '+set',
@@ -24,7 +25,6 @@ export const aclRules: readonly string[] = [
   // Commands that only scripts call.
   '+hdel',
   '+hget',
-  '+hmget',
   '+hset',
   '+lindex',
   '+llen',

@@ -18,6 +18,7 @@ import { RedisMailbox } from './mailbox.js'
 import { RedisNameIndex } from './name-index.js'
 import { RedisNodes } from './nodes.js'
 import { RedisPresence } from './presence.js'
+import { RedisAnswers, RedisRecords } from './records.js'
 import { RedisRegistry } from './registry.js'
 import { RedisRooms } from './rooms.js'
 import { Reports } from './connections/reports.js'
@@ -67,6 +68,8 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
 class RedisStores implements RedisBackend {
   readonly registry: RedisRegistry
   readonly index: RedisNameIndex
+  readonly records: RedisRecords
+  readonly answers: RedisAnswers
   readonly nodes: RedisNodes
   readonly presence: RedisPresence
   readonly rooms: RedisRooms
@@ -138,6 +141,8 @@ class RedisStores implements RedisBackend {
     })
     this.registry = new RedisRegistry({ ...stored, nodes: this.nodes, single })
     this.index = new RedisNameIndex({ ...stored, nodes: this.nodes })
+    this.records = new RedisRecords({ ...stored, nodes: this.nodes })
+    this.answers = new RedisAnswers(stored)
     this.rooms = new RedisRooms(heard)
     this.presence = new RedisPresence(heard)
     const mailboxLimits = { ...defaultMailboxLimits, ...options.mailboxLimits }

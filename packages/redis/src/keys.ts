@@ -1,4 +1,9 @@
+import { hash } from 'node:crypto'
+import type { RecordKind } from '@peerage/core'
 import type { App, NodeId, Peer, RoomId } from '@peerage/protocol'
+
+/** 128 bits: nobody can find two keys with one hash. */
+const ANSWER_HASH_BYTES = 16
 
 /**
  * All keys and channels of a cluster, under one prefix. Those of one name share the hash tag `{app/name}`, so on a
@@ -30,6 +35,20 @@ export class Keys {
   /** String: the lease of a name. */
   lease(peer: Peer): string {
     return `${this.#prefix}{${peer}}:lease`
+  }
+
+  /**
+   * Sorted set: the keys of an app's records of one kind. Next to it are `…:records:ends`, with the end of each record,
+   * and `…:records:values`.
+   */
+  records(app: App, kind: RecordKind): string {
+    return `${this.#prefix}{${app}#${kind}}:records`
+  }
+
+  /** String: an answer. The key of a caller may be long, so its hash stands for it. */
+  answer(app: App, key: string): string {
+    const digest = hash('sha256', key, 'buffer').subarray(0, ANSWER_HASH_BYTES).toString('base64url')
+    return `${this.#prefix}{${app}#a:${digest}}:answer`
   }
 
   /**

@@ -11,6 +11,7 @@ import { MemoryMailbox } from './mailbox.js'
 import { MemoryNameIndex } from './name-index.js'
 import { MemoryNodes } from './nodes.js'
 import { MemoryPresence } from './presence.js'
+import { MemoryAnswers, MemoryRecords } from './records.js'
 import { MemoryRegistry } from './registry.js'
 import { MemoryRooms } from './rooms.js'
 import { Store } from './store.js'
@@ -96,6 +97,8 @@ function memoryBackend(
     presence,
     mailbox: new MemoryMailbox(store),
     index: new MemoryNameIndex(store),
+    records: new MemoryRecords(store),
+    answers: new MemoryAnswers(store),
     rooms,
     identify: (node: NodeId) => nodes.identify(node),
     start: async (onEvent) => {
