@@ -1,9 +1,12 @@
 import type { App, ConnectionId, Name, NodeId, Peer } from '@peerage/protocol'
+import { mayReconnect } from '@peerage/protocol'
 import type { Backend, BackendEvent, OnError } from './backend.js'
 import type { Clock } from './lib/clock.js'
 import { inTurn } from './lib/in-turn.js'
 import type { ClaimOutcome, ClaimRequest, Ending } from './names/claims.js'
 import { Claims } from './names/claims.js'
+import type { DisconnectOptions } from './names/disconnects.js'
+import { Disconnects } from './names/disconnects.js'
 import { Indexing } from './names/indexing.js'
 import { Leases } from './names/leases.js'
 import type { ListCursor, ListPage } from './names/listing.js'
@@ -18,7 +21,8 @@ import { Watchers } from './presence/watchers.js'
 import { Rooms } from './rooms/rooms.js'
 import { Mail } from './routing/mail.js'
 import { Router } from './routing/router.js'
-import type { Connection, Session } from './sessions/sessions.js'
+import type { Whom } from './routing/message.js'
+import type { CloseOptions, Connection, OnlineSession, Session } from './sessions/sessions.js'
 import { Sessions } from './sessions/sessions.js'
 import type { Times } from './times.js'
 
@@ -75,6 +79,7 @@ export class Node {
   readonly #index: Indexing
   readonly #settling: Settling
   readonly #claims: Claims
+  readonly #disconnects: Disconnects
   #store = { healthy: false, reason: 'starting' as Unready, why: 'starting' }
   #draining = false
   /**
@@ -138,10 +143,18 @@ export class Node {
       ...shared,
       mail: this.mail,
       supersede: (end) => this.#claims.supersede(end),
+      disconnect: (order) => void this.#disconnects.receive(order),
       trace: (handshake, step) => onEvent('signal', { handshake, step }),
     })
     this.watchers = new Watchers(shared)
     this.rooms = new Rooms({ ...shared, registry: backend.rooms })
+    this.#disconnects = new Disconnects({
+      ...shared,
+      leases: this.leases,
+      claimMs: options.claimMs,
+      lookup: (peer) => this.router.lookup(peer),
+      end: (session, how) => this.#disconnected(session, how),
+    })
   }
 
   get draining(): boolean {
@@ -182,7 +195,8 @@ export class Node {
    * closes it with `claim-timeout`. The gateway must call `end` once, when the socket has ended.
    */
   open(connection: Connection): Session {
-    return this.sessions.open(connection, this.#options.clock.monotonic() + this.#options.claimMs)
+    const now = this.#options.clock.monotonic()
+    return this.sessions.open(connection, now, now + this.#options.claimMs)
   }
 
   /**
@@ -191,10 +205,13 @@ export class Node {
    * delivers to it. A second claim of the same connection gets `already-claimed`. Throws only for bugs.
    */
   async claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
-    if (this.sessions.get(connection.id)?.state !== 'opening') return { ok: false, code: 'already-claimed' }
+    const opening = this.sessions.get(connection.id)
+    if (opening?.state !== 'opening') return { ok: false, code: 'already-claimed' }
     // Other nodes could not reach a peer that claims here now.
     if (!this.#heartbeat.active) return { ok: false, code: 'registry-unavailable' }
-    return this.#claims.claim(connection, request)
+    const outcome = await this.#claims.claim(connection, request)
+    if (!outcome.ok || !this.#disconnects.endsLate(outcome.session, opening.openedAt)) return outcome
+    return { ok: false, code: 'not-claimed' }
   }
 
   /**
@@ -222,6 +239,33 @@ export class Node {
     } finally {
       session.connection.close('left')
     }
+  }
+
+  /**
+   * Disconnects peers of an app, on all nodes: an application server wants it. Their connections are closed with
+   * `disconnected`, this code and this text. Their names are free at once, or wait for them if the code says that they may
+   * come back. A name that is away is free at once. A connection that is open now and claims its name later is closed, too.
+   *
+   * `closed`: how many peers that was. Undefined: other nodes were told, and do not say how many peers they closed.
+   * Rejects with RegistryUnavailable if the registry does not say where a name is; the nodes were told all the same.
+   *
+   * @example
+   * ```ts
+   * await node.disconnect(app, { identity: 'user-17' }, { code: 4505, text: 'signed out' })
+   * ```
+   */
+  disconnect(app: App, whom: Whom, how: DisconnectOptions): Promise<{ closed: number | undefined }> {
+    return this.#disconnects.disconnect(app, whom, how)
+  }
+
+  #disconnected(session: OnlineSession, { code, text }: Required<CloseOptions>): void {
+    const { connection } = session
+    this.watchers.forget(connection.id)
+    this.sessions.apply(connection.id, { type: 'close', reason: 'disconnected' })
+    this.#endName(session, connection.id, mayReconnect(code) ? 'dropped' : 'left').catch((error: unknown) =>
+      this.#options.onError(error, { stage: 'disconnect' }),
+    )
+    connection.close('disconnected', { code, text })
   }
 
   async #endName(session: Session | undefined, connection: ConnectionId, how: Ending): Promise<void> {

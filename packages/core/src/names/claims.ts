@@ -2,7 +2,7 @@ import type { ConnectionId, ErrorCode, Peer } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Bus } from '../routing/bus.js'
 import type { Clock } from '../lib/clock.js'
-import type { Connection, OnlineSession, Sessions } from '../sessions/sessions.js'
+import type { Connection, Holder, OnlineSession, Sessions } from '../sessions/sessions.js'
 import type { Envelope } from '../routing/message.js'
 import { Semaphore } from '../lib/semaphore.js'
 import type { Leases } from './leases.js'
@@ -19,6 +19,8 @@ export interface ClaimRequest {
   policy: 'refuse' | 'replace'
   /** Whether the name appears in lists and counts of its app. Default: true. */
   isListed?: boolean
+  /** What the access rules know of the peer. */
+  holder?: Holder
 }
 
 export type ClaimOutcome =
@@ -262,7 +264,7 @@ export class Claims {
 
   async #take(
     connection: Connection,
-    { policy, isListed }: ClaimRequest,
+    { policy, isListed, holder }: ClaimRequest,
     lease: Lease,
     replaced: Lease | undefined,
   ): Promise<ClaimOutcome> {
@@ -291,7 +293,11 @@ export class Claims {
     if (replaced && replaced.node !== heartbeat.id) this.tellEnd('superseded', replaced)
     forgetRoute(lease.peer)
     leases.hold(lease, isListed)
-    const session = sessions.apply(connection.id, { type: 'claimed', lease })
+    const session = sessions.apply(connection.id, {
+      type: 'claimed',
+      lease,
+      ...(holder === undefined ? {} : { holder }),
+    })
     if (session?.state !== 'online') {
       onError(new Error(`a session that has just claimed a name is ${session?.state ?? 'gone'}`), {
         stage: 'claim',
