@@ -68,6 +68,8 @@ export interface PeerOptions {
   id?: string
   token?: string
   key?: string
+  /** Whether the server is behind TLS. */
+  secure?: boolean
 }
 
 /** Creates a PeerJS Peer in the page and waits for its `open`. The page records the events that follow. */
