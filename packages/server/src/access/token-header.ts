@@ -19,7 +19,7 @@ const schema = z.object({
   alg: z.string(),
   kid: z.string().optional(),
   typ: z.string().optional(),
-  crit: z.unknown(),
+  crit: z.unknown().optional(),
 })
 
 /** Reads the header of a token, and refuses what the app does not take. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import type { Clock, OnError } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import type { AccessDecision, AdmitRequest } from '../gateway/shared/access.js'
@@ -53,6 +54,8 @@ class WebhookAccess implements AppAccess {
     this.#app = app
     this.#settings = settings
     this.#options = options
+    // Each call listens, so that it ends with `stop`.
+    setMaxListeners(CALLS_MOST, this.#stopped.signal)
   }
 
   async admit(request: AdmitRequest): Promise<AccessDecision> {
