@@ -242,21 +242,18 @@ function keepTokenFresh(session: Session, modules: Modules): void {
   if (tokens === undefined) return
   const closed = new AbortController()
   session.onClosed(() => closed.abort())
-  const stop = session.onWelcome(() => void begin())
-  let isLoading = false
-  const begin = async (): Promise<void> => {
-    if (isLoading || session.welcome.tokenMs === undefined) return
-    isLoading = true
-    try {
-      const { Renewal } = await modules.renewal({ clock, signal: closed.signal })
-      stop()
-      new Renewal(session, tokens)
-    } catch (error) {
-      // The node ends this connection with its token. The next one has a fresh token, and this begins again.
-      isLoading = false
-      if (!closed.signal.aborted) session.events.fail(error, 'token')
-    }
-  }
+  let renewal: Promise<unknown> | undefined
+  session.onWelcome(() => {
+    if (session.welcome.tokenMs === undefined) return
+    renewal ??= modules.renewal({ clock, signal: closed.signal }).then(
+      ({ Renewal }) => new Renewal(session, tokens),
+      // The node ends this connection with its token. The next one has a fresh token, and loads again.
+      (error: unknown) => {
+        renewal = undefined
+        if (!closed.signal.aborted) session.events.fail(error, 'token')
+      },
+    )
+  })
 }
 
 /** Names that this page or process is about to give back. The key is app and name. */

@@ -1,5 +1,5 @@
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
-import type { NodeMessageOf, PeerMessage } from '@peerage/protocol'
+import type { NodeMessageOf } from '@peerage/protocol'
 import { parseName, parseRoom } from '@peerage/protocol'
 import { beforeEach, expect, test, vi } from 'vitest'
 import { connectOn } from '../connect.js'
@@ -90,7 +90,7 @@ test.each([
 
 test('[WD20] a peer cannot set the mark in a frame over a channel', () => {
   const handed: NodeMessageOf<'message'>[] = []
-  const carrier = { send: (_: PeerMessage) => true as const }
+  const carrier = { send: () => true as const }
   const delivery = new Delivery({
     clock,
     random: () => 0.5,

@@ -142,10 +142,9 @@ const remedies: Partial<Record<PeerageErrorCode, string>> = {
   'name-taken':
     'Take another name. If this is the same peer as before, `connect` with its `secret`, or with the `storage` that kept the secret. A peer that calls `leave()` frees its name at once.',
   forbidden: 'Look at `token`, `app` and `name`, and at the access rules of the node.',
-  'bad-token': 'Look at `token`, and at the access rules of the app.',
   'bad-version': 'The SDK and the node are of different versions: update the older one.',
   superseded: 'Connections with the same `secret` are the same peer: give each peer its own secret.',
-  'token-expired': 'Pass a function as `token` that returns a fresh one: the SDK then renews it in time.',
+  'token-expired': 'Pass a function as `token`: the SDK then gets a fresh token in time.',
 }
 
 export function textOf(code: PeerageErrorCode): string {

@@ -251,11 +251,8 @@ export class Connector {
         new PeerageError('refused', `the node closed the connection for good, with code ${code}`),
       )
     }
-    const why = [reason, chosen, text].filter((part) => part !== undefined).join(', ')
-    this.#retryLater(
-      reason === undefined ? cause : new PeerageError(reason, `the node closed the connection (${why})`),
-      closing?.retryAfterMs,
-    )
+    const why = text ?? `the node closed the connection (${reason})`
+    this.#retryLater(reason === undefined ? cause : new PeerageError(reason, why), closing?.retryAfterMs)
   }
 
   #retryLater(error: Error, retryAfterMs?: number): void {

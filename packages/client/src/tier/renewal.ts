@@ -42,11 +42,9 @@ export class Renewal {
     session.onWelcome(() => this.#begin(session.welcome.tokenMs))
     session.onRetry(() => this.#stop())
     session.onClosed(() => this.#stop())
-    if (session.connector.state.state !== 'online') return
-    const { tokenMs } = session.welcome
-    // Loading this module took some time. The clock may have been set back meanwhile.
-    const passedMs = Math.max(0, session.clock.now() - session.welcomeAt)
-    this.#begin(tokenMs === undefined ? undefined : Math.max(0, tokenMs - passedMs))
+    // The time for loading this module is not subtracted. If it was long, the token may end first. Then the SDK connects
+    // again with a fresh one.
+    if (session.connector.state.state === 'online') this.#begin(session.welcome.tokenMs)
   }
 
   #begin(tokenMs: number | undefined): void {

@@ -75,8 +75,6 @@ export class Session implements P2PContext {
   readonly platform: Platform
   /** Undefined if the application cannot make another token. */
   readonly tokens: Tokens | undefined
-  /** When the last welcome came. */
-  welcomeAt = 0
   readonly #internal = new Emitter<Internals>(INTERNALS, (error, event) =>
     this.onError(error, event === 'retry' ? 'listener' : undefined),
   )
@@ -243,7 +241,6 @@ export class Session implements P2PContext {
 
   #onWelcome(welcome: NodeMessageOf<'welcome'>): void {
     this.#welcome = welcome
-    this.welcomeAt = this.clock.now()
     this.#options.identity.keep(welcome.name, () => this.carriers.inbox.seen())
     this.requests.online()
     this.watches.online()
