@@ -2,10 +2,12 @@ import { closeCodes } from '@peerage/protocol'
 import type { ErrorCode, NodeMessageOf } from '@peerage/protocol'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { beforeEach, expect, test, vi } from 'vitest'
+import { connectOn } from '../connect.js'
 import type { ConnectOptions } from '../connect.js'
-import { connect } from '../entries/node.js'
 import type { Peer } from '../peer.js'
+import { staticModules } from '../platform/static-modules.js'
 import { FakeTier } from '../testing/fake-tier.js'
+import { platform } from '../testing/platform.js'
 import type { FailedAttempt } from './connector.js'
 
 let clock: FakeClock
@@ -23,7 +25,8 @@ const token = (): string => `token${++made}`
 function start(options: ConnectOptions = {}): { peer?: Peer; error?: unknown; failed: FailedAttempt[] } {
   const seen: ReturnType<typeof start> = { failed: [] }
   const onRetry = (failed: FailedAttempt): unknown => seen.failed.push(failed)
-  connect('http://tier', { clock, transport: tier.open, p2p: false, name: 'ann', onRetry, ...options }).then(
+  const all = { clock, transport: tier.open, p2p: false as const, name: 'ann', onRetry, ...options }
+  connectOn(platform, staticModules, 'http://tier', all).then(
     (peer) => (seen.peer = peer),
     (error: unknown) => (seen.error = error),
   )

@@ -3,7 +3,9 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { connectOn } from '../connect.js'
 import type { ConnectOptions } from '../connect.js'
 import { connect } from '../entries/node.js'
+import { unlessAborted } from '../lib/abort.js'
 import type { Peer } from '../peer.js'
+import type { LoadOptions } from '../platform/modules.js'
 import { staticModules } from '../platform/static-modules.js'
 import { FakeTier } from '../testing/fake-tier.js'
 import { platform } from '../testing/platform.js'
@@ -159,8 +161,9 @@ test('[WL11] a failed renewal is an `error` event, and is tried again with growi
   // After a success the waits begin again.
   await clock.advance(699_000)
   expect(asked).toHaveLength(10)
+  isBroken = true
   await clock.advance(2_000)
-  expect(asked).toHaveLength(11)
+  expect(asked).toHaveLength(12)
   expect(peer.state.state).toBe('online')
 })
 
@@ -209,6 +212,7 @@ test('[WL11] an answer that comes too late changes nothing', async () => {
 })
 
 test('[WL12] the function is never called twice at once, even if the connection is lost during a renewal', async () => {
+  vi.spyOn(Math, 'random').mockReturnValue(0.5)
   tier.tokenMs = MINUTE_MS
   const answers: ((token: string) => void)[] = []
   const joining = join({ token: () => (token(), new Promise((resolve) => answers.push(resolve))) })
@@ -347,4 +351,20 @@ test('[WL11] if the code for renewals cannot be loaded, that is an error, and th
   await clock.advance(0.95 * MINUTE_MS)
   expect(tier.tokens).toEqual(['token1', 'token2', 'token3'])
   peer.close()
+})
+
+test('[WL10] a peer that is closed while the code for renewals is loaded reports no error', async () => {
+  tier.tokenMs = MINUTE_MS
+  const modules = {
+    ...staticModules,
+    renewal: ({ signal }: LoadOptions) => unlessAborted(new Promise<never>(() => {}), signal),
+  }
+  const all = { clock, transport: tier.open, p2p: false as const, name: 'ann', token }
+  const joining = connectOn(platform, modules, 'http://tier', all)
+  await clock.advance(5)
+  const peer = await joining
+  const heard = errorsOf(peer)
+  peer.close()
+  await settled()
+  expect([heard, clock.pending]).toEqual([[], 0])
 })

@@ -75,7 +75,6 @@ export class Renewal {
     const { signal } = turn.end
     try {
       const token = await this.#ask(turn)
-      if (signal.aborted) return
       // The error does not show the token, because it must not reach a log.
       if (token.length > TOKEN_LENGTH)
         throw new TypeError(
