@@ -7,10 +7,12 @@ import {
   type OnError,
   type Readiness,
 } from '@peerage/core'
-import { appOf } from '@peerage/protocol'
+import { appOf, type App } from '@peerage/protocol'
 import type { LinkedBackend, LinksOptions } from '@peerage/node-links'
 import { addressWarning, createBackend, linkedBackend, startFailure } from './backend.js'
-import { makeAccess } from './access/make-access.js'
+import { createAppAccess } from './access/create-access.js'
+import { createOutbound, type Outbound } from './access/outbound.js'
+import { Revocations } from './access/revocations.js'
 import { Apps } from './apps/apps.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
@@ -80,6 +82,7 @@ export class PeerageServer {
   /** Takes settings anew while the node runs. */
   readonly reloads: Reloads
   readonly #apps: Apps
+  readonly #outbound: Outbound
   readonly #config: Config
   readonly #log: Logger
   readonly #clock: Clock
@@ -133,14 +136,18 @@ export class PeerageServer {
       onError,
       onEvent,
     })
-    node.setIndexed(() => config.peerjs.allowDiscovery)
     const p2p = new P2PServer(onError)
     const udpPort = (): number | null => p2p.port
-    const apps = new Apps({ config, makeAccess })
+    const outbound = createOutbound({ clock })
+    const apps = new Apps({ config, makeAccess: createAppAccess({ clock, outbound, onError }) })
+    const isIndexed = (app: App): boolean => apps.of(app)?.indexed === true
+    node.setIndexed(isIndexed)
+    apps.onReplaced(() => node.setIndexed(isIndexed))
     const gateways = createGateways({
       ...hooks,
       config,
       apps,
+      revocations: new Revocations({ records: store.records, clock, onError }),
       access,
       node,
       clock,
@@ -166,6 +173,7 @@ export class PeerageServer {
     this.metrics = metrics
     this.reloads = new Reloads({ config, apps, node, clock, metrics, log })
     this.#apps = apps
+    this.#outbound = outbound
     this.#config = config
     this.#log = log
     this.#clock = clock
@@ -353,7 +361,7 @@ export class PeerageServer {
     const steps = [() => this.node.stop(), () => this.#each('stop', (gateway) => gateway.stop())]
     await inTurn(steps, this.#notStopped)
     const closers = this.#closers.splice(0).reverse()
-    const parts = [this.reloads, this.#p2p, this.#apps, this.#files]
+    const parts = [this.reloads, this.#p2p, this.#apps, this.#outbound, this.#files]
     await inTurn([...closers, ...parts.map((part) => () => part.stop())], this.#notStopped)
   }
 

@@ -1,6 +1,6 @@
 import type { Clock, OnlineSession } from '@peerage/core'
 import type { NodeMessageOf, PeerMessageOf, ProtocolError } from '@peerage/protocol'
-import { appOf, errorTexts, nameOf, protocolError } from '@peerage/protocol'
+import { appOf, nameOf, protocolError } from '@peerage/protocol'
 import type { AccessEnds } from '../shared/access-ends.js'
 import type { Refused } from '../shared/claimer.js'
 import { holderOf } from '../shared/claimer.js'
@@ -11,10 +11,16 @@ import type { NativeGatewayOptions } from './options.js'
 
 export interface RenewalsOptions extends Pick<
   NativeGatewayOptions,
-  'clock' | 'limits' | 'metrics' | 'access' | 'revocations' | 'onRefused'
+  'node' | 'clock' | 'limits' | 'metrics' | 'access' | 'revocations' | 'onRefused'
 > {
   accessEnds: AccessEnds
 }
+
+/** Undefined if the connection has ended. */
+type Answer = NodeMessageOf<'renewed'> | ProtocolError | undefined
+
+/** When a renewal may be tried again that came while another one had no answer. */
+const RENEWING_RETRY_MS = 1_000
 
 /** Replaces the access tokens of open connections, so that a connection outlives its token. */
 export class Renewals {
@@ -36,12 +42,28 @@ export class Renewals {
     return waitMs > 0 ? protocolError('rate-limited', 'too many renewals', waitMs) : undefined
   }
 
-  /** The new token must be for the same identity and allow the name that the peer has. */
+  /** Handles one renewal of a connection at a time, so that the last answer is the one that counts [WR12]. */
   async renew(
     connection: NativeConnection,
     session: OnlineSession,
+    request: PeerMessageOf<'renew'>,
+  ): Promise<Answer> {
+    if (connection.isRenewing)
+      return protocolError('rate-limited', 'a renewal is on its way', RENEWING_RETRY_MS)
+    connection.isRenewing = true
+    try {
+      return await this.#renew(connection, session, request)
+    } finally {
+      connection.isRenewing = false
+    }
+  }
+
+  /** The new token must be for the same identity and allow the name that the peer has. */
+  async #renew(
+    connection: NativeConnection,
+    session: OnlineSession,
     { id, token }: PeerMessageOf<'renew'>,
-  ): Promise<NodeMessageOf<'renewed'> | ProtocolError | undefined> {
+  ): Promise<Answer> {
     const { app, access, address, wire } = connection
     if (app === undefined || access?.identity === undefined)
       return protocolError('forbidden', 'this app has no access tokens')
@@ -57,6 +79,7 @@ export class Renewals {
       if (!revoked.ok) return this.#refuse(connection, revoked)
     }
     if (!connection.isOpen) return undefined
+    this.#options.node.sessions.apply(connection.id, { type: 'renewed', holder: holderOf(admitted) })
     connection.access = admitted
     connection.followRates()
     accessEnds.set(connection, admitted.endsAt)
