@@ -112,6 +112,7 @@ function unusedBy(mode: AccessSettings['mode'], access: AccessConfig): SettingPr
           {
             path,
             problem: `is for access.mode: ${of}, and the mode is ${mode}: set the mode, or leave this out`,
+            because: 'mode',
           },
         ]
       : [],
@@ -136,7 +137,7 @@ function readTokenKeys(token: AccessConfig['token']): ReadKeys {
   if (jwks !== null) keys.push({ type: 'jwks', url: jwks })
   const [only, more] = keys
   if (only === undefined) {
-    problems.push({ path: 'mode', problem: `token needs one of ${SOURCES}` })
+    problems.push({ path: 'mode', problem: `token needs one of ${SOURCES}`, because: 'token' })
     return { ok: false, problems }
   }
   if (more !== undefined)
@@ -209,7 +210,10 @@ type ReadWebhook = { ok: true; settings: WebhookSettings } | { ok: false; proble
 function readWebhook(webhook: AccessConfig['webhook']): ReadWebhook {
   const { url, allowPrivate } = webhook
   if (url === null)
-    return { ok: false, problems: [{ path: 'mode', problem: 'webhook needs access.webhook.url' }] }
+    return {
+      ok: false,
+      problems: [{ path: 'mode', problem: 'webhook needs access.webhook.url', because: 'webhook' }],
+    }
   const host = hostOf(url)
   if (isPrivate(host) && !allowPrivate)
     return {
