@@ -71,7 +71,7 @@ test('each invariant is in the title of each test that docs/invariants.md names 
 const known = (id: string): boolean => written.has(id) || invariants.has(id) || faults.has(id)
 
 test('every ID in a document is one of a rule, an invariant or a fault', async () => {
-  const names = new Set(['P256', 'SHA1', 'SHA256', 'SPAKE2', 'V8'])
+  const names = new Set(['ES256', 'HS256', 'P256', 'PS256', 'RS256', 'SHA1', 'SHA256', 'SPAKE2', 'V8'])
   const cited = (await documents()).flatMap((document) =>
     Array.from(readDocument(document).matchAll(/\b[A-Z]+\d+\b/g), ([id]) => ({ document, id })),
   )

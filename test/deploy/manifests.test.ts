@@ -50,7 +50,7 @@ beforeAll(async () => {
   manifests = await renderManifests()
   node = find(manifests, 'Deployment', 'peerage', deploymentSchema)
   const text = find(manifests, 'ConfigMap', 'peerage', configMapSchema).data['peerage.yaml'] ?? ''
-  const layers = [readYaml('peerage.yaml', text, nodeDefinition.leaves)]
+  const layers = [readYaml('peerage.yaml', text, nodeDefinition.leaves, () => '')]
   // The secrets come from files. Here any value is enough.
   const secret = { value: 'x'.repeat(32), source: 'test' }
   layers.push({

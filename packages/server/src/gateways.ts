@@ -5,9 +5,10 @@ import type { HttpGateway } from './gateway/http-gateway.js'
 import { NativeGateway } from './gateway/native/gateway.js'
 import { PeerJsGateway } from './gateway/peerjs/gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
-import { checkedAccess, staticAccess, type Access, type CheckedAccess } from './gateway/shared/access.js'
+import { admitByApp, checkChosen, type Apps } from './apps/apps.js'
+import { checkedAccess, type Access, type CheckedAccess } from './gateway/shared/access.js'
 import { Addresses } from './gateway/shared/address.js'
-import type { OnRefused } from './gateway/shared/events.js'
+import type { AccessRefusal, OnRefused } from './gateway/shared/events.js'
 import { Limits } from './gateway/shared/limits.js'
 import { p2pAdvice } from './gateway/shared/p2p-advice.js'
 import { refusalLog, type Logger } from './metrics/log.js'
@@ -15,7 +16,8 @@ import type { Metrics } from './metrics/metrics.js'
 
 export interface GatewaysOptions extends PeerJsHooks {
   config: Config
-  /** An application's own rules. They replace the rules of the configuration. */
+  apps: Apps
+  /** An application's own rules. They replace the access rules of the configuration. */
   access?: Access | undefined
   node: Node
   clock: Clock
@@ -28,27 +30,31 @@ export interface GatewaysOptions extends PeerJsHooks {
 
 /** Creates the gateways of the configuration. They share the access rules, the limits and the P2P advice. */
 export function createGateways({ access, udpPort, ...options }: GatewaysOptions): HttpGateway[] {
-  const { config, clock } = options
-  const {
-    access: { key },
-    apps,
-    origins,
-    p2p,
-  } = config
+  const { config, clock, apps, metrics } = options
+  const { p2p } = config
+  // An application's own rules may write a name into their texts.
+  const logRefusal = refusalLog(options.log, () => clock.monotonic(), { withDetail: access === undefined })
   const shared = {
     ...options,
-    access:
-      access === undefined
-        ? staticAccess({ defaultApp: apps.default, apps: apps.allow, origins, key })
-        : checkedAccess(access),
+    access: rulesOf(apps, access),
     addresses: new Addresses(config.trustedProxies),
     limits: new Limits(config.limits, clock),
-    // An application's own rules may write a name into their texts.
-    onRefused: refusalLog(options.log, () => clock.monotonic(), { withDetail: access === undefined }),
+    onRefused: (refusal: AccessRefusal): void => {
+      if (refusal.code !== 'origin')
+        metrics.appRefused(apps.labelOf(refusal.app ?? apps.defaultApp), refusal.code)
+      logRefusal(refusal)
+    },
     advice: p2pAdvice({ p2p, udpPort, now: () => clock.now() }),
   }
   const native = createNative(shared)
   return config.peerjs.enabled ? [native, createPeerJs(shared)] : [native]
+}
+
+/** The access rules of the apps, or those of an application, which may choose among the apps. */
+function rulesOf(apps: Apps, access: Access | undefined): CheckedAccess {
+  if (access === undefined) return { admit: (request) => admitByApp(apps, request) }
+  const own = checkedAccess(access)
+  return { admit: async (request) => checkChosen(apps, request, await own.admit(request)) }
 }
 
 /** The options that all gateways of a node share. */
@@ -68,7 +74,6 @@ function createNative(options: Shared): NativeGateway {
   const { limits, relay, times } = config
   return new NativeGateway({
     ...shared,
-    origins: config.origins,
     log: (event, details) => log.info(details, event),
     engine: {
       pingIntervalMs: times.pingIntervalMs,
@@ -86,25 +91,21 @@ function createNative(options: Shared): NativeGateway {
       pingMs: times.pingIntervalMs + times.pingTimeoutMs,
     }),
     turn: (session) => advice.turn(session.peer),
-    policy: () => config.apps.taken,
   })
 }
 
 function createPeerJs(options: Shared): PeerJsGateway {
   const { config, advice: _, log, ...shared } = options
-  const { access, limits, origins, peerjs, times } = config
+  const { limits, peerjs, times } = config
   return new PeerJsGateway({
     ...shared,
     ...peerjs,
     path: peerjs.path ?? config.path,
     root: asBase(config.path),
-    sharedKey: access.key,
-    origins,
     log: (event, details) => log.warn(details, event),
     frameBytes: limits.frameBytes,
     bufferedBytes: limits.bufferedBytes,
     pingIntervalMs: times.pingIntervalMs,
     pingTimeoutMs: times.pingTimeoutMs,
-    policy: () => config.apps.taken,
   })
 }

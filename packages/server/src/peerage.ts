@@ -1,6 +1,6 @@
 import type { Readiness } from '@peerage/core'
 import type { NodeId } from '@peerage/protocol'
-import { checkConfig } from './config/check.js'
+import { checkReach } from './config/check-apps.js'
 import {
   checkOptions,
   checkServer,
@@ -8,7 +8,9 @@ import {
   unusedByAttach,
   type PeerageOptions,
 } from './config/options.js'
+import type { Config, ConfigInput } from './config/schema.js'
 import type { AnyServer } from './http/listen.js'
+import { reasonOf } from './lib/reason.js'
 import { createLogger, standardOutput } from './metrics/log.js'
 import { PeerageServer, type Listening } from './server.js'
 
@@ -68,6 +70,20 @@ export interface Peerage {
    * ```
    */
   listen(): Promise<Listening>
+  /**
+   * Takes settings anew without dropping a connection: which apps there are, who may come in, keys, limits and TURN. Each
+   * key that you pass replaces the one that the node has, as a whole, and the others stay. New connections get the new
+   * rules at once. Peers of an app that is no longer served are closed within seconds. A setting that needs a restart, such
+   * as `port`, is named in the log and changes nothing.
+   *
+   * @throws TypeError that names every wrong setting. The former settings then stay.
+   * @example
+   * ```js
+   * const peerage = createPeerage({ defaultApp: 'chat', apps: { chat: {} } })
+   * peerage.reload({ apps: { chat: {}, games: { origins: ['https://games.example'] } } })
+   * ```
+   */
+  reload(settings: ConfigInput): void
   /**
    * Resolves when the node takes peers. While Redis cannot be reached, it keeps waiting. Rejects if waiting cannot help,
    * because Redis is too old, because a server that the node is attached to cannot listen, or because the node stops or
@@ -145,6 +161,15 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
     ...(onPeer === undefined ? {} : { onPeer }),
   })
   self.node = server.node
+  let given = options
+  let isListening = false
+  const mustBeRuled = (of: Config): void => {
+    const reach = accessRules === undefined ? checkReach(of) : []
+    if (reach.length > 0)
+      throw new TypeError(
+        describeProblems(reach).replace('set access.key or', 'set accessRules, access.key or'),
+      )
+  }
   // Of these settings `attach` warns once, unless `listen` has used them.
   let unused = unusedByAttach(options)
   const peerage: Peerage = {
@@ -160,15 +185,24 @@ export function createPeerage(options: PeerageOptions = {}): Peerage {
       return peerage
     },
     async listen() {
-      const reach = checkConfig(config).filter(({ path }) => path === 'host')
-      if (accessRules === undefined && reach.length > 0)
-        throw new TypeError(
-          describeProblems(reach).replace('set access.key or', 'set accessRules, access.key or'),
-        )
+      mustBeRuled(config)
       const listening = await server.listen()
+      isListening = true
       unused = []
       server.start().catch((error: unknown) => log.error({ error: String(error) }, 'failed'))
       return listening
+    },
+    reload(settings) {
+      const next = { ...given, ...settings }
+      try {
+        const checked = checkOptions(next)
+        if (isListening) mustBeRuled(checked)
+        server.reloads.take(checked)
+      } catch (error) {
+        server.reloads.failed([reasonOf(error)])
+        throw error
+      }
+      given = next
     },
     ready: () => server.ready(),
     readiness: () => server.readiness(),

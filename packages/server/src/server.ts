@@ -7,8 +7,11 @@ import {
   type OnError,
   type Readiness,
 } from '@peerage/core'
+import { appOf } from '@peerage/protocol'
 import type { LinkedBackend, LinksOptions } from '@peerage/node-links'
 import { addressWarning, createBackend, linkedBackend, startFailure } from './backend.js'
+import { makeAccess } from './access/make-access.js'
+import { Apps } from './apps/apps.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
 import { TlsFiles } from './config/tls-files.js'
@@ -29,6 +32,7 @@ import { errorLog, eventLog, type Logger } from './metrics/log.js'
 import { Metrics } from './metrics/metrics.js'
 import { P2PServer } from './p2p-server.js'
 import { redisAdvice } from './redis-advice.js'
+import { Reloads } from './reload.js'
 
 /** Where a node listens. */
 export interface Listening {
@@ -58,10 +62,24 @@ const MOVING_SHARE = 0.6
 /** How often `ready` checks whether the node is ready. */
 const READY_POLL_MS = 25
 
+/** How many connections have a name in each app, by the label of the app in metrics. */
+function connectionsByApp(node: Node, apps: Apps): ReadonlyMap<string, number> {
+  const counts = new Map(apps.all().map(({ label }) => [label, 0]))
+  for (const session of node.sessions.all()) {
+    if (session.state !== 'online') continue
+    const label = apps.labelOf(appOf(session.peer))
+    counts.set(label, (counts.get(label) ?? 0) + 1)
+  }
+  return counts
+}
+
 /** The composition root: one node with its store, gateways and ports. The constructor starts nothing. */
 export class PeerageServer {
   readonly node: Node
   readonly metrics: Metrics
+  /** Takes settings anew while the node runs. */
+  readonly reloads: Reloads
+  readonly #apps: Apps
   readonly #config: Config
   readonly #log: Logger
   readonly #clock: Clock
@@ -117,7 +135,19 @@ export class PeerageServer {
     })
     const p2p = new P2PServer(onError)
     const udpPort = (): number | null => p2p.port
-    const gateways = createGateways({ ...hooks, config, access, node, clock, metrics, log, udpPort, onError })
+    const apps = new Apps({ config, makeAccess })
+    const gateways = createGateways({
+      ...hooks,
+      config,
+      apps,
+      access,
+      node,
+      clock,
+      metrics,
+      log,
+      udpPort,
+      onError,
+    })
     metrics.observe({
       connections: () => new Map(gateways.map((gateway) => [gateway.wire, gateway.connections])),
       names: () => node.leases.count,
@@ -127,11 +157,14 @@ export class PeerageServer {
       stun: () => p2p.counters,
       bus: () => store.counts,
       links: () => linked?.links,
+      apps: () => connectionsByApp(node, apps),
       nodesLive: () => store.nodes.list().filter(({ status }) => status.state === 'live').length,
     })
     this.node = node
     this.#isEmbedded = isEmbedded
     this.metrics = metrics
+    this.reloads = new Reloads({ config, apps, node, clock, metrics, log })
+    this.#apps = apps
     this.#config = config
     this.#log = log
     this.#clock = clock
@@ -319,7 +352,8 @@ export class PeerageServer {
     const steps = [() => this.node.stop(), () => this.#each('stop', (gateway) => gateway.stop())]
     await inTurn(steps, this.#notStopped)
     const closers = this.#closers.splice(0).reverse()
-    await inTurn([...closers, () => this.#p2p.stop(), () => this.#files.stop()], this.#notStopped)
+    const parts = [this.reloads, this.#p2p, this.#apps, this.#files]
+    await inTurn([...closers, ...parts.map((part) => () => part.stop())], this.#notStopped)
   }
 
   readonly #notStopped = (error: unknown): void => this.#onError(error, { stage: 'stop' })

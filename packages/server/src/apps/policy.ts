@@ -43,11 +43,19 @@ export interface AppPolicy {
   readonly turn: TurnPolicy
   /** Whether PeerJS clients may list the ids. */
   readonly discovery: boolean
+  /** Whether the app has the API, so that names, identities and tokens may be banned or revoked. */
+  readonly hasApi: boolean
   /** Whether the names of the app are in its index: it has discovery, the API or webhooks. */
   readonly indexed: boolean
   /** Decides about one peer of this app, after its app and origin were checked. */
   admit(request: AdmitRequest): Promise<AccessDecision>
 }
+
+/**
+ * Which app a key of PeerJS stands for, if the key is served [PJ2]. `app` undefined: that of a peer that names none.
+ * `isSecret`: not everybody knows the key, so a wrong key may be a guess.
+ */
+export type KeyMeaning = { ok: true; app: App | undefined; isSecret: boolean } | { ok: false }
 
 /** The apps of a node. */
 export interface AppPolicies {
@@ -57,6 +65,5 @@ export interface AppPolicies {
   of(app: App): AppPolicy | undefined
   /** Whether a page of this origin may connect to any app. Asked at the upgrade, before the app is known. */
   mayConnect(origin: string | undefined): boolean
-  /** Which app a key of PeerJS stands for, if the key is served [PJ2]. */
-  appOfKey(key: string): { ok: true; app: App | undefined } | { ok: false }
+  appOfKey(key: string): KeyMeaning
 }

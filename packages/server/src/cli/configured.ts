@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
-import { resolve, type Definition, type Layer, type Loaded, type Problem } from '../config/load.js'
-import { closest, fromText, type Leaf } from '../config/settings.js'
+import { linesOf, resolve, type Definition, type Layer, type Loaded, type Problem } from '../config/load.js'
+import { closest, fromText, textLeaves, type Leaf, type TextLeaf } from '../config/settings.js'
 import { readEnvironment, readYaml } from '../config/sources.js'
 import { reasonOf } from '../lib/reason.js'
 import { groupOf, inGroups } from './help.js'
@@ -12,17 +12,26 @@ export interface Execution {
   finish: (code: ExitCode) => void
 }
 
+/** Where the settings of a command came from. */
+export interface Given<T> {
+  /** The source of each setting, except defaults. */
+  sources: ReadonlyMap<string, string>
+  /** Reads all sources again. */
+  again: () => Loaded<T>
+}
+
 /** Gives a command every setting. `act` gets a valid configuration. For one that is wrong, every problem is printed. */
 export function configured<T>(
   command: Command,
   definition: Definition<T>,
   { surroundings, finish }: Execution,
-  act: (config: T, sources: ReadonlyMap<string, string>) => Promise<ExitCode> | ExitCode,
+  act: (config: T, given: Given<T>) => Promise<ExitCode> | ExitCode,
 ): void {
   command.usage('[flags]')
-  addFlags(command, definition.leaves).action(async () => {
-    const loaded = loadConfig(command, definition, surroundings)
-    if (loaded.ok) return finish(await act(loaded.config, loaded.sources))
+  addFlags(command, textLeaves(definition.leaves)).action(async () => {
+    const load = (): Loaded<T> => loadConfig(command, definition, surroundings)
+    const loaded = load()
+    if (loaded.ok) return finish(await act(loaded.config, { sources: loaded.sources, again: load }))
     printProblems(loaded.problems, surroundings.err)
     finish(2)
   })
@@ -30,7 +39,10 @@ export function configured<T>(
 
 /** Flags win over the environment, which wins over the file, which wins over the defaults. */
 function loadConfig<T>(command: Command, definition: Definition<T>, surroundings: Surroundings): Loaded<T> {
-  const layers = [readFlags(command, definition.leaves), readEnvironment(definition, surroundings)]
+  const layers = [
+    readFlags(command, textLeaves(definition.leaves)),
+    readEnvironment(definition, surroundings),
+  ]
   const variable = `${definition.prefix}CONFIG`
   const flag: unknown = command.opts()['config']
   const file = typeof flag === 'string' ? flag : (surroundings.env[variable] ?? '')
@@ -41,7 +53,7 @@ function loadConfig<T>(command: Command, definition: Definition<T>, surroundings
 
 function readFile(file: string, source: string, leaves: readonly Leaf[], surroundings: Surroundings): Layer {
   try {
-    return readYaml(file, surroundings.readFile(file), leaves)
+    return readYaml(file, surroundings.readFile(file), leaves, surroundings.readFile)
   } catch (error) {
     const problem = `cannot be read: ${reasonOf(error)}`
     return { values: new Map(), problems: [{ path: file, source, problem }] }
@@ -52,10 +64,7 @@ function readFile(file: string, source: string, leaves: readonly Leaf[], surroun
 function printProblems(problems: readonly Problem[], err: (line: string) => void): void {
   const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`
   err(`peerage: the configuration has ${count}:`)
-  for (const { path, source, problem } of problems) {
-    const subject = path === '' ? source : `${path} (${source})`
-    err(`  ${subject}: ${problem}`)
-  }
+  for (const line of linesOf(problems)) err(`  ${line}`)
 }
 
 /** Keeps the settings out of the help of a command, which names the command that lists them. */
@@ -65,7 +74,7 @@ export function settingsAsIn(other: string, command: Command): void {
 }
 
 /** Gives a command one flag for each setting, and `--config`. */
-function addFlags(command: Command, leaves: readonly Leaf[]): Command {
+function addFlags(command: Command, leaves: readonly TextLeaf[]): Command {
   command.option('--config <file>', 'YAML file of settings; flags and environment win over it')
   for (const leaf of inGroups(leaves))
     for (const option of optionsOf(leaf)) command.addOption(option.helpGroup(groupOf(leaf)))
@@ -111,7 +120,7 @@ function isFlagOf(command: Command, text: string): boolean {
   return word === '--help' || command.options.some(({ long }) => long === word)
 }
 
-function optionsOf(leaf: Leaf): Option[] {
+function optionsOf(leaf: TextLeaf): Option[] {
   const about = `${leaf.about}${defaultOf(leaf)}`
   switch (leaf.kind) {
     case 'boolean':
@@ -141,7 +150,7 @@ function defaultOf(leaf: Leaf): string {
 }
 
 /** The values of the flags of a parsed command, and the words on its line that are no flags. */
-function readFlags(command: Command, leaves: readonly Leaf[]): Layer {
+function readFlags(command: Command, leaves: readonly TextLeaf[]): Layer {
   const given: Record<string, unknown> = command.opts()
   const layer: Layer = { values: new Map(), problems: strays(command, leaves) }
   for (const leaf of leaves) {
@@ -157,7 +166,7 @@ function readFlags(command: Command, leaves: readonly Leaf[]): Layer {
   return layer
 }
 
-function strays(command: Command, leaves: readonly Leaf[]): Layer['problems'] {
+function strays(command: Command, leaves: readonly TextLeaf[]): Layer['problems'] {
   const known = ['--config', '--help', '--version', ...leaves.map((leaf) => leaf.flag)]
   let afterUnknown = false
   return command.args.flatMap((word) => {

@@ -34,12 +34,13 @@ export const helpLayout: Partial<Help> = {
 /** The groups of settings in the order of the help, with the paths that begin like this. */
 const GROUPS: readonly (readonly [heading: string, paths: RegExp])[] = [
   ['Network:', /^(?:host|port|path|trustedProxies)$|^(?:tls|rate|tcp)\./],
-  ['Who may come in:', /^(?:open|origins)$|^(?:access|apps)\./],
+  ['Who may come in:', /^(?:open|origins|defaultApp|taken)$|^access\./],
   ['Redis:', /^redis\./],
   ['Links between nodes:', /^links\./],
   ['P2P and TURN:', /^p2p\./],
   ['Relay through the server:', /^relay\./],
   ['PeerJS clients:', /^peerjs\./],
+  ['API for application servers:', /^api\./],
   ['Limits:', /^limits\./],
   ['Times:', /^times\./],
 ]

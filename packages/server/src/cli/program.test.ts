@@ -71,6 +71,7 @@ describe('help', () => {
       'P2P and TURN:',
       'Relay through the server:',
       'PeerJS clients:',
+      'API for application servers:',
       'Limits:',
       'Times:',
       'Operation:',

@@ -9,7 +9,14 @@ import { unwatchedFiles, UnusableFile } from '../config/tls-files.js'
 import { createOwnServer } from '../http/own-server.js'
 import { readVersion } from '../lib/version.js'
 import { cluster } from './cluster.js'
-import { configured, refuseFlags, refuseRepeats, settingsAsIn, type Execution } from './configured.js'
+import {
+  configured,
+  refuseFlags,
+  refuseRepeats,
+  settingsAsIn,
+  type Execution,
+  type Given,
+} from './configured.js'
 import { doctor } from './doctor.js'
 import { addExamples, helpLayout, widthOfHelp } from './help.js'
 import { serve } from './serve.js'
@@ -78,8 +85,9 @@ function createProgram(execution: Execution): Command {
   /** A command that takes the settings of a node. */
   const forNode = (
     command: Command,
-    act: (config: Config, surroundings: Surroundings) => Promise<ExitCode> | ExitCode,
-  ): void => configured(command, nodeDefinition, execution, (config) => act(config, surroundings))
+    act: (config: Config, surroundings: Surroundings, given: Given<Config>) => Promise<ExitCode> | ExitCode,
+  ): void =>
+    configured(command, nodeDefinition, execution, (config, given) => act(config, surroundings, given))
   const likeServe = (command: Command): void => settingsAsIn(`${name} serve`, command)
 
   const serving = add('serve', 'start one node')
@@ -132,7 +140,7 @@ function addPrintConfig(command: Command, execution: Execution): void {
     [`${startedAs.program} print-config --config peerage.yaml`, 'what is set, and where'],
     [`${startedAs.program} print-config --docs`, 'a table of all settings, as Markdown'],
   ])
-  configured(command, nodeDefinition, execution, (config, sources) => {
+  configured(command, nodeDefinition, execution, (config, { sources }) => {
     const { docs, stun } = command.opts<{ docs?: boolean; stun?: boolean }>()
     const { leaves } = nodeDefinition
     if (docs) out(toMarkdown(stun ? stunDefinition.leaves : leaves))

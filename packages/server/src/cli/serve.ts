@@ -1,4 +1,6 @@
 import { networkInterfaces } from 'node:os'
+import { checkReach } from '../config/check-apps.js'
+import { linesOf } from '../config/load.js'
 import { defaultConfig, type Config } from '../config/schema.js'
 import { UnusableFile } from '../config/tls-files.js'
 import { PortUnavailable } from '../http/listen.js'
@@ -6,13 +8,18 @@ import { reasonOf } from '../lib/reason.js'
 import { createLogger, isPretty, standardOutput, type Logger } from '../metrics/log.js'
 import { PeerageServer, type Listening } from '../server.js'
 import { addressesBeyondLoopback, urlAt, type Interfaces } from './addresses.js'
+import type { Given } from './configured.js'
 import { toldToEnd, type ExitCode, type StartedAs, type Surroundings } from './surroundings.js'
 
 /** On a terminal, a node that is not ready after this says that it has not failed. */
 const LATE_MS = 1_500
 
 /** Runs one node until it is told to end. */
-export async function serve(config: Config, surroundings: Surroundings): Promise<ExitCode> {
+export async function serve(
+  config: Config,
+  surroundings: Surroundings,
+  { again }: Pick<Given<Config>, 'again'>,
+): Promise<ExitCode> {
   const { err } = surroundings
   let server: PeerageServer | undefined
   const log = createLogger(config.log.level, standardOutput(config.log.format, surroundings.env), () =>
@@ -31,7 +38,7 @@ export async function serve(config: Config, surroundings: Surroundings): Promise
     return error instanceof UnusableFile ? 2 : 1
   }
   const running = server
-  surroundings.onHangup(() => running.readTlsAgain())
+  surroundings.onHangup(() => reload(running, again))
   log.info(listening, 'listening')
   const ready = running.ready().then(
     () => announce(running, listening, { config, log, surroundings }),
@@ -54,6 +61,19 @@ export async function serve(config: Config, surroundings: Surroundings): Promise
   }
   await stop
   return drain(running, config.times.drainMs, log)
+}
+
+/** Reads the settings and the TLS files again. What is wrong is logged, and what was there before stays. */
+function reload(server: PeerageServer, again: Given<Config>['again']): void {
+  const loaded = again()
+  if (loaded.ok) {
+    try {
+      server.reloads.take(loaded.config)
+    } catch (error) {
+      server.reloads.failed([reasonOf(error)])
+    }
+  } else server.reloads.failed(linesOf(loaded.problems))
+  server.readTlsAgain()
 }
 
 /** On a terminal, a text for people replaces the log line that says the same. */
@@ -93,7 +113,7 @@ function announce(
 /** What to open, here and on other devices, and how to let other devices in. */
 export function readyText(
   url: string,
-  config: Pick<Config, 'host' | 'port' | 'page' | 'tls' | 'access' | 'origins'>,
+  config: Config,
   interfaces: Interfaces,
   { serve: command }: Pick<StartedAs, 'serve'>,
 ): string[] {
@@ -114,16 +134,13 @@ function plainHttp({ tls }: Pick<Config, 'tls'>): string[] {
 }
 
 /** Says how to listen for other devices, with the access rule that this requires. */
-function lettingIn(
-  url: string,
-  { port, access, origins }: Pick<Config, 'port' | 'access' | 'origins'>,
-  interfaces: Interfaces,
-  command: string,
-): string[] {
+function lettingIn(url: string, config: Config, interfaces: Interfaces, command: string): string[] {
+  const { port } = config
   const portFlag = port === defaultConfig.port || port === 0 ? '' : ` --port ${port}`
   const start = `  ${command} --host 0.0.0.0${portFlag}`
   const intro = 'Only this machine can open it. To let other devices in, end it and start it with'
-  if (access.key !== null || origins.length > 0) return [`${intro} --host 0.0.0.0 added.`]
+  const isRuled = checkReach({ ...config, host: '0.0.0.0' }).length === 0
+  if (isRuled) return [`${intro} --host 0.0.0.0 added.`]
   const [address] = addressesBeyondLoopback('0.0.0.0', interfaces)
   const pages = [url, ...(address === undefined ? [] : [urlAt(url, address)])].map(
     (each) => new URL(each).origin,

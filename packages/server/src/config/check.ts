@@ -1,7 +1,9 @@
 import { checkTimes } from '@peerage/core'
 import { parseHostPort } from '@peerage/protocol'
 import { checkPrefix, parseRedisUrl } from '@peerage/redis'
-import { isEveryAddress, isLoopback, isPrivate } from './hosts.js'
+import { checkApps } from './check-apps.js'
+import { checkTurn } from './check-turn.js'
+import { isEveryAddress, isPrivate } from './hosts.js'
 import { define, type SettingProblem } from './load.js'
 import { configSchema, defaultConfig, type Config } from './schema.js'
 
@@ -12,23 +14,14 @@ import { configSchema, defaultConfig, type Config } from './schema.js'
 export function checkConfig(config: Config, hasStore = config.redis.url !== null): SettingProblem[] {
   return [
     ...checkTimes(config.times).map(({ path, problem }) => ({ path: `times.${path}`, problem })),
-    ...checkReach(config),
     ...checkRedis(config.redis),
     ...checkPorts(config),
     ...checkLinks(config.links, hasStore),
     ...pair(config.tls, 'tls', 'cert', 'key'),
     ...pair(config.redis, 'redis', 'cert', 'key'),
-    ...checkTurn(config.p2p.turn),
-    ...checkApps(config.apps),
+    ...checkTurn(config.p2p.turn, 'p2p.turn'),
+    ...checkApps(config),
   ]
-}
-
-function checkReach(config: Config): SettingProblem[] {
-  const ruled = config.access.key !== null || config.origins.length > 0
-  if (config.open || ruled || isLoopback(config.host)) return []
-  const problem =
-    'is beyond loopback, and no rule says who may connect: set access.key or origins, or open (--open) if anybody may'
-  return [{ path: 'host', problem }]
 }
 
 function checkRedis({ url, prefix }: Config['redis']): SettingProblem[] {
@@ -40,7 +33,7 @@ function checkRedis({ url, prefix }: Config['redis']): SettingProblem[] {
   return problems
 }
 
-function checkPorts({ port, admin, links, p2p }: Config): SettingProblem[] {
+function checkPorts({ port, admin, links, p2p, api }: Config): SettingProblem[] {
   const problems: SettingProblem[] = []
   const differ = (path: string, from: string, taken: number): void =>
     void problems.push({ path, problem: `must differ from ${from} (${taken})` })
@@ -49,6 +42,9 @@ function checkPorts({ port, admin, links, p2p }: Config): SettingProblem[] {
   if (port !== 0 && admin.port === port) differ('admin.port', 'port', port)
   if (links.port !== 0 && links.port === port) differ('links.port', 'port', port)
   if (links.port !== 0 && links.port === admin.port) differ('links.port', 'admin.port', links.port)
+  const others = { port, 'admin.port': admin.port, 'links.port': links.port }
+  for (const [path, taken] of Object.entries(others))
+    if (api.port !== null && api.port !== 0 && api.port === taken) differ('api.port', path, taken)
   return problems
 }
 
@@ -96,25 +92,6 @@ function pair<K extends string>(
   if ((section[a] === null) === (section[b] === null)) return []
   const [there, missing] = section[a] === null ? [b, a] : [a, b]
   return [{ path: `${name}.${there}`, problem: `needs ${name}.${missing} as well` }]
-}
-
-function checkTurn(turn: Config['p2p']['turn']): SettingProblem[] {
-  const problems: SettingProblem[] = []
-  if (turn.urls.length > 0 && turn.secret === null)
-    problems.push({
-      path: 'p2p.turn.urls',
-      problem: 'needs p2p.turn.secret: the static-auth-secret of these servers',
-    })
-  if (turn.secret !== null && turn.urls.length === 0)
-    problems.push({ path: 'p2p.turn.secret', problem: 'needs p2p.turn.urls: the servers that share it' })
-  if (turn.previousSecret !== null && turn.secret === null)
-    problems.push({ path: 'p2p.turn.previousSecret', problem: 'needs p2p.turn.secret, which replaces it' })
-  return problems
-}
-
-function checkApps(apps: Config['apps']): SettingProblem[] {
-  if (apps.allow.length === 0 || apps.allow.includes(apps.default)) return []
-  return [{ path: 'apps.default', problem: `must be one of apps.allow (${apps.allow.join(', ')})` }]
 }
 
 /** The settings of a node, and the rules between them. */

@@ -2,51 +2,13 @@ import { readFileSync } from 'node:fs'
 import { defaultTimes } from '@peerage/core'
 import { describe, expect, test } from 'vitest'
 import { nodeDefinition } from './check.js'
-import { readEnvironment, readYaml } from './sources.js'
-import { resolve, type Layer, type Loaded } from './load.js'
+import { config, load, problems } from '../testing/load-config.js'
 import { redacted, toMarkdown, toYaml } from './print.js'
-import { closest, fromText } from './settings.js'
-import { defaultConfig, type Config } from './schema.js'
+import { closest, fromText, textLeaves } from './settings.js'
+import { defaultConfig } from './schema.js'
 import { stunDefinition } from './stun.js'
 
 const { leaves } = nodeDefinition
-
-interface Given {
-  flags?: Record<string, unknown>
-  env?: Record<string, string>
-  file?: string
-  files?: Record<string, string>
-}
-
-function load({ flags = {}, env = {}, file, files = {} }: Given): Loaded<Config> {
-  const values = Object.entries(flags).map(([path, value]) => [path, { value, source: `--${path}` }] as const)
-  const layers: Layer[] = [
-    { values: new Map(values), problems: [] },
-    readEnvironment(nodeDefinition, {
-      env,
-      readFile: (path) => {
-        const text = files[path]
-        if (text === undefined) throw new Error(`ENOENT: no such file, open '${path}'`)
-        return text
-      },
-    }),
-  ]
-  if (file !== undefined) layers.push(readYaml('peerage.yaml', file, leaves))
-  return resolve(nodeDefinition, layers)
-}
-
-function config(given: Given): Config {
-  const loaded = load(given)
-  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
-  return loaded.config
-}
-
-function problems(given: Given): string[] {
-  const loaded = load(given)
-  return loaded.ok
-    ? []
-    : loaded.problems.map(({ path, source, problem }) => `${path} (${source}): ${problem}`)
-}
 
 describe('the source of a setting', () => {
   test('is the default if no source sets it, and the default times are those of core', () => {
@@ -70,8 +32,10 @@ describe('the source of a setting', () => {
   })
 
   test('may be a flag or a variable of its own for each setting, and each has a description', () => {
+    const written = textLeaves(leaves)
     for (const key of ['path', 'flag', 'variable'] as const)
-      expect(new Set(leaves.map((leaf) => leaf[key])).size).toBe(leaves.length)
+      expect(new Set(written.map((leaf) => leaf[key])).size).toBe(written.length)
+    expect(leaves.filter((leaf) => !leaf.path.startsWith('apps.'))).toEqual(written)
     expect(leaves.filter((leaf) => leaf.about === '')).toEqual([])
     expect(leaves.find((leaf) => leaf.path === 'redis.url')).toMatchObject({
       flag: '--redis',
@@ -195,9 +159,8 @@ describe('a problem names the setting, its source and the rule', () => {
       /^trustedProxies\.0 \(PEERAGE_TRUSTED_PROXIES\): must be an address or a network/,
     ],
     ['trustedProxies', '1', /^trustedProxies\.0 /],
-    ['apps.default', 'No Spaces', /^apps\.default \(PEERAGE_APPS_DEFAULT\): must be an app/],
-    ['apps.taken', 'fight', 'apps.taken (PEERAGE_APPS_TAKEN): must be one of refuse, replace; it is "fight"'],
-    ['apps.allow', 'other', 'apps.default (default): must be one of apps.allow (other)'],
+    ['defaultApp', 'No Spaces', /^defaultApp \(PEERAGE_DEFAULT_APP\): must be an app/],
+    ['taken', 'fight', 'taken (PEERAGE_TAKEN): must be one of refuse, replace; it is "fight"'],
     [
       'limits.frameBytes',
       '10',
@@ -314,11 +277,9 @@ describe('a problem names the setting, its source and the rule', () => {
   })
 
   test('is raised for a file that is no YAML or no mapping, or with a section that is no mapping', () => {
-    expect(problems({ file: 'port: [1' })).toEqual([
-      expect.stringMatching(/^ \(peerage\.yaml:\d+\): is not YAML/),
-    ])
+    expect(problems({ file: 'port: [1' })).toEqual([expect.stringMatching(/^peerage\.yaml:\d+: is not YAML/)])
     expect(problems({ file: 'port: 1\nport: 2' })).toEqual([expect.stringContaining('is not YAML')])
-    expect(problems({ file: '- 1' })).toEqual([' (peerage.yaml): must be a mapping of settings'])
+    expect(problems({ file: '- 1' })).toEqual(['peerage.yaml: must be a mapping of settings'])
     expect(problems({ file: 'tls: yes' })).toEqual([
       'tls (peerage.yaml:1): must be a mapping, because it is a section of settings',
     ])

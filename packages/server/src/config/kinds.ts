@@ -9,8 +9,10 @@ export interface Setting {
   about: string
   /** The flag, if it differs from the path: `redis.url` is `--redis`, and so `PEERAGE_REDIS`. */
   flag?: string
-  /** The value is redacted wherever it is shown, and may be read from the file that `PEERAGE_…_FILE` names. */
+  /** The value is redacted wherever it is shown, and may be read from a file. */
   secret?: true
+  /** The value may be read from the file that `{ file: … }` or the variable `PEERAGE_…_FILE` names, as a secret may. */
+  isFromFile?: true
 }
 
 /** Every schema that is registered here is a setting. Every other schema is a section. */
@@ -126,6 +128,38 @@ export function asBase(path: string): string {
   return path.endsWith('/') ? path : `${path}/`
 }
 
+/** A value that the configuration may keep in a file of its own. */
+export interface InFile {
+  /** The path of the file. Its last line break is not part of the value. */
+  file: string
+}
+
+/** A text, or the file that holds it. The sources of settings read the file, so that the schema sees only the text. */
+export function secretText<T extends z.ZodType<string, string>>(inner: T) {
+  return z
+    .custom<string | InFile>()
+    .transform((input, context): string => {
+      if (typeof input === 'string') return input
+      context.issues.push({ code: 'custom', input, message: 'must be a string, or { file: path }' })
+      return z.NEVER
+    })
+    .pipe(inner)
+}
+
+/** The URL of a web server without a login, because a URL is shown and logged. */
+export const webUrl = text.superRefine((input, context) => {
+  const url = URL.canParse(input) ? new URL(input) : undefined
+  const message =
+    url === undefined || !/^https?:$/.test(url.protocol)
+      ? 'must be a URL such as https://id.example/keys.json'
+      : url.username !== '' || url.password !== ''
+        ? 'must not have a login: URLs are shown and logged'
+        : url.hash !== ''
+          ? 'must not have a fragment (#…)'
+          : undefined
+  if (message !== undefined) context.addIssue({ code: 'custom', message })
+})
+
 /** A TURN URL, normalized to the spelling that every WebRTC implementation accepts. Peers get it in this form. */
 export const turnUrl = text.transform((input, context): string => {
   const read = parseIceUrl(input)
@@ -140,6 +174,11 @@ export const turnUrl = text.transform((input, context): string => {
 export function set<T extends z.ZodType>(schema: T, about: string, more: Omit<Setting, 'about'> = {}): T {
   settings.add(schema, { about, ...more })
   return schema
+}
+
+/** Declares a setting that an app may have of its own. Without it, the setting of the node holds. */
+export function own<T extends z.ZodType>(schema: T, about: string): z.ZodOptional<T> {
+  return set(schema.optional(), about)
 }
 
 export function section<T extends z.ZodRawShape>(shape: T): z.ZodPrefault<z.ZodObject<T, z.core.$strict>> {

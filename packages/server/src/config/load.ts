@@ -1,11 +1,13 @@
 import type { z } from 'zod'
-import { leavesOf, type Leaf } from './settings.js'
+import { leavesOf, settingWithin, type Leaf } from './settings.js'
 
 /** A problem of a setting, without its source. */
 export interface SettingProblem {
   /** The setting, such as `times.beatMs`. Empty for the configuration as a whole. */
   path: string
   problem: string
+  /** Another setting that the rule reads. If that is wrong itself, this problem is left out. */
+  because?: string
 }
 
 /** A problem of the configuration. */
@@ -19,6 +21,9 @@ export interface Layer {
   values: Map<string, Given>
   problems: Problem[]
 }
+
+/** Stands for a section of a mapping of sections that has no settings: an app that is only listed. */
+export const EMPTY_SECTION = Symbol('a section without settings')
 
 export interface Given {
   value: unknown
@@ -61,19 +66,21 @@ export function resolve<T>(definition: Definition<T>, layers: readonly Layer[]):
   const first = definition.schema.safeParse(nest(given))
   if (!first.success) {
     for (const issue of first.error.issues) {
-      const leaf = leafOf(definition.leaves, issue.path)
-      const found = leaf === undefined ? undefined : given.get(leaf.path)
-      const path = leaf?.path ?? issue.path.join('.')
+      const within = settingWithin(definition.leaves, issue.path)
+      const path = within?.path ?? issue.path.join('.')
+      const found = given.get(path)
       broken.add(path)
       problems.push({
         path: [path, ...issue.path.slice(path.split('.').length)].join('.'),
         source: found?.source ?? 'default',
-        problem: issue.message + (leaf === undefined ? '' : actual(leaf, at(found?.value, issue.path, path))),
+        problem:
+          issue.message +
+          (within === undefined ? '' : actual(within.leaf, at(found?.value, issue.path, path))),
       })
     }
   }
   // A broken setting counts as not set, so that the rules between the other settings can still be checked.
-  for (const path of broken) given.delete(path)
+  for (const path of given.keys()) if ([...broken].some((wrong) => isIn(path, wrong))) given.delete(path)
   const whole = definition.schema.safeParse(nest(given))
   if (whole.success) problems.push(...problemsBetween(definition, whole.data, given, broken))
   if (problems.length > 0 || !whole.success) return { ok: false, problems: distinct(problems) }
@@ -96,28 +103,37 @@ function problemsBetween<T>(
   return definition
     .check(config)
     .filter(({ path }) => !broken.has(path) && !brokenSections.has(sectionOf(path)))
+    .filter(({ because }) => because === undefined || ![...broken].some((path) => isIn(path, because)))
     .map(({ path, problem }) => ({ path, source: given.get(path)?.source ?? 'default', problem }))
 }
 
-function nest(given: ReadonlyMap<string, Given>): Record<string, unknown> {
-  const root: Record<string, unknown> = {}
+const isIn = (path: string, section: string): boolean => path === section || path.startsWith(`${section}.`)
+
+interface Nested {
+  [key: string]: unknown
+}
+
+function nest(given: ReadonlyMap<string, Given>): Nested {
+  const root: Nested = {}
   for (const [path, { value }] of given) {
     const keys = path.split('.')
-    let section = root
-    for (const key of keys.slice(0, -1)) {
-      const inner = section[key] ?? {}
-      section[key] = inner
-      section = inner as Record<string, unknown>
-    }
-    section[keys.at(-1) ?? ''] = value
+    const section = keys.slice(0, -1).reduce(sectionAt, root)
+    if (value === EMPTY_SECTION) sectionAt(section, keys.at(-1) ?? '')
+    else section[keys.at(-1) ?? ''] = value
   }
   return root
 }
 
-function leafOf(leaves: readonly Leaf[], path: readonly PropertyKey[]): Leaf | undefined {
-  const dotted = path.join('.')
-  return leaves.find((leaf) => dotted === leaf.path || dotted.startsWith(`${leaf.path}.`))
+/** The section at a key, which is made if it is not there. An app may be called `constructor`, so only own keys count. */
+function sectionAt(section: Nested, key: string): Nested {
+  const there = Object.hasOwn(section, key) ? section[key] : undefined
+  if (isNested(there)) return there
+  const made: Nested = {}
+  section[key] = made
+  return made
 }
+
+const isNested = (value: unknown): value is Nested => typeof value === 'object' && value !== null
 
 /** The wrong item of a list, rather than the whole list. */
 function at(value: unknown, path: readonly PropertyKey[], leafPath: string): unknown {
@@ -144,4 +160,11 @@ function written(value: unknown): string {
 
 function distinct(problems: readonly Problem[]): Problem[] {
   return [...new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values()]
+}
+
+/** The problems, each as one line, as they are printed and logged. */
+export function linesOf(problems: readonly Problem[]): string[] {
+  return problems.map(
+    ({ path, source, problem }) => `${path === '' ? source : `${path} (${source})`}: ${problem}`,
+  )
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { Server as HttpServer } from 'node:http'
 import type { Backend, Clock } from '@peerage/core'
 import type { PeerJsHooks } from '../gateway/peerjs/options.js'
@@ -6,9 +7,10 @@ import type { AnyServer } from '../http/listen.js'
 import { withoutFlags } from '../lib/without-flags.js'
 import type { Logger } from '../metrics/log.js'
 import { checkConfig, nodeDefinition } from './check.js'
-import { resolve, type Definition, type Layer, type SettingProblem } from './load.js'
+import { EMPTY_SECTION, resolve, type Definition, type Layer, type SettingProblem } from './load.js'
 import type { Config, ConfigInput } from './schema.js'
-import { didYouMean } from './settings.js'
+import { didYouMean, placeOf } from './settings.js'
+import { withFiles } from './sources.js'
 
 /**
  * The options of `createPeerage`. They are all settings of a node, under the keys of the configuration file, and the
@@ -32,9 +34,9 @@ export interface PeerageOptions extends ConfigInput, PeerJsHooks {
    */
   useAsP2PServer?: boolean
   /**
-   * The application's own rules for who may come in. They replace the settings `access.key` and `apps.allow`, and the rule
-   * that a program without an Origin header needs a key. The setting `origins` still refuses pages before the upgrade.
-   * Default: the rules of the settings.
+   * The application's own rules for who may come in. They replace the settings of `access` in every app, and the rule that
+   * a program without an Origin header needs a key. The settings `apps` and `origins` still hold: the app that the rules
+   * answer must be one that is served. Default: the rules of the settings.
    */
   accessRules?: Access
   /**
@@ -118,15 +120,21 @@ function readSection(input: object, prefix: string, layer: Layer): void {
     void layer.problems.push({ path, problem, source: SOURCE })
   for (const [key, value] of Object.entries(input) as [string, unknown][]) {
     const path = `${prefix}${key}`
-    const isLeaf = leaves.some((leaf) => leaf.path === path)
-    const isKnown = isLeaf || leaves.some((leaf) => leaf.path.startsWith(`${path}.`))
-    if (!isKnown) wrong(path, `is not an option${didYouMean(path, leaves, OTHER_NAMES)}`)
+    const place = placeOf(leaves, path)
+    if (place.type === 'unknown') wrong(path, `is not an option${didYouMean(path, leaves, OTHER_NAMES)}`)
     else if (value === undefined) continue
-    else if (isLeaf) layer.values.set(path, { value, source: SOURCE })
-    else if (isSection(value)) readSection(value, `${path}.`, layer)
-    else wrong(path, needsSection(path))
+    else if (place.type === 'setting') {
+      const read = place.leaf.mayBeFile ? withFiles(value, readText) : { ok: true as const, value }
+      if (read.ok) layer.values.set(path, { value: read.value, source: SOURCE })
+      else wrong(path, read.problem)
+    } else if (isSection(value)) {
+      if (place.isKeyed) layer.values.set(path, { value: EMPTY_SECTION, source: SOURCE })
+      readSection(value, `${path}.`, layer)
+    } else wrong(path, needsSection(path))
   }
 }
+
+const readText = (path: string): string => readFileSync(path, 'utf8')
 
 const isSection = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -149,6 +157,8 @@ function problemOfHook(path: string, methods: readonly string[], value: unknown)
 const listed = (methods: readonly string[]): string => methods.map((method) => `${method}()`).join(', ')
 
 function needsSection(path: string): string {
+  if (path.split('.')[0] === 'apps')
+    return 'must be an object of settings such as { apps: { chat: { origins: […] } } }'
   const within = nodeDefinition.leaves.filter((leaf) => leaf.path.startsWith(`${path}.`))
   return `must be an object of settings such as { ${within[0]?.path.slice(path.length + 1) ?? '…'}: … }`
 }

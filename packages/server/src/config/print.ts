@@ -5,6 +5,7 @@ import type { Leaf } from './settings.js'
 export function redacted(leaf: Leaf, value: unknown): unknown {
   if (!leaf.secret || value === null || value === undefined) return value
   if (typeof value === 'string' && value.includes('://')) return withoutPassword(value)
+  if (Array.isArray(value)) return value.map((item: unknown) => redacted(leaf, item))
   return '[redacted]'
 }
 
@@ -24,6 +25,16 @@ export function valueAt(config: unknown, path: string): unknown {
   }, config)
 }
 
+/** The paths in a configuration that the path of a leaf stands for: `apps.*.origins` is one of each app. */
+function pathsOf(path: string, config: unknown): string[] {
+  const [section = '', rest] = path.split('.*.')
+  if (rest === undefined) return [path]
+  const within = valueAt(config, section)
+  return typeof within === 'object' && within !== null
+    ? Object.keys(within).map((key) => `${section}.${key}.${rest}`)
+    : []
+}
+
 /** The configuration as a YAML file. Secrets are redacted, and a comment says where each setting came from. */
 export function toYaml(
   config: unknown,
@@ -31,22 +42,31 @@ export function toYaml(
   sources: ReadonlyMap<string, string>,
 ): string {
   const document = new Document({})
-  for (const leaf of leaves) {
-    const keys = leaf.path.split('.')
-    document.setIn(keys, document.createNode(redacted(leaf, valueAt(config, leaf.path))))
+  const print = (path: string, value: unknown): void => {
+    const keys = path.split('.')
+    document.setIn(keys, document.createNode(value))
     const node = document.getIn(keys, true)
-    const source = sources.get(leaf.path)
+    const source = sources.get(path)
     if (source !== undefined && isScalar(node)) node.comment = ` ${source}`
+  }
+  for (const leaf of leaves) {
+    for (const path of pathsOf(leaf.path, config)) {
+      const value = valueAt(config, path)
+      // Within an app, what is not set is a setting of the node.
+      if (value !== undefined) print(path, redacted(leaf, value))
+    }
   }
   return document.toString({ lineWidth: 0, nullStr: 'null' })
 }
 
 /** The table of settings for the documentation. It is made from the schema, so that it cannot go stale. */
 export function toMarkdown(leaves: readonly Leaf[]): string {
+  const code = (text: string | undefined): string => (text === undefined ? '' : `\`${text}\``)
   const rows = leaves.map((leaf) => {
-    const variable = leaf.secret ? `\`${leaf.variable}\`, \`${leaf.variable}_FILE\`` : `\`${leaf.variable}\``
-    const standard = leaf.default === null ? '' : `\`${JSON.stringify(leaf.default)}\``
-    return `| \`${leaf.path}\` | \`${leaf.flag}\` | ${variable} | ${standard} | ${leaf.about.replaceAll('|', '\\|')} |`
+    const { path, flag, variable, about } = leaf
+    const file = leaf.mayBeFile && variable !== undefined ? `, ${code(`${variable}_FILE`)}` : ''
+    const standard = code(leaf.default === null ? undefined : JSON.stringify(leaf.default))
+    return `| ${code(path)} | ${code(flag)} | ${code(variable)}${file} | ${standard} | ${about.replaceAll('|', '\\|')} |`
   })
   return ['| setting | flag | variable | default | what it is |', '|---|---|---|---|---|', ...rows].join('\n')
 }

@@ -2,6 +2,17 @@ import { defaultTimes } from '@peerage/core'
 import { limits as wire } from '@peerage/protocol'
 import { z } from 'zod'
 import {
+  access,
+  apiKeys,
+  appSchema,
+  peerjsKey,
+  rate,
+  relayBytes,
+  relayMessage,
+  taken,
+  turn,
+} from './app-schema.js'
+import {
   app,
   flag,
   host,
@@ -10,19 +21,16 @@ import {
   log,
   milliseconds,
   network,
-  oneOf,
   origin,
   port,
   section,
   set,
   text,
   urlPath,
-  turnUrl,
   whole,
 } from './kinds.js'
 
 const MAX_COUNT = 1_000_000_000
-const rate = whole(0, MAX_COUNT)
 const count = whole(0, MAX_COUNT)
 const time = (key: keyof typeof defaultTimes, about: string) =>
   set(milliseconds.default(defaultTimes[key]), about)
@@ -153,6 +161,18 @@ const limits = section({
     lookupsPerSecond: set(rate.default(1_000), 'names a second that one address looks up; 0: no limit'),
     failuresPerMinute: set(rate.default(120), 'refused handshakes a minute of one address; 0: no limit'),
   }),
+  app: section({
+    connections: set(
+      count.default(25_000),
+      'open connections of one app at this node; the limits of limits.app hold for the apps that apps lists; 0: no limit',
+    ),
+    connectsPerSecond: set(
+      rate.default(1_000),
+      'connections a second that claim a name in one app, at this node; 0: no limit',
+    ),
+    messagesPerSecond: set(rate.default(20_000), 'messages a second of one app at this node; 0: no limit'),
+    bytesPerSecond: set(rate.default(67_108_864), 'bytes a second of one app at this node; 0: no limit'),
+  }),
   node: section({
     connections: set(count.default(50_000), 'open connections of this node; 0: no limit'),
     connectsPerSecond: set(rate.default(2_000), 'new connections a second of this node; 0: no limit'),
@@ -164,12 +184,6 @@ const limits = section({
 })
 
 const ONE_KEY_RULE = 'must be a key of PeerJS, "*" for any key, or a mapping from keys to apps'
-const RESERVED_KEYS = new Set(['v1', 'peerage'])
-const peerjsKey = text.refine(
-  (key) => !RESERVED_KEYS.has(key),
-  'must not be v1 or peerage: they are reserved',
-)
-
 const peerjs = section({
   enabled: set(flag.default(true), 'serve unmodified PeerJS clients'),
   path: set(
@@ -192,18 +206,6 @@ const peerjs = section({
   cors: set(listOf(origin).default([]), 'origins that may read the HTTP answers; empty: any, as with PeerJS'),
 })
 
-const turn = section({
-  urls: set(
-    listOf(turnUrl).max(wire.turnUrls, `must be at most ${wire.turnUrls} URLs`).default([]),
-    'TURN servers, such as turn:turn.example:3478?transport=udp',
-  ),
-  secret: set(text.nullable().default(null), 'static-auth-secret of the TURN servers', { secret: true }),
-  previousSecret: set(text.nullable().default(null), 'the previous secret, while it is being replaced', {
-    secret: true,
-  }),
-  ttlMs: set(milliseconds.default(300_000), 'how long TURN credentials are valid'),
-})
-
 const p2p = section({
   useAsP2PServer: set(
     flag.default(true),
@@ -223,6 +225,9 @@ const p2p = section({
   turn,
 })
 
+const APPS_RULE =
+  'must be an app, 1 to 32 characters of a-z, 0-9 and -, with its settings, such as chat: { origins: [https://chat.example] }'
+
 /** The settings of a node. Flags, variables, the file, the documentation and the types all follow from this schema. */
 export const configSchema = z.strictObject({
   host: set(
@@ -240,15 +245,7 @@ export const configSchema = z.strictObject({
   links,
   times,
   admin,
-  access: section({
-    key: set(
-      text.min(16, 'must be at least 16 characters').nullable().default(null),
-      'shared key that every peer must present as its token; at least 16 characters',
-      {
-        secret: true,
-      },
-    ),
-  }),
+  access,
   origins: set(
     listOf(origin).default([]),
     'exact origins of the pages that may connect, such as https://app.example, capacitor://localhost or chrome-extension://id; empty: any',
@@ -257,24 +254,31 @@ export const configSchema = z.strictObject({
     listOf(network).default([]),
     'addresses or networks of the load balancers whose X-Forwarded-For header the node trusts',
   ),
-  apps: section({
-    default: set(app.default(app.parse('default')), 'the app of peers that name no app'),
-    allow: set(listOf(app).default([]), 'the apps that this node serves; empty: any'),
-    taken: set(
-      oneOf('refuse', 'replace').default('refuse'),
-      'what happens when a peer claims a name that another peer holds: refuse the claim, or replace the holder if the access rules have given the new peer an identity',
+  defaultApp: set(app.default(app.parse('default')), 'the app of peers that name no app'),
+  apps: z.record(app, appSchema, APPS_RULE).prefault({}),
+  taken: set(
+    taken.default('refuse'),
+    'what happens when a peer claims a name that another peer holds: refuse the claim, or replace the holder if the access rules have given the new peer an identity',
+  ),
+  api: section({
+    keys: set(
+      apiKeys.default([]),
+      'keys of the API (/v1) of the default app, at least 24 characters each; without a key there is no API',
+      { secret: true },
     ),
+    port: set(
+      port.nullable().default(null),
+      'TCP port of the API; without this setting it is on the main port',
+    ),
+    host: set(host('api.port').nullable().default(null), 'address of the port of the API; default: host'),
   }),
   limits,
   peerjs,
   p2p,
   relay: section({
     enabled: set(flag.default(true), 'carry messages through the server for peers without a direct path'),
-    bytesPerSecond: set(whole(1, MAX_COUNT).default(1_048_576), 'relayed bytes a second of one connection'),
-    messageBytes: set(
-      whole(1, 3 * wire.bodyLength).default(wire.frameBytes),
-      'longest relayed message, in bytes',
-    ),
+    bytesPerSecond: set(relayBytes.default(1_048_576), 'relayed bytes a second of one connection'),
+    messageBytes: set(relayMessage.default(wire.frameBytes), 'longest relayed message, in bytes'),
   }),
   page: set(flag.default(true), 'serve the page for browsers at path'),
   log: log(),

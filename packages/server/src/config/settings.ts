@@ -6,14 +6,19 @@ export type Kind = 'text' | 'number' | 'boolean' | 'list' | 'mapping'
 
 /** A setting, as the rest of the configuration code sees it. */
 export interface Leaf {
-  /** The key in the file, such as `peerjs.expireMs`. Problems name the setting by it. */
+  /**
+   * The key in the file, such as `peerjs.expireMs`. Problems name the setting by it. In a mapping of sections, `*` stands
+   * for the key of any section: `apps.*.origins`.
+   */
   path: string
-  /** The flag, such as `--peerjs-expire-ms`. */
-  flag: string
-  /** The variable, such as `PEERAGE_PEERJS_EXPIRE_MS`. A secret also has this name with `_FILE` added. */
-  variable: string
+  /** The flag, such as `--peerjs-expire-ms`. Undefined within a mapping of sections: only a file can hold one. */
+  flag: string | undefined
+  /** The variable, such as `PEERAGE_PEERJS_EXPIRE_MS`. With `_FILE` added it names the file of a value, see `mayBeFile`. */
+  variable: string | undefined
   kind: Kind
   secret: boolean
+  /** Whether the value may be read from a file: that of a secret, and others that are long texts. */
+  mayBeFile: boolean
   about: string
   default: unknown
 }
@@ -24,12 +29,20 @@ const kebab = (path: string): string =>
     .replaceAll(/([a-z0-9])([A-Z])/g, '$1-$2')
     .toLowerCase()
 
-/** The schema without the wrappers for a default, for null and for the empty mapping of a section. */
+/** The schema without the wrappers for a default, for null, for undefined and for the empty mapping of a section. */
 function bare(schema: z.core.$ZodType): z.core.$ZodType {
-  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodNullable)
+  if (
+    schema instanceof z.ZodDefault ||
+    schema instanceof z.ZodPrefault ||
+    schema instanceof z.ZodNullable ||
+    schema instanceof z.ZodOptional
+  )
     return bare(schema.unwrap())
   return schema
 }
+
+/** Stands for the keys of a mapping of sections in the path of a leaf. */
+const ANY_KEY = '*'
 
 function kindOf(schema: z.core.$ZodType): Kind {
   const type = bare(schema)
@@ -46,19 +59,69 @@ export function leavesOf(schema: z.ZodObject, variables: string, prefix = ''): L
     const path = `${prefix}${key}`
     const inner = bare(child)
     if (inner instanceof z.ZodObject) return leavesOf(inner, variables, `${path}.`)
+    if (inner instanceof z.ZodRecord) {
+      const each = bare(inner.valueType)
+      if (each instanceof z.ZodObject) return leavesOf(each, variables, `${path}.${ANY_KEY}.`)
+    }
     const setting = settings.get(child)
     if (setting === undefined) throw new Error(`${path} is neither a setting nor a section`)
-    const name = setting.flag ?? kebab(path)
+    const name = path.includes(ANY_KEY) ? undefined : (setting.flag ?? kebab(path))
     return {
       path,
-      flag: `--${name}`,
-      variable: `${variables}${name.replaceAll('-', '_').toUpperCase()}`,
+      flag: name && `--${name}`,
+      variable: name && `${variables}${name.replaceAll('-', '_').toUpperCase()}`,
       kind: kindOf(child),
       secret: setting.secret === true,
+      mayBeFile: setting.secret === true || setting.isFromFile === true,
       about: setting.about,
       default: z.safeParse(child, undefined).data,
     }
   })
+}
+
+/** A setting that flags and variables can hold. */
+export type TextLeaf = Leaf & { flag: string; variable: string }
+
+export function textLeaves(leaves: readonly Leaf[]): TextLeaf[] {
+  return leaves.flatMap((leaf) => {
+    const { flag, variable } = leaf
+    return flag === undefined || variable === undefined ? [] : [{ ...leaf, flag, variable }]
+  })
+}
+
+/** What a path of the file is, such as `redis`, `redis.url` or `apps.chat.origins`. */
+export type Place =
+  | { type: 'setting'; leaf: Leaf }
+  /** A section. `isKeyed`: its key is a name that the file gives, such as that of an app. */
+  | { type: 'section'; isKeyed: boolean }
+  | { type: 'unknown' }
+
+export function placeOf(leaves: readonly Leaf[], path: string): Place {
+  const keys = path.split('.')
+  const within = leaves.filter((leaf) => {
+    const own = leaf.path.split('.')
+    return keys.every((key, at) => own[at] === key || own[at] === ANY_KEY)
+  })
+  const leaf = within.find((each) => each.path.split('.').length === keys.length)
+  if (leaf !== undefined) return { type: 'setting', leaf }
+  if (within.length === 0) return { type: 'unknown' }
+  return {
+    type: 'section',
+    isKeyed: within.some((each) => each.path.split('.')[keys.length - 1] === ANY_KEY),
+  }
+}
+
+/** The path of a setting within its parts: `apps.chat.origins.0` is in the setting `apps.chat.origins`. */
+export function settingWithin(
+  leaves: readonly Leaf[],
+  path: readonly PropertyKey[],
+): { leaf: Leaf; path: string } | undefined {
+  for (let length = path.length; length > 0; length--) {
+    const shorter = path.slice(0, length).join('.')
+    const place = placeOf(leaves, shorter)
+    if (place.type === 'setting') return { leaf: place.leaf, path: shorter }
+  }
+  return undefined
 }
 
 /** Parses the text of a flag or variable. A text that does not fit is returned as it is, and the schema refuses it. */
@@ -71,8 +134,9 @@ export function fromText(kind: Kind, text: string): unknown {
     case 'boolean':
       return booleans.get(text.trim().toLowerCase()) ?? text
     case 'list':
+      // A file with a list has one item a line.
       return text
-        .split(',')
+        .split(/[,\n]/)
         .map((item) => item.trim())
         .filter((item) => item !== '')
     case 'mapping':
@@ -117,10 +181,19 @@ export function closest(word: string, known: readonly string[]): string | undefi
 
 /** A hint at the setting, section or other name that is closest to an unknown path. Empty if none is close. */
 export function didYouMean(path: string, leaves: readonly Leaf[], others: readonly string[] = []): string {
-  const sections = leaves.flatMap((leaf) =>
-    [...leaf.path.matchAll(/\./g)].map((dot) => leaf.path.slice(0, dot.index)),
+  const keys = path.split('.')
+  // Within a mapping of sections, the hint has the key of the section that the path is in.
+  const known = leaves.map((leaf) =>
+    leaf.path
+      .split('.')
+      .map((key, at) => (key === ANY_KEY ? (keys[at] ?? key) : key))
+      .join('.'),
   )
-  const near = closest(path, [...leaves.map((leaf) => leaf.path), ...sections, ...others])
+  const sections = known.flatMap((each) => [...each.matchAll(/\./g)].map((dot) => each.slice(0, dot.index)))
+  const near = closest(
+    path,
+    [...known, ...sections, ...others].filter((each) => each !== path),
+  )
   return near === undefined ? '' : `; did you mean ${near}?`
 }
 

@@ -1,7 +1,7 @@
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document, type YAMLMap } from 'yaml'
 import { reasonOf } from '../lib/reason.js'
-import type { Definition, Layer, Problem } from './load.js'
-import { closest, didYouMean, fromText, type Leaf } from './settings.js'
+import { EMPTY_SECTION, type Definition, type Layer } from './load.js'
+import { closest, didYouMean, fromText, placeOf, textLeaves, type Leaf, type TextLeaf } from './settings.js'
 
 /** The sources of settings besides the command line. */
 export interface Environment {
@@ -29,8 +29,11 @@ export function readEnvironment(
   { env, readFile }: Environment,
 ): Layer {
   const layer: Layer = { values: new Map(), problems: [] }
-  const known = new Map(leaves.map((leaf) => [leaf.variable, leaf]))
-  const files = new Map(leaves.filter((leaf) => leaf.secret).map((leaf) => [`${leaf.variable}_FILE`, leaf]))
+  const written = textLeaves(leaves)
+  const known = new Map(written.map((leaf) => [leaf.variable, leaf]))
+  const files = new Map(
+    written.filter((leaf) => leaf.mayBeFile).map((leaf) => [`${leaf.variable}_FILE`, leaf]),
+  )
   for (const [name, text] of Object.entries(env)) {
     if (!name.startsWith(prefix) || text === undefined || text === '') continue
     if (prefix === 'PEERAGE_' && name.startsWith('PEERAGE_STUN_')) continue
@@ -48,7 +51,7 @@ export function readEnvironment(
         problem: `is not a variable of peerage${hint}`,
       })
     } else if ((env[file.variable] ?? '') === '') {
-      readSecret(file, { name, path: text, readFile, layer })
+      readValue(file, { name, path: text, readFile, layer })
     } else {
       layer.problems.push({
         path: file.path,
@@ -60,25 +63,51 @@ export function readEnvironment(
   return layer
 }
 
-function readSecret(
-  leaf: Leaf,
+function readValue(
+  leaf: TextLeaf,
   from: { name: string; path: string; readFile: Environment['readFile']; layer: Layer },
 ): void {
+  const read = textOf(from.path, from.readFile)
+  if (read.ok) from.layer.values.set(leaf.path, { value: fromText(leaf.kind, read.text), source: from.name })
+  else from.layer.problems.push({ path: leaf.path, source: from.name, problem: read.problem })
+}
+
+type FileText = { ok: true; text: string } | { ok: false; problem: string }
+
+/** The text of a file that holds one value. */
+function textOf(path: string, readFile: Environment['readFile']): FileText {
   try {
     // Editors and `echo` end a file with a line break, which is not part of the secret.
-    const secret = from.readFile(from.path).replace(/\r?\n$/, '')
-    from.layer.values.set(leaf.path, { value: secret, source: from.name })
+    return { ok: true, text: readFile(path).replace(/\r?\n$/, '') }
   } catch (error) {
-    from.layer.problems.push({
-      path: leaf.path,
-      source: from.name,
-      problem: `cannot be read: ${reasonOf(error)}`,
-    })
+    return { ok: false, problem: `cannot be read: ${reasonOf(error)}` }
   }
 }
 
+/** Reads the files that `{ file: path }` names, in a value or in the items of a list. */
+export function withFiles(
+  value: unknown,
+  readFile: Environment['readFile'],
+): { ok: true; value: unknown } | { ok: false; problem: string } {
+  if (Array.isArray(value)) {
+    const items = value.map((item) => withFiles(item, readFile))
+    const wrong = items.find((item) => !item.ok)
+    return wrong ?? { ok: true, value: items.flatMap((item) => (item.ok ? [item.value] : [])) }
+  }
+  if (typeof value !== 'object' || value === null || !('file' in value)) return { ok: true, value }
+  const { file, ...rest } = value
+  if (typeof file !== 'string' || Object.keys(rest).length > 0) return { ok: true, value }
+  const read = textOf(file, readFile)
+  return read.ok ? { ok: true, value: read.text } : read
+}
+
 /** Reads settings from a YAML file, each with its line. Unknown keys are problems. */
-export function readYaml(file: string, text: string, leaves: readonly Leaf[]): Layer {
+export function readYaml(
+  file: string,
+  text: string,
+  leaves: readonly Leaf[],
+  readFile: Environment['readFile'],
+): Layer {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true })
   const where = (offset: number): string => `${file}:${lines.linePos(offset).line}`
@@ -92,7 +121,7 @@ export function readYaml(file: string, text: string, leaves: readonly Leaf[]): L
     layer.problems.push({ path: '', source: file, problem: 'must be a mapping of settings' })
     return layer
   }
-  readSection(root, '', { document, leaves, layer, where })
+  readSection(root, '', { document, leaves, layer, where, readFile })
   return layer
 }
 
@@ -101,25 +130,35 @@ interface YamlContext {
   leaves: readonly Leaf[]
   layer: Layer
   where: (offset: number) => string
+  readFile: Environment['readFile']
 }
 
 function readSection(section: YAMLMap, prefix: string, context: YamlContext): void {
+  const { document, leaves, layer, where, readFile } = context
   for (const { key, value } of section.items) {
-    const offset = isScalar(key) ? (key.range?.[0] ?? 0) : 0
-    const source = context.where(offset)
+    const source = where(isScalar(key) ? (key.range?.[0] ?? 0) : 0)
     const path = `${prefix}${isScalar(key) ? String(key.value) : String(key)}`
-    const problem = (text: string): Problem => ({ path, source, problem: text })
-    const leaf = context.leaves.find((known) => known.path === path)
-    if (leaf !== undefined) {
-      const plain: unknown = isNode(value) ? value.toJS(context.document) : null
-      // A key without a value counts as not set.
-      if (plain !== null) context.layer.values.set(path, { value: plain, source })
-    } else if (!context.leaves.some((known) => known.path.startsWith(`${path}.`))) {
-      context.layer.problems.push(problem(`is not a setting${didYouMean(path, context.leaves)}`))
-    } else if (isMap(value)) {
-      readSection(value, `${path}.`, context)
-    } else if (!(value === null || (isScalar(value) && value.value === null))) {
-      context.layer.problems.push(problem('must be a mapping, because it is a section of settings'))
+    const wrong = (problem: string): void => void layer.problems.push({ path, source, problem })
+    const isEmpty = value === null || (isScalar(value) && value.value === null)
+    const place = placeOf(leaves, path)
+    switch (place.type) {
+      case 'unknown':
+        wrong(`is not a setting${didYouMean(path, leaves)}`)
+        break
+      case 'setting': {
+        // A key without a value counts as not set.
+        if (isEmpty) break
+        const plain: unknown = isNode(value) ? value.toJS(document) : null
+        const read = place.leaf.mayBeFile ? withFiles(plain, readFile) : { ok: true as const, value: plain }
+        if (read.ok) layer.values.set(path, { value: read.value, source })
+        else wrong(read.problem)
+        break
+      }
+      case 'section':
+        // The name of an app says something without any settings: the app is served.
+        if (place.isKeyed) layer.values.set(path, { value: EMPTY_SECTION, source })
+        if (isMap(value)) readSection(value, `${path}.`, context)
+        else if (!isEmpty) wrong('must be a mapping, because it is a section of settings')
     }
   }
 }

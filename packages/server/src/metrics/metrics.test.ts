@@ -44,6 +44,7 @@ function observed(): Metrics {
   const metrics = new Metrics({ version: '1.2.3', node: 'v20' })
   metrics.observe({
     connections: () => new Map([['native', 3] as const, ['peerjs', 4] as const]),
+    apps: () => new Map([['chat', 2]]),
     names: () => 7,
     ready: () => true,
     nodesLive: () => 2,

@@ -19,6 +19,7 @@ const REDIS_BUCKETS_SECONDS = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05
 export class Metrics {
   readonly registry = new Registry()
   readonly #counts = new MessageCounts()
+  readonly #appCounts = new AppCounts()
   readonly #connects = this.#counter('peerage_connects_total', 'Connections that were opened.', ['gateway'])
   readonly #registrations = this.#counter('peerage_registrations_total', 'Claims of names, by result.', [
     'gateway',
@@ -62,6 +63,22 @@ export class Metrics {
     buckets: HANDSHAKE_BUCKETS_SECONDS,
     registers: [this.registry],
   })
+  readonly #appMessages = this.#counter(
+    'peerage_app_messages_total',
+    'Messages of local peers of an app, by result: ok or refused. `other`: apps that are not listed, or beyond 100.',
+    ['app', 'result'],
+    () => this.#flushCounts(),
+  )
+  readonly #appRefusals = this.#counter(
+    'peerage_app_refusals_total',
+    'What was refused to peers of an app, by reason.',
+    ['app', 'reason'],
+  )
+  readonly #reloads = this.#counter(
+    'peerage_reloads_total',
+    'How often the settings were read again, by result: ok, or failed if the former ones stayed.',
+    ['result'],
+  )
   readonly #errors = this.#counter('peerage_errors_total', 'Failures in the background, by stage.', ['stage'])
   readonly #events = this.#counter(
     'peerage_node_events_total',
@@ -117,6 +134,7 @@ export class Metrics {
 
   #flushCounts(): void {
     this.#counts.flushTo(this.#messages, this.#messageBytes)
+    this.#appCounts.flushTo(this.#appMessages)
   }
 
   /** Starts Node's own metrics (memory, event-loop lag, garbage collection) and the gauges of this node. */
@@ -148,6 +166,20 @@ export class Metrics {
   closed(gateway: Wire, reason: string): void {
     this.#closes.inc({ gateway, reason })
     if (reason === 'slow-consumer') this.#slowConsumers.inc({ gateway })
+  }
+
+  /** `label` is the label of an app. `isOk`: a message of it was delivered or forwarded. */
+  appRouted(label: string, isOk: boolean): void {
+    this.#appCounts.add(label, isOk)
+  }
+
+  /** `reason` is an error code. */
+  appRefused(app: string, reason: string): void {
+    this.#appRefusals.inc({ app, reason })
+  }
+
+  reloaded(result: 'ok' | 'failed'): void {
+    this.#reloads.inc({ result })
   }
 
   handshake(path: HandshakePath, stage: string | undefined, ms: number): void {
@@ -207,5 +239,24 @@ class MessageCounts {
     const tally = { count: 0, bytes: 0 }
     this.#tallies.set(wire, types.set(type, results.set(result, tally)))
     return tally
+  }
+}
+
+/** Counts the messages of apps as plain numbers, for the same reason. */
+class AppCounts {
+  readonly #tallies = new Map<string, { ok: number; refused: number }>()
+
+  add(label: string, isOk: boolean): void {
+    let tally = this.#tallies.get(label)
+    if (tally === undefined) this.#tallies.set(label, (tally = { ok: 0, refused: 0 }))
+    tally[isOk ? 'ok' : 'refused']++
+  }
+
+  flushTo(messages: Counter<'app' | 'result'>): void {
+    for (const [app, tally] of this.#tallies) {
+      for (const result of ['ok', 'refused'] as const) messages.inc({ app, result }, tally[result])
+      tally.ok = 0
+      tally.refused = 0
+    }
   }
 }

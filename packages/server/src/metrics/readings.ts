@@ -6,6 +6,8 @@ import { collectDefaultMetrics, Counter, Gauge, type Registry } from 'prom-clien
 /** Values that the metrics read on each scrape. */
 export interface Readings {
   connections: () => ReadonlyMap<Wire, number>
+  /** How many connections have a name in each app, by the label of the app. */
+  apps: () => ReadonlyMap<string, number>
   /** How many names the peers of this node hold. */
   names: () => number
   ready: () => boolean
@@ -42,6 +44,12 @@ export function observeReadings(registry: Registry, readings: Readings): void {
     help: 'Open connections.',
     labels: ['gateway'],
     read: () => [...readings.connections()].map(([gateway, count]) => [{ gateway }, count]),
+  })
+  observeGauge(registry, {
+    name: 'peerage_app_connections',
+    help: 'Connections that have a name in an app. `other`: apps that are not listed, or beyond 100.',
+    labels: ['app'],
+    read: () => [...readings.apps()].map(([app, count]) => [{ app }, count]),
   })
   gauge('peerage_names', 'Names that peers of this node hold.', readings.names)
   gauge('peerage_ready', '1 while this node takes new peers.', readings.ready)

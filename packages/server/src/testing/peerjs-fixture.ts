@@ -6,7 +6,8 @@ import { Node, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { App, Peer } from '@peerage/protocol'
 import { parseApp, parsePeer } from '@peerage/protocol'
-import { staticAccess } from '../gateway/shared/access.js'
+import { admitByApp } from '../apps/apps.js'
+import type { ConfigInput } from '../config/schema.js'
 import type { AccessRefusal } from '../gateway/shared/events.js'
 import { Addresses } from '../gateway/shared/address.js'
 import { PeerJsGateway } from '../gateway/peerjs/gateway.js'
@@ -14,6 +15,7 @@ import type { PeerJsGatewayOptions } from '../gateway/peerjs/options.js'
 import type { LimitValues } from '../gateway/shared/limits.js'
 import { Limits } from '../gateway/shared/limits.js'
 import { PeerJsPeer } from '@peerage/test-support/peerjs.js'
+import { appsOf } from './apps.js'
 import { unlimited } from './unlimited.js'
 
 const closers: (() => Promise<void> | void)[] = []
@@ -51,14 +53,16 @@ export interface FixtureOptions extends Partial<PeerJsGatewayOptions> {
   limitValues?: LimitValues
   wrap?: (backend: Backend) => Backend
   cluster?: ReturnType<typeof memoryCluster>
-  accessKey?: string
+  /** The settings of apps, access and keys. */
+  settings?: ConfigInput
   /** The clock of the test, which its `cluster` uses too. */
   time?: FakeClock
 }
 
 /** Starts a node with only the PeerJS wire. Its clock stands still until a test advances it. */
 export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> {
-  const { limitValues = unlimited, wrap = (backend: Backend) => backend, accessKey = null, ...options } = more
+  const { limitValues = unlimited, wrap = (backend: Backend) => backend, settings = {}, ...options } = more
+  const apps = appsOf(settings)
   const clock = more.time ?? new FakeClock()
   const cluster = more.cluster ?? memoryCluster({ clock })
   const seen: string[] = []
@@ -80,14 +84,8 @@ export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> 
   const gateway = new PeerJsGateway({
     node,
     clock,
-    access: staticAccess({
-      defaultApp: appOf('default'),
-      apps: [],
-      origins: more.origins ?? [],
-      key: accessKey,
-    }),
-    sharedKey: accessKey,
-    origins: [],
+    apps,
+    access: { admit: (request) => admitByApp(apps, request) },
     addresses: new Addresses([]),
     limits: new Limits(limitValues, clock),
     metrics: {
@@ -96,22 +94,21 @@ export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> 
       routed: (_, kind, result) => seen.push(`${kind} ${result}`),
       rejected: (_, reason) => seen.push(`rejected ${reason}`),
       closed: (_, reason) => seen.push(`closed ${reason}`),
+      appRouted: () => {},
+      appRefused: () => {},
       handshake: () => {},
     },
     log: (event, details) => logs.push({ event, details }),
     onRefused: (refusal) => refused.push(refusal),
     root: '/',
     path: '/',
-    key: 'peerjs',
     concurrentLimit: 5_000,
-    allowDiscovery: false,
     aliveMs: 90_000,
     cors: [],
     frameBytes: 65_536,
     bufferedBytes: 262_144,
     pingIntervalMs: 10_000,
     pingTimeoutMs: 5_000,
-    policy: () => 'refuse',
     onError,
     ...options,
   })

@@ -147,6 +147,7 @@ export class NativeEntry {
     if (origin !== undefined) asked.origin = origin
     const claimed = await this.#claimer.claim(connection, {
       name,
+      app,
       origin,
       admit: async (access) => ({ admitted: await access.admit(asked), secret }),
     })

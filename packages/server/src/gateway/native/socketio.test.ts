@@ -7,13 +7,15 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Node, RegistryUnavailable, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
 import type { Backend, Clock, Times } from '@peerage/core'
-import { errorTexts, nameOf, parseApp, parsePeer, peerOf } from '@peerage/protocol'
+import { errorTexts, nameOf, parsePeer, peerOf } from '@peerage/protocol'
 import type { App, Name } from '@peerage/protocol'
 import { Server as OtherSocketIo } from 'socket.io'
 import { io as connectOther } from 'socket.io-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
-import { staticAccess } from '../shared/access.js'
+import { admitByApp } from '../../apps/apps.js'
+import type { ConfigInput } from '../../config/schema.js'
+import { appsOf } from '../../testing/apps.js'
 import { Addresses } from '../shared/address.js'
 import type { LimitValues } from '../shared/limits.js'
 import { Limits } from '../shared/limits.js'
@@ -45,11 +47,11 @@ async function startFixture(
     times?: Partial<Times>
     claimMs?: number
     backend?: Backend
+    settings?: ConfigInput
   } = {},
 ): Promise<Fixture> {
-  const { limitValues = unlimited, times, claimMs = 10_000, backend, ...options } = more
-  const app = parseApp('default')
-  if (!app.ok) throw new Error(app.problem)
+  const { limitValues = unlimited, times, claimMs = 10_000, backend, settings, ...options } = more
+  const apps = appsOf(settings)
   const counted: string[] = []
   const node = new Node({
     backend: backend ?? memoryCluster().backend(),
@@ -64,8 +66,8 @@ async function startFixture(
   const gateway = new NativeGateway({
     node,
     clock: systemClock,
-    access: staticAccess({ defaultApp: app.value, apps: [], origins: options.origins ?? [], key: null }),
-    origins: [],
+    apps,
+    access: { admit: (request) => admitByApp(apps, request) },
     addresses: new Addresses([]),
     limits: new Limits(limitValues, systemClock),
     metrics: {
@@ -74,6 +76,8 @@ async function startFixture(
       routed: (_, kind, result) => counted.push(`${kind} ${result}`),
       rejected: (_, reason) => counted.push(`rejected ${reason}`),
       closed: (_, reason) => counted.push(`closed ${reason}`),
+      appRouted: () => {},
+      appRefused: () => {},
       handshake: (path, stage) => counted.push(`handshake ${path} ${stage}`),
     },
     log: () => {},
@@ -90,7 +94,6 @@ async function startFixture(
       pingMs: 15_000,
     }),
     turn: () => null,
-    policy: () => 'refuse',
     onError: (error) => counted.push(`error ${String(error)}`),
     ...options,
   })
@@ -558,7 +561,7 @@ describe('claim', () => {
   test.each(['https://evil.example', 'null', 'https://good.example.evil.example', 'HTTPS://GOOD.EXAMPLE'])(
     '[WH8] the origin %s is refused before the upgrade',
     async (origin) => {
-      const { url, counted } = await startFixture({ origins: ['https://good.example'] })
+      const { url, counted } = await startFixture({ settings: { origins: ['https://good.example'] } })
       const peer = new RawPeer(url, { origin })
       const [, response] = (await once(peer.ws, 'unexpected-response')) as [unknown, { statusCode: number }]
       expect(response.statusCode).toBe(403)

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
-import { appOf, closeFixtures, eventually, startFixture, takenAnswer } from '../../testing/peerjs-fixture.js'
+import { closeFixtures, eventually, startFixture, takenAnswer } from '../../testing/peerjs-fixture.js'
 import { PeerJsPeer, offer } from '@peerage/test-support/peerjs.js'
 import { Addresses } from '../shared/address.js'
 import { Limits } from '../shared/limits.js'
@@ -44,7 +44,7 @@ describe('arriving', () => {
     expect(await wrong.ended()).toMatchObject({ code: 1005 })
     expect(wrong.frames).toEqual(['{"type":"ERROR","payload":{"msg":"Invalid key provided"}}'])
 
-    const any = await startFixture({ key: '*' })
+    const any = await startFixture({ settings: { peerjs: { key: '*' } } })
     for (const key of ['peerjs', 'other', 'constructor']) {
       const peer = await PeerJsPeer.open({ url: any.url, id: `a-${key}`, key })
       await peer.cut()
@@ -55,7 +55,7 @@ describe('arriving', () => {
       expect(peer.frames[0]).toContain('Invalid key provided')
     }
 
-    const mapped = await startFixture({ key: { red: appOf('red'), blue: appOf('blue') } })
+    const mapped = await startFixture({ settings: { peerjs: { key: { red: 'red', blue: 'blue' } } } })
     const red = await PeerJsPeer.open({ url: mapped.url, id: 'same', key: 'red' })
     const blue = await PeerJsPeer.open({ url: mapped.url, id: 'same', key: 'blue' })
     expect([...mapped.node.sessions.allOnline()].map(({ peer }) => peer)).toEqual(['red/same', 'blue/same'])
@@ -134,7 +134,7 @@ describe('arriving', () => {
   })
 
   test('[PJ13] a page of a foreign origin gets 403 before the upgrade', async () => {
-    const fixture = await startFixture({ origins: ['https://good.example'] })
+    const fixture = await startFixture({ settings: { origins: ['https://good.example'] } })
     for (const origin of [
       'https://evil.example',
       'null',
@@ -157,7 +157,7 @@ describe('arriving', () => {
   })
 
   test('[PJ11] a shared key may be in the token, before a ~ in the token, or in the key', async () => {
-    const fixture = await startFixture({ accessKey: 'a-shared-key-of-16' })
+    const fixture = await startFixture({ settings: { access: { key: 'a-shared-key-of-16' } } })
     const ways = [
       { id: 'in-token', token: 'a-shared-key-of-16' },
       { id: 'in-token-with-secret', token: 'a-shared-key-of-16~own' },
@@ -182,7 +182,7 @@ describe('arriving', () => {
 
   test('[PJ11] from an address with too many refusals, a right token gets the answer of a wrong one', async () => {
     const fixture = await startFixture({
-      accessKey: 'a-shared-key-of-16',
+      settings: { access: { key: 'a-shared-key-of-16' } },
       addresses: new Addresses(['127.0.0.1']),
       limitValues: { ...unlimited, address: { ...unlimited.address, failuresPerMinute: 3 } },
     })
@@ -233,7 +233,7 @@ describe('arriving', () => {
   })
 
   test('[PJ11] a key that all peers share cannot take a name from its holder [I9]', async () => {
-    const fixture = await startFixture({ accessKey: 'a-shared-key-of-16' })
+    const fixture = await startFixture({ settings: { access: { key: 'a-shared-key-of-16' } } })
     const first = await PeerJsPeer.open({ url: fixture.url, id: 'a', token: 'a-shared-key-of-16' })
     const second = new PeerJsPeer({ url: fixture.url, id: 'a', token: 'a-shared-key-of-16' })
     await takenAnswer(fixture, second)

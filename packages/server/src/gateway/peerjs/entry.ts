@@ -1,14 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Message, OnlineSession } from '@peerage/core'
-import type { App, Peer } from '@peerage/protocol'
+import type { Peer } from '@peerage/protocol'
 import { errorTexts, parseName } from '@peerage/protocol'
 import type { CheckedAccess, AdmitRequest, Claimed, Decision } from '../shared/access.js'
-import { Claimer, sameSecret } from '../shared/access.js'
+import { Claimer } from '../shared/access.js'
+import type { KeyMeaning } from '../../apps/policy.js'
 import { pause } from '../../lib/pause.js'
 import type { PeerJsConnection } from './connection.js'
 import type { PeerJsFrames } from './frames.js'
-import type { PeerJsGatewayOptions, PeerJsKeys } from './options.js'
+import type { PeerJsGatewayOptions } from './options.js'
 import type { Credentials } from './wire.js'
 import { ID_TAKEN_FRAME, OPEN_FRAME, decodeCredentials, encodeError, refusals } from './wire.js'
 
@@ -20,9 +21,8 @@ export interface PeerJsEntryOptions extends Pick<
   | 'limits'
   | 'metrics'
   | 'onRefused'
-  | 'key'
+  | 'apps'
   | 'concurrentLimit'
-  | 'policy'
   | 'onPeer'
   | 'onError'
 > {
@@ -72,10 +72,13 @@ export class PeerJsEntry {
       return this.#refuse(connection, encodeError(`Invalid id provided: ${name.problem}`), 'bad-name')
     const asked: AdmitRequest = { name: name.value, wire: 'peerjs', address: connection.address }
     if (origin !== undefined) asked.origin = origin
+    const meaning = this.#options.apps.appOfKey(credentials.key)
+    const app = meaning.ok ? meaning.app : undefined
     const claimed = await this.#claimer.claim(connection, {
       name: name.value,
+      app,
       origin,
-      admit: (access) => admitPeerJs(access, asked, credentials, this.#options.key),
+      admit: (access) => admitPeerJs(access, asked, credentials, meaning),
       reserve: (peer) => this.#takeSlot(connection, peer),
     })
     if (claimed === undefined) return
@@ -164,21 +167,8 @@ export class PeerJsEntry {
   }
 }
 
-/** Paths of a node that look like keys. */
-const RESERVED_KEYS: ReadonlySet<string> = new Set(['v1', 'peerage'])
 /** Separates an access token from the peer's own secret in PeerJS's single `token` field. Our own tokens never have it. */
 const TOKEN_DIVIDER = '~'
-
-type KeyMeaning = { ok: true; app: App | undefined } | { ok: false }
-
-/** Whether a key is served. If there is a mapping, also the app that the key stands for [PJ2]. */
-export function meaningOf(keys: PeerJsKeys, key: string): KeyMeaning {
-  if (RESERVED_KEYS.has(key)) return { ok: false }
-  if (typeof keys === 'string')
-    return keys === '*' || sameSecret(keys, key) ? { ok: true, app: undefined } : { ok: false }
-  const app = Object.hasOwn(keys, key) ? keys[key] : undefined
-  return app === undefined ? { ok: false } : { ok: true, app }
-}
 
 /**
  * Asks the access rules whether a peer may come in, and decides which secret takes its name back. The rules first see
@@ -189,9 +179,8 @@ async function admitPeerJs(
   access: CheckedAccess,
   asked: AdmitRequest,
   { token, key }: Credentials,
-  keys: PeerJsKeys,
+  meaning: KeyMeaning,
 ): Promise<Decision> {
-  const meaning = meaningOf(keys, key)
   const divider = token.indexOf(TOKEN_DIVIDER)
   if (meaning.ok && meaning.app !== undefined) asked.app = meaning.app
   if (meaning.ok) {

@@ -199,7 +199,7 @@ describe('messages', () => {
   })
 
   test('[PJ14] to a native peer expire at once, and its name is taken for PeerJS too', async () => {
-    const fixture = await startFixture({ allowDiscovery: true })
+    const fixture = await startFixture({ settings: { peerjs: { allowDiscovery: true } } })
     const sent: Message[] = []
     const id = parseConnectionId('n1')
     if (!id.ok) throw new Error(id.problem)

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Fixture } from '../../testing/peerjs-fixture.js'
-import { appOf, closeFixtures, eventually, startFixture } from '../../testing/peerjs-fixture.js'
+import { closeFixtures, eventually, startFixture } from '../../testing/peerjs-fixture.js'
 import { Addresses } from '../shared/address.js'
 import { PeerJsPeer } from '@peerage/test-support/peerjs.js'
 import { unlimited } from '../../testing/unlimited.js'
@@ -32,7 +32,11 @@ describe('guesses of a key', () => {
   test.each(['id', 'peers'])(
     '[PJ12] /%s: after too many wrong keys the right key gets the answer of a wrong one',
     async (what) => {
-      const fixture = await startFixture({ accessKey: KEY, allowDiscovery: true, generateId, limitValues })
+      const fixture = await startFixture({
+        settings: { access: { key: KEY }, peerjs: { allowDiscovery: true } },
+        generateId,
+        limitValues,
+      })
       const right = what === 'id' ? 'an id' : '[]'
       expect(await get(fixture, `/${KEY}/${what}`)).toBe(right)
       for (let i = 0; i < 4; i++) expect(await get(fixture, `/guess-${i}/${what}`)).toBe('the application')
@@ -47,9 +51,7 @@ describe('guesses of a key', () => {
 
   test('[PJ12] the same holds if any key is served, and with a key of the operator’s own', async () => {
     const any = await startFixture({
-      accessKey: KEY,
-      allowDiscovery: true,
-      key: '*',
+      settings: { access: { key: KEY }, peerjs: { key: '*', allowDiscovery: true } },
       generateId,
       limitValues,
     })
@@ -57,8 +59,8 @@ describe('guesses of a key', () => {
     for (let i = 0; i < 4; i++) expect(await get(any, `/guess-${i}/peers`)).toBe('401')
     expect(await get(any, `/${KEY}/peers`)).toBe('401')
     expect([await get(any, `/${KEY}/id`), await get(any, '/guess/id')]).toEqual(['an id', 'an id'])
-    for (const key of ['mine', { mine: appOf('one') }]) {
-      const own = await startFixture({ key, generateId, limitValues })
+    for (const key of ['mine', { mine: 'one' }]) {
+      const own = await startFixture({ settings: { peerjs: { key } }, generateId, limitValues })
       for (let i = 0; i < 4; i++) expect(await get(own, `/guess-${i}/id`)).toBe('the application')
       expect(await get(own, '/mine/id')).toBe('the application')
     }
@@ -73,8 +75,7 @@ describe('guesses of a key', () => {
   test('[PJ12] the rate of lookups also bounds how often the access rules are asked for /peers', async () => {
     let asked = 0
     const fixture = await startFixture({
-      key: '*',
-      allowDiscovery: true,
+      settings: { peerjs: { key: '*', allowDiscovery: true } },
       access: {
         admit: () => {
           asked++
@@ -127,7 +128,7 @@ describe('HTTP', () => {
     const closed = await startFixture()
     const refused = await fetch(`${closed.url}/peerjs/peers`)
     expect([refused.status, await refused.text()]).toEqual([401, 'Unauthorized'])
-    const fixture = await startFixture({ allowDiscovery: true })
+    const fixture = await startFixture({ settings: { peerjs: { allowDiscovery: true } } })
     await fixture.join('a')
     const away = await fixture.join('b')
     await away.cut()
@@ -143,14 +144,15 @@ describe('HTTP', () => {
 
   test('[PJ12] with a mapping each key sees its own app, and with a shared key only that key sees ids', async () => {
     const mapped = await startFixture({
-      allowDiscovery: true,
-      key: { red: appOf('red'), blue: appOf('blue') },
+      settings: { peerjs: { allowDiscovery: true, key: { red: 'red', blue: 'blue' } } },
     })
     const red = await PeerJsPeer.open({ url: mapped.url, id: 'r', key: 'red' })
     expect(await (await fetch(`${mapped.url}/red/peers`)).json()).toEqual(['r'])
     expect(await (await fetch(`${mapped.url}/blue/peers`)).json()).toEqual([])
     await red.cut()
-    const locked = await startFixture({ allowDiscovery: true, accessKey: 'a-shared-key-of-16' })
+    const locked = await startFixture({
+      settings: { access: { key: 'a-shared-key-of-16' }, peerjs: { allowDiscovery: true } },
+    })
     expect((await fetch(`${locked.url}/peerjs/peers`)).status).toBe(401)
     expect((await fetch(`${locked.url}/a-shared-key-of-16/peers`)).status).toBe(200)
   })

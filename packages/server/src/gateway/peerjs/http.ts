@@ -4,14 +4,12 @@ import type { Clock, Node } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import type { CheckedAccess, AdmitRequest } from '../shared/access.js'
+import type { AppPolicies } from '../../apps/policy.js'
 import { greeting } from '../../lib/greeting.js'
-import { isOriginAllowed, sameSecret } from '../shared/access.js'
 import type { Addresses } from '../shared/address.js'
 import type { Limits } from '../shared/limits.js'
 import type { GatewayMetrics, OnRefused } from '../shared/events.js'
 import { DRAIN_RETRY_MS, WRONG_ORIGIN } from '../shared/refuse-upgrade.js'
-import { meaningOf } from './entry.js'
-import type { PeerJsKeys } from './options.js'
 import { refusals } from './wire.js'
 
 export interface PeerJsHttpOptions {
@@ -24,13 +22,8 @@ export interface PeerJsHttpOptions {
   base: string
   /** If `base` is this path, a GET of it is left to the rest of the server. */
   root: string
-  key: PeerJsKeys
-  /** A shared key that is also accepted as PeerJS's key, or null. */
-  sharedKey: string | null
-  allowDiscovery: boolean
+  apps: AppPolicies
   cors: readonly string[]
-  /** Exact origins that may send requests. Empty means any. */
-  origins: readonly string[]
   metrics: Pick<GatewayMetrics, 'rejected'>
   onRefused: OnRefused
   generateId?: () => string
@@ -63,7 +56,7 @@ export class PeerJsHttp {
     const { method } = request
     if (resource === undefined) return false
     if (method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS') return false
-    if (!isOriginAllowed(this.#options.origins, request.headers.origin)) {
+    if (!this.#options.apps.mayConnect(request.headers.origin)) {
       const { reason: code, detail } = WRONG_ORIGIN
       this.#options.metrics.rejected('peerjs', code)
       this.#options.onRefused({ wire: 'peerjs', code, detail, origin: request.headers.origin })
@@ -117,19 +110,18 @@ export class PeerJsHttp {
 
   /** Whether a key is served. `/users/id` may belong to an application. A wrong key counts, because it may be a guess. */
   #isServed(key: string, request: IncomingMessage): boolean {
-    const { key: keys, sharedKey, addresses, limits } = this.#options
-    const { ok } = meaningOf(keys, key)
+    const { apps, addresses, limits } = this.#options
+    const meaning = apps.appOfKey(key)
     // A key that everybody knows is no guess, and where any key is served there is nothing to guess.
-    if (ok && (key === PUBLIC_KEY || keys === '*')) return true
-    if (sharedKey === null && (keys === PUBLIC_KEY || keys === '*')) return false
-    const isRight = (): boolean => ok || (sharedKey !== null && sameSecret(sharedKey, key))
-    return limits.tryKey(addresses.bucketOf(request), isRight)
+    if (meaning.ok && !meaning.isSecret) return true
+    return limits.tryKey(addresses.bucketOf(request), () => meaning.ok)
   }
 
   async #peers(key: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { allowDiscovery, addresses, limits, key: keys } = this.#options
+    const { apps, addresses, limits } = this.#options
     const refuse = (): void => answer(response, 401, TEXT_TYPE, 'Unauthorized')
-    if (!allowDiscovery) return refuse()
+    const meaning = apps.appOfKey(decoded(key))
+    if (!meaning.ok || apps.of(meaning.app ?? apps.defaultApp)?.discovery !== true) return refuse()
     const address = addresses.bucketOf(request)
     // This comes before the access rules, so that a wrong key costs the peer as much as a right one.
     const waitMs = limits.lookups(address, 1)
@@ -138,26 +130,25 @@ export class PeerJsHttp {
       answer(response, 429, TEXT_TYPE, 'Too Many Requests')
       return
     }
-    const app = await this.#appOf(key, request, address)
+    const app = await this.#appOf(meaning.app, key, request)
     // If any key is served, the key has not been checked before.
-    const mayKnow = keys !== '*' || limits.tryKey(address, () => app !== undefined)
-    if (app === undefined || !mayKnow) return refuse()
+    const mayKnow = meaning.isSecret || key === PUBLIC_KEY || limits.tryKey(address, () => app !== undefined)
+    if (app === undefined || !mayKnow || apps.of(app)?.discovery !== true) return refuse()
     const { body, complete } = await this.#list(app)
     if (!complete) response.setHeader('Peerage-Complete', 'false')
     answer(response, 200, JSON_TYPE, body)
   }
 
   /** The app whose names this key may see. With a mapping each key sees its own app, otherwise all keys see one app. */
-  async #appOf(key: string, request: IncomingMessage, address: string): Promise<App | undefined> {
-    const { access, key: keys } = this.#options
+  async #appOf(app: App | undefined, key: string, request: IncomingMessage): Promise<App | undefined> {
+    const { access, addresses } = this.#options
     const { origin } = request.headers
-    const meaning = meaningOf(keys, decoded(key))
-    const asked: AdmitRequest = { wire: 'peerjs', address, token: decoded(key) }
+    const asked: AdmitRequest = { wire: 'peerjs', address: addresses.bucketOf(request), token: decoded(key) }
     if (origin !== undefined) asked.origin = origin
-    if (meaning.ok && meaning.app !== undefined) asked.app = meaning.app
+    if (app !== undefined) asked.app = app
     const admitted = await access.admit(asked)
     if (admitted.ok) return admitted.app
-    this.#options.onRefused({ wire: 'peerjs', code: admitted.code, detail: refusals.key, origin })
+    this.#options.onRefused({ wire: 'peerjs', app, code: admitted.code, detail: refusals.key, origin })
     return undefined
   }
 

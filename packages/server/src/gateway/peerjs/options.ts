@@ -1,8 +1,5 @@
-import type { App, Peer } from '@peerage/protocol'
+import type { Peer } from '@peerage/protocol'
 import type { GatewayOptions, SocketOptions } from '../shared/gateway.js'
-
-/** The `key` of PeerJS: one key that is served, `*` for any key, or a mapping from keys to apps. */
-export type PeerJsKeys = string | Readonly<Record<string, App>>
 
 /** The options of `ExpressPeerServer` under our names and in our units. The README has the table. */
 export interface PeerJsSettings {
@@ -10,12 +7,8 @@ export interface PeerJsSettings {
   path: string
   /** The node's own path, with slashes at both ends. A GET of exactly this path is left to the rest of the server. */
   root: string
-  key: PeerJsKeys
-  /** The shared key of the access rules, or null. A peer may present it as PeerJS's key. */
-  sharedKey: string | null
   /** How many peers of this wire the node takes. 0 means no limit. */
   concurrentLimit: number
-  allowDiscovery: boolean
   /** A connection without any traffic for this time ends. Answers to pings count as traffic. */
   aliveMs: number
   /** The origins that may read the HTTP answers. Empty means any. */

@@ -6,6 +6,7 @@ import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { expect, test } from 'vitest'
+import { appsOf } from '../../testing/apps.js'
 import { appOf } from '../../testing/peerjs-fixture.js'
 import { unlimited } from '../../testing/unlimited.js'
 import type { AccessDecision, Applicant, Claimed } from './access.js'
@@ -28,6 +29,7 @@ function nameOf(text: string): Name {
 
 const applicant = (name: string, answer: AccessDecision): Applicant => ({
   name: nameOf(name),
+  app: undefined,
   origin: undefined,
   admit: () => Promise.resolve({ admitted: answer, secret: 'secret' }),
 })
@@ -47,7 +49,7 @@ function claimer(failuresPerMinute = 0) {
     access: { admit: () => Promise.resolve(admitted) },
     limits: new Limits({ ...unlimited, name: { ...unlimited.name, failuresPerMinute } }, clock),
     onRefused: () => {},
-    policy: () => 'replace',
+    apps: appsOf({ taken: 'replace' }),
   })
   const connection = new AddressedConnection('1')
   const claim = (of: Applicant): Promise<Claimed | undefined> => claims.claim(connection, of)

@@ -3,6 +3,7 @@ import type { ClaimOutcome, ClaimRequest, Clock, Connection, Node, OnlineSession
 import { hashSecret } from '@peerage/core'
 import type { App, ErrorCode, Name, Peer } from '@peerage/protocol'
 import { isErrorCode, parseApp, parsePeer, peerOf } from '@peerage/protocol'
+import type { AppPolicies } from '../../apps/policy.js'
 import { pause } from '../../lib/pause.js'
 import type { OnRefused } from './events.js'
 import type { Grants } from '../../access/grants.js'
@@ -36,7 +37,7 @@ export interface AdmitRequest {
 /**
  * The decision of `Access.admit`. With `ok: true` the peer may claim its name in `app`. `identity` is a string of your
  * choice for the person or program that the peer has proven to be; leave it out if the peer has proven nothing. Only a
- * peer with an identity may replace the holder of a name [I9], and only if the setting `apps.taken` is `replace`. With
+ * peer with an identity may replace the holder of a name [I9], and only if the setting `taken` is `replace`. With
  * `ok: false` the node refuses the peer with an error code of packages/protocol/SPEC.md, usually `forbidden`. A peer
  * with the SDK also gets the `detail`.
  */
@@ -137,37 +138,6 @@ function shown(value: unknown): string {
   return typeof value === 'object' && value !== null ? 'an object' : String(value)
 }
 
-export interface AccessOptions {
-  /** The app of a peer that names none. */
-  defaultApp: App
-  /** The apps that are served. Empty means any. */
-  apps: readonly App[]
-  /** The origins of pages that may connect. Empty means any. */
-  origins: readonly string[]
-  /** The key that every peer must present as its token. Null means that none is needed. */
-  key: string | null
-}
-
-const refuse = (detail: string): AccessDecision => ({ ok: false, code: 'forbidden', detail })
-
-/** The access rules of the configuration: a shared key, an Origin allow-list, a list of apps, each optional. */
-export function staticAccess(options: AccessOptions): CheckedAccess {
-  return { admit: (request) => Promise.resolve(decide(options, request)) }
-}
-
-function decide(options: AccessOptions, request: AdmitRequest): AccessDecision {
-  const { key, origins, apps, defaultApp } = options
-  const app = request.app ?? defaultApp
-  if (!isOriginAllowed(origins, request.origin)) return refuse('this origin may not connect')
-  const proven = key !== null && request.token !== undefined && sameSecret(key, request.token)
-  if (key !== null && !proven) return refuse('the token is missing or wrong')
-  // Browsers always send Origin. A program that sends none must present the key.
-  if (origins.length > 0 && request.origin === undefined && !proven)
-    return refuse('without an Origin, a token is needed')
-  if (apps.length > 0 && !apps.includes(app)) return refuse('this app is not served here')
-  return proven ? { ok: true, app, identity: 'shared-key' } : { ok: true, app }
-}
-
 /**
  * Whether a page of this origin may connect. Origins are compared byte for byte, so a suffix, another case or `null` is
  * another origin. A request without Origin passes here, at the upgrade, and `admit` then asks for a token.
@@ -185,6 +155,8 @@ export function sameSecret(expected: string, given: string): boolean {
 /** A peer that asks for a name. */
 export interface Applicant {
   name: Name
+  /** The app that it asks for, if it named one. */
+  app: App | undefined
   /** The Origin header, if there was one. */
   origin: string | undefined
   /** Asks the access rules. Each wire passes its own kind of token. */
@@ -216,8 +188,7 @@ export interface ClaimerOptions {
   access: CheckedAccess
   limits: Limits
   onRefused: OnRefused
-  /** What happens when a peer with a proven identity claims a name that another peer holds. */
-  policy: (app: string) => 'refuse' | 'replace'
+  apps: Pick<AppPolicies, 'of'>
   /** When a name is taken, the claim is tried again after each of these delays, because the holder may be leaving. */
   takenRetriesMs?: readonly number[]
 }
@@ -236,7 +207,7 @@ export class Claimer {
 
   /** Resolves with undefined if the peer has gone before the claim. */
   async claim(connection: ClaimingConnection, applicant: Applicant): Promise<Claimed | undefined> {
-    const { access, limits, policy, onRefused } = this.#options
+    const { access, limits, apps, onRefused } = this.#options
     const { address } = connection
     // This comes before the access rules and the registry, so that a right token and a wrong one get the same answer.
     // Only the address counts here: if the name counted too, anybody could keep its holder out.
@@ -245,14 +216,18 @@ export class Claimer {
     const { admitted, secret } = await applicant.admit(access)
     if (!admitted.ok) {
       const { code, detail } = admitted
-      onRefused({ wire: connection.wire, code, detail, origin: applicant.origin })
+      onRefused({ wire: connection.wire, app: applicant.app, code, detail, origin: applicant.origin })
       return { ok: false, code, detail, waitMs: limits.claimFailed(address, copyOf(applicant.name)) }
     }
     if (!connection.isOpen) return undefined
     const { app, identity } = admitted
     const peer = ownPeer(peerOf(app, applicant.name))
     if (applicant.reserve?.(peer) === false) return { ok: false, code: 'overloaded', waitMs: 0 }
-    const request: ClaimRequest = { peer, secret, policy: identity === undefined ? 'refuse' : policy(app) }
+    const request: ClaimRequest = {
+      peer,
+      secret,
+      policy: identity === undefined ? 'refuse' : (apps.of(app)?.taken ?? 'refuse'),
+    }
     const outcome = await this.#claim(connection, request)
     if (outcome.ok) return outcome
     const { code } = outcome

@@ -1,4 +1,5 @@
 import type { Wire } from '@peerage/core'
+import type { App } from '@peerage/protocol'
 
 /** The events that gateways count. Every label is from a closed set, never a text that a peer chose. */
 export interface GatewayMetrics {
@@ -10,12 +11,18 @@ export interface GatewayMetrics {
   /** `wire` is `none` when no gateway takes upgrades at the path. */
   rejected(wire: Wire | 'none', reason: string): void
   closed(wire: Wire, reason: string): void
+  /** A message of a peer of an app. `label` is the label of its policy. `isOk`: it was delivered or forwarded. */
+  appRouted(label: string, isOk: boolean): void
+  /** Something of an app was refused. `reason` is an error code. */
+  appRefused(label: string, reason: string): void
   handshake(path: 'direct' | 'relayed' | 'failed', stage: string | undefined, ms: number): void
 }
 
 /** An access that was refused. It has no name, no token and no key, because it goes to the log. */
 export interface AccessRefusal {
   wire: Wire
+  /** The app that the peer asked for. Absent if it named none, and if its app is not known yet. */
+  app?: App | undefined
   /** The error code of the refusal, or `origin`. */
   code: string
   /** What the peer was told. */

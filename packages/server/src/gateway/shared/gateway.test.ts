@@ -9,12 +9,13 @@ import {
   type Ending,
   type ServerMessage,
 } from '@peerage/core'
-import { parseApp, parsePeer, type App } from '@peerage/protocol'
+import { parsePeer } from '@peerage/protocol'
 import { afterEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { attachTo } from '../../http/attach.js'
 import { unlimited } from '../../testing/unlimited.js'
-import { staticAccess } from './access.js'
+import { admitByApp } from '../../apps/apps.js'
+import { appsOf } from '../../testing/apps.js'
 import { Addresses } from './address.js'
 import { WebSocketConnection } from './connection.js'
 import { WebSocketGateway, type Arrival, type GatewayOptions } from './gateway.js'
@@ -108,19 +109,21 @@ async function startEcho(): Promise<{ node: Node; gateway: EchoGateway; url: str
     routed: nothing,
     rejected: nothing,
     closed: nothing,
+    appRouted: nothing,
+    appRefused: nothing,
     handshake: nothing,
   }
+  const apps = appsOf()
   const gateway = new EchoGateway({
     node,
     clock,
-    access: staticAccess({ defaultApp: parsedApp('default'), apps: [], origins: [], key: null }),
-    origins: [],
+    apps,
+    access: { admit: (request) => admitByApp(apps, request) },
     addresses: new Addresses([]),
     limits: new Limits(unlimited, clock),
     metrics,
     log: nothing,
     onRefused: () => {},
-    policy: () => 'refuse',
     onError,
   })
   gateway.start()
@@ -159,9 +162,3 @@ test('the base classes drain it', async () => {
   await gateway.drain(100)
   expect((await closed)[0]).toBe(4000)
 })
-
-function parsedApp(text: string): App {
-  const app = parseApp(text)
-  if (!app.ok) throw new Error(app.problem)
-  return app.value
-}

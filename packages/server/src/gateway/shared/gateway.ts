@@ -3,10 +3,10 @@ import type { Duplex } from 'node:stream'
 import type { Clock, Ending, Node, OnError, Wire } from '@peerage/core'
 import type { ConnectionId } from '@peerage/protocol'
 import { WebSocketServer } from 'ws'
+import type { AppPolicies } from '../../apps/policy.js'
 import { pause } from '../../lib/pause.js'
 import type { Endpoint, HttpGateway } from '../http-gateway.js'
 import type { CheckedAccess } from './access.js'
-import { isOriginAllowed } from './access.js'
 import type { Addresses } from './address.js'
 import type { ConnectionHost } from './connection.js'
 import { OwnedWebSocket, WebSocketConnection } from './connection.js'
@@ -22,15 +22,12 @@ export interface GatewayOptions {
   node: Node
   clock: Clock
   access: CheckedAccess
-  /** Exact origins that may connect. Empty means any. */
-  origins: readonly string[]
+  apps: AppPolicies
   addresses: Addresses
   limits: Limits
   metrics: GatewayMetrics
   log: GatewayLog
   onRefused: OnRefused
-  /** What happens when a peer with a proven identity claims a name that another peer holds. */
-  policy: (app: string) => 'refuse' | 'replace'
   onError: OnError
 }
 
@@ -158,8 +155,8 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
   }
 
   #refusalOf({ headers }: IncomingMessage, address: string): UpgradeRefusal | undefined {
-    const { origins, onRefused } = this.#options
-    if (!isOriginAllowed(origins, headers.origin)) {
+    const { apps, onRefused } = this.#options
+    if (!apps.mayConnect(headers.origin)) {
       const { reason, detail } = WRONG_ORIGIN
       onRefused({ wire: this.wire, code: reason, detail, origin: headers.origin })
       return WRONG_ORIGIN

@@ -1,0 +1,243 @@
+import { createPublicKey } from 'node:crypto'
+import { parseApp, type App } from '@peerage/protocol'
+import type { AccessSettings, Algorithm, TokenKeys, WebhookSettings } from '../access/app-access.js'
+import { reasonOf } from '../lib/reason.js'
+import type { AccessConfig } from './app-schema.js'
+import { isLoopback, isPrivate } from './hosts.js'
+import type { SettingProblem } from './load.js'
+import type { Config } from './schema.js'
+
+/** The settings of one app: its own, and for what it leaves out those of the node. */
+export interface AppSettings {
+  access: AccessSettings
+  origins: Config['origins']
+  taken: Config['taken']
+  limits: Pick<Config['limits'], 'connection' | 'name' | 'app'>
+  relay: Config['relay']
+  turn: Config['p2p']['turn']
+  discovery: boolean
+  peerjsKeys: readonly string[]
+  apiKeys: readonly string[]
+}
+
+/** The apps that the configuration lists. If there are none, peers may choose any app. */
+export function listedApps({ apps }: Pick<Config, 'apps'>): App[] {
+  return Object.keys(apps).flatMap((text) => {
+    const app = parseApp(text)
+    return app.ok ? [app.value] : []
+  })
+}
+
+/** The settings of an app, whether it is listed or not. The configuration was checked. */
+export function settingsOf(config: Config, app: App): AppSettings {
+  const own = Object.hasOwn(config.apps, app) ? config.apps[app] : undefined
+  const { limits, relay } = config
+  const access = readAccess(own?.access ?? config.access)
+  if (!access.ok) throw new TypeError(`access of ${app} ${access.problems[0]?.problem}`)
+  return {
+    access: access.settings,
+    origins: own?.origins ?? config.origins,
+    taken: own?.taken ?? config.taken,
+    limits: {
+      connection: over(limits.connection, own?.limits?.connection),
+      name: over(limits.name, own?.limits?.name),
+      app: over(limits.app, own?.limits?.app),
+    },
+    relay: over(relay, own?.relay),
+    turn: own?.turn ?? config.p2p.turn,
+    discovery: own?.discovery ?? config.peerjs.allowDiscovery,
+    peerjsKeys: own?.peerjsKeys ?? [],
+    apiKeys: own?.api?.keys ?? (app === config.defaultApp ? config.api.keys : []),
+  }
+}
+
+/** The values of a section, with those replaced that are set in another. */
+function over<T extends object>(section: T, own: { [K in keyof T]?: T[K] | undefined } | undefined): T {
+  const set = Object.entries(own ?? {}).filter(([, value]) => value !== undefined)
+  return { ...section, ...Object.fromEntries(set) }
+}
+
+export type ReadAccess = { ok: true; settings: AccessSettings } | { ok: false; problems: SettingProblem[] }
+
+/** Reads a section `access` into the mode that it describes. The paths of problems begin below the section. */
+export function readAccess(access: AccessConfig): ReadAccess {
+  const mode = access.mode ?? (access.key === null ? 'open' : 'key')
+  const problems = unusedBy(mode, access)
+  switch (mode) {
+    case 'open':
+      return decided({ mode }, problems)
+    case 'key': {
+      const { key, previousKey } = access
+      if (key !== null) return decided({ mode, key, previousKey }, problems)
+      return { ok: false, problems: [...problems, { path: 'mode', problem: 'needs access.key' }] }
+    }
+    case 'token': {
+      const keys = readTokenKeys(access.token)
+      if (!keys.ok) return { ok: false, problems: [...problems, ...keys.problems] }
+      const { algorithms, typ, issuer, lifetimeMs } = access.token
+      return decided({ mode, token: { algorithms, keys: keys.keys, typ, issuer, lifetimeMs } }, problems)
+    }
+    case 'webhook': {
+      const webhook = readWebhook(access.webhook)
+      return webhook.ok
+        ? decided({ mode, webhook: webhook.settings }, problems)
+        : { ok: false, problems: [...problems, ...webhook.problems] }
+    }
+  }
+}
+
+function decided(settings: AccessSettings, problems: SettingProblem[]): ReadAccess {
+  return problems.length === 0 ? { ok: true, settings } : { ok: false, problems }
+}
+
+/** Settings of another mode. They would look as if they did something. */
+function unusedBy(mode: AccessSettings['mode'], access: AccessConfig): SettingProblem[] {
+  const { key, previousKey, token, webhook } = access
+  const set: [path: string, of: string, isSet: boolean][] = [
+    ['key', 'key', key !== null],
+    ['previousKey', 'key', previousKey !== null],
+    ['token.algorithms', 'token', token.algorithms.length > 0],
+    ['token.secret', 'token', token.secret !== null],
+    ['token.previousSecret', 'token', token.previousSecret !== null],
+    ['token.publicKey', 'token', token.publicKey !== null],
+    ['token.jwks', 'token', token.jwks !== null],
+    ['token.typ', 'token', token.typ !== null],
+    ['token.issuer', 'token', token.issuer !== null],
+    ['webhook.url', 'webhook', webhook.url !== null],
+    ['webhook.secret', 'webhook', webhook.secret !== null],
+  ]
+  return set.flatMap(([path, of, isSet]) =>
+    isSet && of !== mode
+      ? [
+          {
+            path,
+            problem: `is for access.mode: ${of}, and the mode is ${mode}: set the mode, or leave this out`,
+            because: 'mode',
+          },
+        ]
+      : [],
+  )
+}
+
+type ReadKeys = { ok: true; keys: TokenKeys } | { ok: false; problems: SettingProblem[] }
+
+const SOURCES = 'access.token.secret, access.token.publicKey and access.token.jwks'
+
+function readTokenKeys(token: AccessConfig['token']): ReadKeys {
+  const { algorithms, secret, previousSecret, publicKey, jwks } = token
+  const problems: SettingProblem[] = []
+  const wrong = (path: string, problem: string): void =>
+    void problems.push({ path: `token.${path}`, problem })
+  if (algorithms.length === 0) wrong('algorithms', 'must name the algorithms of your tokens, such as [ES256]')
+  if (previousSecret !== null && secret === null)
+    wrong('previousSecret', 'needs access.token.secret, which replaces it')
+  const keys: TokenKeys[] = []
+  if (secret !== null) keys.push({ type: 'secret', secret, previousSecret })
+  if (publicKey !== null) keys.push({ type: 'public-key', pem: publicKey })
+  if (jwks !== null) keys.push({ type: 'jwks', url: jwks })
+  const [only, more] = keys
+  if (only === undefined) {
+    problems.push({ path: 'mode', problem: `token needs one of ${SOURCES}`, because: 'token' })
+    return { ok: false, problems }
+  }
+  if (more !== undefined)
+    wrong(pathOf(more), `is set, and ${pathOf(only)} is set too: set only one of ${SOURCES}`)
+  const unfit = algorithms.filter((algorithm) => isHmac(algorithm) !== (only.type === 'secret'))
+  if (unfit.length > 0)
+    wrong(
+      'algorithms',
+      only.type === 'secret'
+        ? `must be [HS256] with access.token.secret; ${unfit.join(', ')} needs access.token.publicKey or access.token.jwks`
+        : 'must not have HS256 with public keys: anybody who knows a public key could sign. HS256 needs access.token.secret',
+    )
+  if (only.type === 'public-key') {
+    const problem = problemOfPem(only.pem, algorithms)
+    if (problem !== undefined) wrong('publicKey', problem)
+  }
+  if (only.type === 'jwks' && !isEncrypted(only.url) && !isLoopback(hostOf(only.url)))
+    wrong('jwks', 'must be an https URL: over http, anybody on the way could replace the keys')
+  return problems.length === 0 ? { ok: true, keys: only } : { ok: false, problems }
+}
+
+const isHmac = (algorithm: Algorithm): boolean => algorithm === 'HS256'
+
+function pathOf({ type }: TokenKeys): string {
+  switch (type) {
+    case 'secret':
+      return 'secret'
+    case 'public-key':
+      return 'publicKey'
+    case 'jwks':
+      return 'jwks'
+  }
+}
+
+/** RFC 7518 §3.3: keys for RS256 and PS256 have at least 2048 bits. */
+const RSA_BITS = 2_048
+
+/** Why a PEM text cannot check tokens of all these algorithms. Undefined if it can. */
+function problemOfPem(pem: string, algorithms: readonly Algorithm[]): string | undefined {
+  const wanted = 'must be a public key or a certificate in PEM: -----BEGIN PUBLIC KEY-----'
+  if (!pem.includes('-----BEGIN ')) return wanted
+  if (pem.includes('PRIVATE KEY-----'))
+    return `${wanted}. This is a private key: keep it where tokens are made`
+  try {
+    const { asymmetricKeyType: type, asymmetricKeyDetails: details } = createPublicKey(pem)
+    const unfit = algorithms.filter((algorithm) => !isHmac(algorithm) && KEY_TYPES[algorithm] !== type)
+    if (unfit.length > 0)
+      return `is a key of the type ${type}, with which ${unfit.join(', ')} cannot be checked`
+    if (type === 'ec' && details?.namedCurve !== 'prime256v1')
+      return 'must be a key of the curve P-256, for ES256'
+    if (type === 'rsa' && (details?.modulusLength ?? 0) < RSA_BITS)
+      return `must have at least ${RSA_BITS} bits`
+    return undefined
+  } catch (error) {
+    return `${wanted}. It cannot be read: ${reasonOf(error)}`
+  }
+}
+
+/** The types of keys in node:crypto. */
+const KEY_TYPES: Readonly<Record<Algorithm, string>> = {
+  HS256: 'secret',
+  RS256: 'rsa',
+  PS256: 'rsa',
+  ES256: 'ec',
+  EdDSA: 'ed25519',
+}
+
+type ReadWebhook = { ok: true; settings: WebhookSettings } | { ok: false; problems: SettingProblem[] }
+
+function readWebhook(webhook: AccessConfig['webhook']): ReadWebhook {
+  const { url, allowPrivate } = webhook
+  if (url === null)
+    return {
+      ok: false,
+      problems: [{ path: 'mode', problem: 'webhook needs access.webhook.url', because: 'webhook' }],
+    }
+  const host = hostOf(url)
+  if (isPrivate(host) && !allowPrivate)
+    return {
+      ok: false,
+      problems: [
+        {
+          path: 'webhook.url',
+          problem: `leads to a private address (${host}): set access.webhook.allowPrivate: true if that is meant`,
+        },
+      ],
+    }
+  if (!isEncrypted(url) && !allowPrivate)
+    return {
+      ok: false,
+      problems: [
+        {
+          path: 'webhook.url',
+          problem:
+            'must be an https URL, or access.webhook.allowPrivate must be true: over http, anybody on the way could read tokens and let peers in',
+        },
+      ],
+    }
+  return { ok: true, settings: { ...webhook, url } }
+}
+
+const isEncrypted = (url: string): boolean => url.startsWith('https:')
+const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, '')
