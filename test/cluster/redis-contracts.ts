@@ -3,12 +3,14 @@ import type { ContractNode, MakeCluster } from '@peerage/test-support/testing/co
 import {
   newConnectionId,
   newPeer,
+  answersContract,
   busContract,
-  directoryContract,
+  indexContract,
   mailboxContract,
   nodesContract,
   patient,
   presenceContract,
+  recordsContract,
   registryContract,
   registryProperty,
   roomsContract,
@@ -105,7 +107,9 @@ function contracts(topology: Topology): void {
   mailboxContract(name, restricted)
   presenceContract(name, restricted)
   roomsContract(name, restricted)
-  directoryContract(name, restricted)
+  indexContract(name, restricted)
+  recordsContract(name, restricted)
+  answersContract(name, restricted)
   // Many short histories in which no lease expires.
   registryProperty(name, restricted, {
     ...(topology === 'standalone' ? { runs: 60, steps: 40 } : { runs: 15, steps: 30 }),

@@ -1,9 +1,10 @@
 import type { NodeId } from '@peerage/protocol'
 import type { Bus } from './routing/bus.js'
-import type { Directory } from './names/directory.js'
 import type { Mailbox } from './routing/mailbox.js'
+import type { NameIndex } from './names/name-index.js'
 import type { Nodes } from './names/nodes.js'
 import type { Presence } from './presence/presence.js'
+import type { Answers, Records } from './records.js'
 import type { Registry } from './names/registry.js'
 import type { RoomRegistry } from './rooms/registry.js'
 
@@ -24,7 +25,7 @@ export type BackendEvent =
 
 /**
  * One node's access to the store that all nodes of a cluster share. `memoryCluster` (one process) and
- * `@peerage/redis` implement it. To write another store, implement these seven interfaces and run the contract suites
+ * `@peerage/redis` implement it. To write another store, implement these nine interfaces and run the contract suites
  * in packages/core/src/testing/contracts over them.
  */
 export interface Backend {
@@ -33,7 +34,9 @@ export interface Backend {
   readonly bus: Bus
   readonly mailbox: Mailbox
   readonly presence: Presence
-  readonly directory: Directory
+  readonly index: NameIndex
+  readonly records: Records
+  readonly answers: Answers
   readonly rooms: RoomRegistry
   /**
    * Sets the NodeId under which this node beats, claims and listens. The node calls it before `start`, and again with

@@ -11,7 +11,10 @@ export type { MemoryCluster, MemoryClusterOptions } from './memory/index.js'
 
 // Names.
 export type { ClaimOutcome, ClaimRequest, Ending } from './names/claims.js'
-export type { Directory } from './names/directory.js'
+export type { DisconnectOptions } from './names/disconnects.js'
+export type { ListCursor, ListPage, ListedPeer } from './names/listing.js'
+export { INDEX_BATCH_MOST, PARTITIONS, partitionOf } from './names/name-index.js'
+export type { IndexChange, IndexEntry, IndexPage, NameIndex } from './names/name-index.js'
 export { checkAnnouncement, deadRetentionMs } from './names/nodes.js'
 export type { NodeSeen, NodeStatus, Nodes, NodesView } from './names/nodes.js'
 export { mintNodeId } from './names/node-heartbeat.js'
@@ -33,13 +36,23 @@ export type {
   ReassertOptions,
   Registry,
 } from './names/registry.js'
+export { RECORDS_BATCH_MOST } from './records.js'
+export type { Answers, RecordKind, Records, RecordsPage } from './records.js'
 export type { Presence, PresenceChange, Seen } from './presence/presence.js'
 
 // Connections, and the messages between them.
-export type { Connection, OnlineSession, RoomChange, ServerMessage, Session } from './sessions/sessions.js'
+export type {
+  CloseOptions,
+  Connection,
+  Holder,
+  OnlineSession,
+  RoomChange,
+  ServerMessage,
+  Session,
+} from './sessions/sessions.js'
 export { Router } from './routing/router.js'
 export type { Outcome } from './routing/router.js'
-export type { Envelope, Message, Wire } from './routing/message.js'
+export type { Envelope, Message, Whom, Wire } from './routing/message.js'
 export type { Bus, Origin, Published, Receive } from './routing/bus.js'
 export { decodeEnvelopes, decodeMessage, encodeEnvelope, encodeMessage } from './routing/codec.js'
 export { defaultMailboxLimits } from './routing/mailbox.js'

@@ -1,11 +1,20 @@
 import { expect, test } from 'vitest'
 import { aclRules } from './acl.js'
+import * as indexScripts from './scripts/index.js'
 import * as mailboxScripts from './scripts/mailbox.js'
 import * as nameScripts from './scripts/names.js'
 import * as nodeScripts from './scripts/nodes.js'
+import * as recordScripts from './scripts/records.js'
 import * as roomScripts from './scripts/rooms.js'
 
-const scripts = { ...mailboxScripts, ...nameScripts, ...nodeScripts, ...roomScripts }
+const scripts = {
+  ...indexScripts,
+  ...mailboxScripts,
+  ...nameScripts,
+  ...nodeScripts,
+  ...recordScripts,
+  ...roomScripts,
+}
 
 test('[KEY3] every command that a script calls is allowed', () => {
   const called = new Set<string>()

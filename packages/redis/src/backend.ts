@@ -8,7 +8,6 @@ import { RedisBus, defaultBusLimits } from './bus.js'
 import { Commands } from './connections/commands.js'
 import type { Client, ConnectOptions, RedisTls } from './connections/connect.js'
 import { clientForCommands, localAddressOf, open } from './connections/connect.js'
-import { RedisDirectory } from './directory.js'
 import { Health, type OnCanary } from './connections/health.js'
 import type { Inspection } from './inspect.js'
 import { inspect } from './inspect.js'
@@ -16,8 +15,10 @@ import type { PubSub } from './connections/pubsub.js'
 import { makePubSub } from './connections/pubsub.js'
 import { Keys, checkPrefix } from './keys.js'
 import { RedisMailbox } from './mailbox.js'
+import { RedisNameIndex } from './name-index.js'
 import { RedisNodes } from './nodes.js'
 import { RedisPresence } from './presence.js'
+import { RedisAnswers, RedisRecords } from './records.js'
 import { RedisRegistry } from './registry.js'
 import { RedisRooms } from './rooms.js'
 import { Reports } from './connections/reports.js'
@@ -66,7 +67,9 @@ export function createRedisBackend(options: RedisBackendOptions): RedisBackend {
 
 class RedisStores implements RedisBackend {
   readonly registry: RedisRegistry
-  readonly directory: RedisDirectory
+  readonly index: RedisNameIndex
+  readonly records: RedisRecords
+  readonly answers: RedisAnswers
   readonly nodes: RedisNodes
   readonly presence: RedisPresence
   readonly rooms: RedisRooms
@@ -137,7 +140,9 @@ class RedisStores implements RedisBackend {
       onLoss: () => this.#onEvent({ type: 'doubt', why: 'Redis has forgotten names', names: true }),
     })
     this.registry = new RedisRegistry({ ...stored, nodes: this.nodes, single })
-    this.directory = new RedisDirectory(stored)
+    this.index = new RedisNameIndex({ ...stored, nodes: this.nodes })
+    this.records = new RedisRecords({ ...stored, nodes: this.nodes })
+    this.answers = new RedisAnswers(stored)
     this.rooms = new RedisRooms(heard)
     this.presence = new RedisPresence(heard)
     const mailboxLimits = { ...defaultMailboxLimits, ...options.mailboxLimits }

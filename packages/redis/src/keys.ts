@@ -1,4 +1,9 @@
+import { hash } from 'node:crypto'
+import type { RecordKind } from '@peerage/core'
 import type { App, NodeId, Peer, RoomId } from '@peerage/protocol'
+
+/** 128 bits: nobody can find two keys with one hash. */
+const ANSWER_HASH_BYTES = 16
 
 /**
  * All keys and channels of a cluster, under one prefix. Those of one name share the hash tag `{app/name}`, so on a
@@ -32,14 +37,26 @@ export class Keys {
     return `${this.#prefix}{${peer}}:lease`
   }
 
-  /** Pattern (SCAN MATCH) for the leases of an app. */
-  leasesOf(app: App): string {
-    return `${this.#prefix.replaceAll(/[*?[\]\\^]/gu, '\\$&')}{${app}/*}:lease`
+  /**
+   * Sorted set: the keys of an app's records of one kind. Next to it are `…:records:ends`, with the end of each record,
+   * and `…:records:values`.
+   */
+  records(app: App, kind: RecordKind): string {
+    return `${this.#prefix}{${app}#${kind}}:records`
   }
 
-  /** The `app/name` of a lease's key. */
-  peerOfLease(key: string): string {
-    return key.slice(this.#prefix.length + 1, -'}:lease'.length)
+  /** String: an answer. The key of a caller may be long, so its hash stands for it. */
+  answer(app: App, key: string): string {
+    const digest = hash('sha256', key, 'buffer').subarray(0, ANSWER_HASH_BYTES).toString('base64url')
+    return `${this.#prefix}{${app}#a:${digest}}:answer`
+  }
+
+  /**
+   * Sorted set: the names of one partition of an app's index. Next to it are `…:names:ends`, with the end of each entry,
+   * and `…:names:places`, with what the entry says. No name has this hash tag, because an app has no `#`.
+   */
+  indexed(app: App, partition: number): string {
+    return `${this.#prefix}{${app}#${partition}}:names`
   }
 
   /** List: the messages for an absent peer. */

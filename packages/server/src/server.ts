@@ -133,6 +133,7 @@ export class PeerageServer {
       onError,
       onEvent,
     })
+    node.setIndexed(() => config.peerjs.allowDiscovery)
     const p2p = new P2PServer(onError)
     const udpPort = (): number | null => p2p.port
     const apps = new Apps({ config, makeAccess })

@@ -7,10 +7,11 @@ import { defaultMailboxLimits } from '../routing/mailbox.js'
 import type { Times } from '../times.js'
 import { defaultTimes } from '../times.js'
 import { MemoryBus } from './bus.js'
-import { MemoryDirectory } from './directory.js'
 import { MemoryMailbox } from './mailbox.js'
+import { MemoryNameIndex } from './name-index.js'
 import { MemoryNodes } from './nodes.js'
 import { MemoryPresence } from './presence.js'
+import { MemoryAnswers, MemoryRecords } from './records.js'
 import { MemoryRegistry } from './registry.js'
 import { MemoryRooms } from './rooms.js'
 import { Store } from './store.js'
@@ -31,6 +32,8 @@ export interface MemoryCluster {
   flush(): void
   /** Loses one name without telling any node, as a shard of a Redis Cluster may do. */
   forget(peer: Peer): void
+  /** Loses the index of all apps without telling any node. */
+  forgetIndex(): void
   /**
    * `true`: registry, nodes and mailbox reject, and the bus is unavailable. `false`: they work again, and each node
    * gets a `doubt` event.
@@ -66,6 +69,7 @@ export function memoryCluster(options: MemoryClusterOptions = {}): MemoryCluster
       tell({ type: 'doubt', why: 'the store was flushed', names: true })
     },
     forget: (peer) => void store.names.delete(peer),
+    forgetIndex: () => store.index.clear(),
     setDown: (down) => {
       if (down === store.down) return
       store.setDown(down)
@@ -92,7 +96,9 @@ function memoryBackend(
     bus,
     presence,
     mailbox: new MemoryMailbox(store),
-    directory: new MemoryDirectory(store),
+    index: new MemoryNameIndex(store),
+    records: new MemoryRecords(store),
+    answers: new MemoryAnswers(store),
     rooms,
     identify: (node: NodeId) => nodes.identify(node),
     start: async (onEvent) => {

@@ -1,7 +1,8 @@
-import type { NodeId, Peer, RoomId } from '@peerage/protocol'
+import type { Name, NodeId, Peer, RoomId } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
 import type { MailboxLimits } from '../routing/mailbox.js'
 import type { Message } from '../routing/message.js'
+import type { IndexEntry } from '../names/name-index.js'
 import type { NodeSeen } from '../names/nodes.js'
 import type { PresenceChange } from '../presence/presence.js'
 import type { Lease } from '../names/registry.js'
@@ -23,13 +24,19 @@ export interface RoomEntry {
   expiresAt: number
 }
 
+export interface Indexed {
+  entry: IndexEntry
+  expiresAt: number
+}
+
 interface Queue {
   madeAt: number
   messages: Message[]
   length: number
 }
 
-interface Announcement {
+/** An announcement, a record or an answer. */
+export interface StoredText {
   text: string
   expiresAt: number
 }
@@ -40,16 +47,22 @@ export class Store {
   readonly mailboxLimits: MailboxLimits
   readonly names = new Map<Peer, Entry>()
   readonly nodes = new Map<NodeId, NodeSeen>()
-  readonly announcements = new Map<NodeId, Announcement>()
+  readonly announcements = new Map<NodeId, StoredText>()
   /** When the store was last emptied. At the start of the process nothing can be lost. */
   createdAt = Number.NEGATIVE_INFINITY
   readonly queues = new Map<Peer, Queue>()
   readonly rooms = new Map<RoomId, Map<string, RoomEntry>>()
+  /** The index, by app and partition. */
+  readonly index = new Map<string, Map<Name, Indexed>>()
+  /** Records, by app and kind. */
+  readonly records = new Map<string, Map<string, StoredText>>()
+  /** Answers, by app and key. */
+  readonly answers = new Map<string, StoredText>()
   readonly listeners = new Map<RoomId, Set<(text: string) => void>>()
   readonly inboxes = new Map<NodeId, (payload: string) => void>()
   readonly watchers = new Set<(change: PresenceChange) => void>()
   #down = false
-  #sweep: IterableIterator<[Peer, Entry]> | undefined
+  readonly #sweeps = [new Sweep(this.names), new Sweep(this.answers)]
   readonly #clock: Clock
   readonly #beganAt: number
 
@@ -141,19 +154,10 @@ export class Store {
     return undefined
   }
 
-  /** Deletes expired names, a limited number in each call, so that no call takes long. */
+  /** Deletes expired names and answers, a limited number in each call, so that no call takes long. */
   sweep(): void {
-    this.#sweep ??= this.names.entries()
     const now = this.now()
-    for (let seen = 0; seen < SWEPT_PER_CALL; seen++) {
-      const next = this.#sweep.next()
-      if (next.done) {
-        this.#sweep = undefined
-        return
-      }
-      const [peer, entry] = next.value
-      if (entry.expiresAt <= now) this.names.delete(peer)
-    }
+    for (const sweep of this.#sweeps) sweep.some(now)
   }
 
   /** Empties the store, as FLUSHALL does. Subscriptions stay. */
@@ -164,6 +168,32 @@ export class Store {
     this.announcements.clear()
     this.queues.clear()
     this.rooms.clear()
+    this.index.clear()
+    this.records.clear()
+    this.answers.clear()
+  }
+}
+
+/** Deletes what has expired in a map, a share in each call. */
+class Sweep<Key> {
+  readonly #map: Map<Key, { expiresAt: number }>
+  #entries: IterableIterator<[Key, { expiresAt: number }]> | undefined
+
+  constructor(map: Map<Key, { expiresAt: number }>) {
+    this.#map = map
+  }
+
+  some(now: number): void {
+    this.#entries ??= this.#map.entries()
+    for (let seen = 0; seen < SWEPT_PER_CALL; seen++) {
+      const next = this.#entries.next()
+      if (next.done) {
+        this.#entries = undefined
+        return
+      }
+      const [key, { expiresAt }] = next.value
+      if (expiresAt <= now) this.#map.delete(key)
+    }
   }
 }
 

@@ -2,7 +2,7 @@ import type { ConnectionId, ErrorCode, Peer } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Bus } from '../routing/bus.js'
 import type { Clock } from '../lib/clock.js'
-import type { Connection, OnlineSession, Sessions } from '../sessions/sessions.js'
+import type { Connection, Holder, OnlineSession, Sessions } from '../sessions/sessions.js'
 import type { Envelope } from '../routing/message.js'
 import { Semaphore } from '../lib/semaphore.js'
 import type { Leases } from './leases.js'
@@ -17,6 +17,10 @@ export interface ClaimRequest {
   secret: string
   /** `replace` is only for an identity that the access rules have authenticated [I9]. */
   policy: 'refuse' | 'replace'
+  /** Whether the name appears in lists and counts of its app. Default: true. */
+  isListed?: boolean
+  /** What the access rules know of the peer. */
+  holder?: Holder
 }
 
 export type ClaimOutcome =
@@ -242,7 +246,7 @@ export class Claims {
         this.#rememberUnanswered(peer, owner)
         throw error
       })
-    if (claimed.ok) return this.#take(connection, claimed.lease, claimed.replaced, policy)
+    if (claimed.ok) return this.#take(connection, request, claimed.lease, claimed.replaced)
     return claimed.holder === undefined ? 'unsettled' : { ok: false, code: 'name-taken' }
   }
 
@@ -260,9 +264,9 @@ export class Claims {
 
   async #take(
     connection: Connection,
+    { policy, isListed, holder }: ClaimRequest,
     lease: Lease,
     replaced: Lease | undefined,
-    policy: ClaimRequest['policy'],
   ): Promise<ClaimOutcome> {
     const { heartbeat, sessions, leases, forgetRoute, onError } = this.#options
     // The registry had forgotten the holder when it judged this claim.
@@ -288,8 +292,12 @@ export class Claims {
     if (here) sessions.close(here, 'superseded')
     if (replaced && replaced.node !== heartbeat.id) this.tellEnd('superseded', replaced)
     forgetRoute(lease.peer)
-    leases.hold(lease)
-    const session = sessions.apply(connection.id, { type: 'claimed', lease })
+    leases.hold(lease, isListed)
+    const session = sessions.apply(connection.id, {
+      type: 'claimed',
+      lease,
+      ...(holder === undefined ? {} : { holder }),
+    })
     if (session?.state !== 'online') {
       onError(new Error(`a session that has just claimed a name is ${session?.state ?? 'gone'}`), {
         stage: 'claim',

@@ -1,12 +1,14 @@
 import type { NodeId, Peer } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock, Timer } from '../lib/clock.js'
+import type { Indexing } from './indexing.js'
 import type { Lease, Lost, Reasserted, ReassertOptions, Registry } from './registry.js'
 import { RegistryUnavailable, isSameLease } from './registry.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
 
 export interface LeasesOptions {
   registry: Registry
+  index: Indexing
   clock: Clock
   graceMs: number
   nameTtlMs: number
@@ -25,7 +27,8 @@ const REASSERT_JITTER_MS = 50
 /** After a refused claim, further claims for the same name cause no write for this long. */
 const WRITE_BACK_PAUSE_MS = 1_000
 
-type PendingEnd = { lease: Lease; how: 'release' | 'suspend'; until: number }
+/** `from`: the monotonic time at which the peer has gone. */
+type PendingEnd = { lease: Lease; how: 'release' | 'suspend'; from: number }
 
 /** A name that is reserved for an absent holder. */
 interface Away {
@@ -37,7 +40,7 @@ interface Away {
 /**
  * The leases of this node. It renews one share of them each beat, re-asserts all of them when the registry may have
  * lost names, and releases or suspends them when their peers go. It remembers the name of a holder that is away
- * until the grace ends, so that it can write this name back, too.
+ * until the grace ends, so that it can write this name back, too. After each change it writes the index.
  */
 export class Leases {
   readonly #options: LeasesOptions
@@ -46,6 +49,8 @@ export class Leases {
   readonly #away = new Map<Peer, Away>()
   /** Each beat renews one bucket. */
   readonly #buckets: Set<Peer>[] = Array.from({ length: RENEW_ROUND_BEATS }, () => new Set())
+  /** Held and kept names that are not in the index. */
+  readonly #unlisted = new Set<Peer>()
   #turn = 0
   #next = 0
   /** Releases and suspensions that failed and are tried again. */
@@ -70,24 +75,41 @@ export class Leases {
     return this.#held.get(peer) ?? this.#keptFor(peer)?.lease
   }
 
-  hold(lease: Lease): void {
+  /** All leases, and how long the entry of each in the index lasts. */
+  *all(): IterableIterator<{ lease: Lease; ttlMs: number }> {
+    const { clock, nameTtlMs } = this.#options
+    for (const lease of this.#held.values())
+      if (!this.#unlisted.has(lease.peer)) yield { lease, ttlMs: nameTtlMs }
+    for (const { lease, until } of this.#away.values())
+      if (!this.#unlisted.has(lease.peer)) yield { lease, ttlMs: until - clock.monotonic() }
+  }
+
+  /** `isListed: false` keeps the name out of the index. */
+  hold(lease: Lease, isListed = true): void {
     if (!this.#held.has(lease.peer)) {
       this.#buckets[this.#next]?.add(lease.peer)
       this.#next = (this.#next + 1) % this.#buckets.length
     }
     this.#held.set(lease.peer, lease)
     this.#away.delete(lease.peer)
+    if (isListed) this.#unlisted.delete(lease.peer)
+    else this.#unlisted.add(lease.peer)
+    this.#list(lease)
   }
 
   /** Releases or suspends the lease. If the registry fails, each beat tries again. */
   async releaseOrSuspend(lease: Lease, how: 'release' | 'suspend'): Promise<void> {
-    const { clock, graceMs, nameTtlMs } = this.#options
+    const { clock, graceMs } = this.#options
+    const isUnlisted = this.#unlisted.has(lease.peer)
     this.#drop(lease)
     if (how === 'suspend' && !this.#held.has(lease.peer)) {
+      const away: Lease = { ...lease, state: 'away' }
       this.#away.delete(lease.peer)
-      this.#away.set(lease.peer, { lease: { ...lease, state: 'away' }, until: clock.monotonic() + graceMs })
-    }
-    const ending = this.#tryEnd({ lease, how, until: clock.monotonic() + nameTtlMs })
+      this.#away.set(lease.peer, { lease: away, until: clock.monotonic() + graceMs })
+      if (isUnlisted) this.#unlisted.add(lease.peer)
+      this.#list(away)
+    } else if (how === 'release') this.#options.index.free(lease)
+    const ending = this.#tryEnd({ lease, how, from: clock.monotonic() })
     this.#pendingEnds.add(ending)
     await ending.finally(() => this.#pendingEnds.delete(ending))
   }
@@ -113,6 +135,8 @@ export class Leases {
       .filter((lease) => lease !== undefined)
     if (leases.length === 0) return
     const lost = await this.#options.registry.renew(leases)
+    const lostLeases = new Set(lost.map(({ lease }) => lease))
+    for (const lease of leases) if (!lostLeases.has(lease)) this.#listAgain(lease)
     if (lost.some(({ reason }) => reason === 'absent')) return this.reassertAll()
     // The registry decides whether the other holder keeps the name: it may have claimed while ours was forgotten.
     await this.#reassert(lost.map(({ lease }) => lease))
@@ -169,7 +193,11 @@ export class Leases {
     for (const lease of this.#held.values()) moved.push({ ...lease, node: to })
     for (const lease of moved) this.#held.set(lease.peer, lease)
     for (const away of this.#away.values()) away.lease = { ...away.lease, node: to }
-    this.#failedEnds = this.#failedEnds.filter((end) => end.lease.node === to)
+    // A name that could not be suspended moves as online, and must still be suspended. One that could not be released
+    // does not move.
+    this.#failedEnds = this.#failedEnds.map((end) =>
+      end.how === 'suspend' ? { ...end, lease: { ...end.lease, node: to } } : end,
+    )
     await this.#reassert([...moved, ...[...this.#away.values()].map(({ lease }) => lease)], from)
     return moved.filter((lease) => this.#held.get(lease.peer) === lease)
   }
@@ -200,6 +228,9 @@ export class Leases {
     const { registry } = this.#options
     const { lost, evicted }: Reasserted = await registry.reassert(leases, options)
     for (const lease of evicted) this.#options.evicted(lease)
+    const lostLeases = new Set(lost.map(({ lease }) => lease))
+    const overs = new Map(evicted.map(({ peer, epoch }) => [peer, epoch]))
+    for (const lease of leases) if (!lostLeases.has(lease)) this.#listAgain(lease, overs.get(lease.peer))
     for (const one of lost) {
       if (!isOwnOlderLease(one)) {
         this.#lose(one)
@@ -208,6 +239,7 @@ export class Leases {
       await registry.release(one.holder)
       const again = await registry.reassert([one.lease], options)
       for (const other of again.lost) this.#lose(other)
+      if (again.lost.length === 0) this.#listAgain(one.lease)
     }
   }
 
@@ -217,7 +249,8 @@ export class Leases {
     const isOnline = this.#held.has(lease.peer)
     if (lost.reason === 'another' && isSameLease(lost.holder, lease)) {
       if (isOnline) this.#held.set(lease.peer, lost.holder)
-      else this.#away.delete(lease.peer)
+      this.#list(lost.holder)
+      if (!isOnline) this.#away.delete(lease.peer)
       if (isOnline) this.#options.sinceChanged(lost.holder)
       return
     }
@@ -226,10 +259,28 @@ export class Leases {
   }
 
   #drop(lease: Lease): void {
-    if (this.#away.get(lease.peer)?.lease.epoch === lease.epoch) this.#away.delete(lease.peer)
-    if (this.#held.get(lease.peer)?.epoch !== lease.epoch) return
-    this.#held.delete(lease.peer)
-    for (const bucket of this.#buckets) if (bucket.delete(lease.peer)) break
+    const { peer, epoch } = lease
+    if (this.#away.get(peer)?.lease.epoch === epoch) this.#away.delete(peer)
+    if (this.#held.get(peer)?.epoch === epoch) {
+      this.#held.delete(peer)
+      for (const bucket of this.#buckets) if (bucket.delete(peer)) break
+    }
+    this.#options.index.drop(lease)
+    if (!this.#held.has(peer) && !this.#away.has(peer)) this.#unlisted.delete(peer)
+  }
+
+  /** Writes the index. An away name is there for its grace. `over`: the epoch of a lease that lost against this one. */
+  #list(lease: Lease, over?: number): void {
+    const { index, clock, nameTtlMs, graceMs } = this.#options
+    if (this.#unlisted.has(lease.peer)) return
+    const until = this.#away.get(lease.peer)?.until
+    const awayMs = until === undefined ? graceMs : until - clock.monotonic()
+    index.put(lease, lease.state === 'online' ? nameTtlMs : awayMs, over)
+  }
+
+  /** Writes the entry of a lease again, if it is still ours. */
+  #listAgain(lease: Lease, over?: number): void {
+    if (this.of(lease.peer) === lease) this.#list(lease, over)
   }
 
   #keptFor(peer: Peer): Away | undefined {
@@ -242,19 +293,21 @@ export class Leases {
     for (const [peer, { until }] of this.#away) {
       if (until > now) return
       this.#away.delete(peer)
+      this.#unlisted.delete(peer)
     }
   }
 
   async #tryEnd(end: PendingEnd): Promise<void> {
-    const { registry, graceMs, clock, onError } = this.#options
+    const { registry, graceMs, nameTtlMs, clock, onError } = this.#options
+    const agoMs = clock.monotonic() - end.from
     try {
       if (end.how === 'release') await registry.release(end.lease)
-      else await registry.suspend(end.lease, graceMs)
+      else await registry.suspend(end.lease, Math.max(1, Math.ceil(graceMs - agoMs)))
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
       onError(error, { stage: end.how })
       // After the TTL the lease has ended by itself.
-      if (clock.monotonic() < end.until) this.#failedEnds.push(end)
+      if (agoMs < nameTtlMs) this.#failedEnds.push(end)
     }
   }
 

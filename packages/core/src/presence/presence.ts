@@ -35,7 +35,11 @@ export interface Seen {
  * The presence of a name, derived from its lease and from the set of live nodes. Names of a dead node are away for the
  * grace, and then free.
  */
-export function presenceOf(lease: Lease | undefined, nodes: Nodes, graceMs: number): PresenceState {
+export function presenceOf(
+  lease: Pick<Lease, 'node' | 'state'> | undefined,
+  nodes: Nodes,
+  graceMs: number,
+): PresenceState {
   if (lease === undefined) return 'offline'
   // A suspended name stays reserved until its lease ends, even if the node that suspended it is dead.
   if (lease.state === 'away') return 'away'

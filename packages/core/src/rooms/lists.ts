@@ -40,7 +40,7 @@ export class Lists {
     const reading = this.#readings.get(key)
     if (reading?.next) return reading.next
     const read = async (): Promise<Page> => {
-      const page = await this.#page(id, after)
+      const page = await this.read(id, after, limits.membersPerPage)
       this.#options.listed(id, page.members)
       return page
     }
@@ -65,7 +65,7 @@ export class Lists {
   async all(id: RoomId): Promise<Listed[]> {
     const all: Listed[] = []
     for (let after: Name | undefined; all.length <= limits.membersPerRoom;) {
-      const { members, more } = await this.#page(id, after)
+      const { members, more } = await this.read(id, after, limits.membersPerPage)
       all.push(...members)
       after = members.at(-1)?.name
       if (!more || after === undefined) break
@@ -73,10 +73,13 @@ export class Lists {
     return all
   }
 
-  // A member whose node is dead is away, as its name is, until its membership ends.
-  async #page(id: RoomId, after: Name | undefined): Promise<Page> {
+  /**
+   * A page for a reader that is no member. A member whose node is dead is away, as its name is, until its membership
+   * ends.
+   */
+  async read(id: RoomId, after: Name | undefined, most: number): Promise<Page> {
     const { registry, nodes } = this.#options
-    const { members, more } = await registry.list(id, after, limits.membersPerPage)
+    const { members, more } = await registry.list(id, after, most)
     const listed = members.map(({ name, since, node, state }) => {
       return { name, since, state: nodes.status(node).state === 'dead' ? ('away' as const) : state }
     })

@@ -1,4 +1,4 @@
-import type { ConnectionId, Name, Room, RoomId } from '@peerage/protocol'
+import type { App, ConnectionId, Name, Room, RoomId } from '@peerage/protocol'
 import { appOf, limits, nameOf, peerOf, roomIdOf, roomOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
@@ -36,6 +36,9 @@ export type JoinOutcome = 'joined' | 'known' | 'too-many' | 'parted'
  * (monotonic ms).
  */
 type UnfinishedPart = { id: RoomId; connection: ConnectionId; member: Member; until: number }
+
+/** Stands for the connection in the origin of a message that no connection sent. No connection has this id. */
+const NO_CONNECTION = '-'
 
 /** During a recovery of the registry, how soon to look again whether it is over. */
 const RECOVERY_PAUSE_MS = 1_000
@@ -237,6 +240,17 @@ export class Rooms {
   say(session: OnlineSession, name: Room, frame: string): Promise<'sent' | 'unavailable'> {
     const origin = this.#origin(session.connection.id)
     return this.#options.registry.publish(idOf(session, name), encodeSaid(origin, frame))
+  }
+
+  /** Sends `frame` to all members, for a sender that is no member. */
+  sayFrom(app: App, name: Room, frame: string): Promise<'sent' | 'unavailable'> {
+    const origin = `${this.#options.heartbeat.id}.${NO_CONNECTION}`
+    return this.#options.registry.publish(roomIdOf(app, name), encodeSaid(origin, frame))
+  }
+
+  /** A page of up to `most` members, for a reader that is no member. Rejects with RegistryUnavailable. */
+  page(app: App, name: Room, after: Name | undefined, most: number): Promise<Page> {
+    return this.#lists.read(roomIdOf(app, name), after, most)
   }
 
   async #tell(id: RoomId, connection: ConnectionId, state: MemberState, member: Member): Promise<void> {

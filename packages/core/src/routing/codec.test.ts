@@ -1,4 +1,4 @@
-import { errorTexts, parseConnectionId, parseNodeId, parsePeer } from '@peerage/protocol'
+import { appOf, errorTexts, nameOf, parseConnectionId, parseNodeId, parsePeer } from '@peerage/protocol'
 import type { ErrorCode } from '@peerage/protocol'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -55,6 +55,21 @@ const envelope: fc.Arbitrary<Envelope> = fc.oneof(
     connection,
     epoch: natural,
   }),
+  fc.record(
+    {
+      type: fc.constant('disconnect' as const),
+      app: peer.map(appOf),
+      whom: fc.oneof(
+        fc.record({ name: peer.map(nameOf) }),
+        fc.record({ identity: text }),
+        fc.record({ tokenId: text }),
+      ),
+      before: natural,
+      code: fc.integer({ min: 4_000, max: 4_999 }),
+      text,
+    },
+    { requiredKeys: ['type', 'app', 'whom', 'code', 'text'] },
+  ),
 )
 
 function plain<T>(value: T): T {

@@ -1,14 +1,21 @@
 import type { ConnectionId, NodeId, Peer } from '@peerage/protocol'
-import { isErrorCode, parseConnectionId, parseNodeId, parsePeer } from '@peerage/protocol'
+import {
+  isErrorCode,
+  parseApp,
+  parseConnectionId,
+  parseName,
+  parseNodeId,
+  parsePeer,
+} from '@peerage/protocol'
 import type { Origin } from './bus.js'
-import type { Envelope, Message, Wire } from './message.js'
+import type { Envelope, Message, Whom, Wire } from './message.js'
 
 // How envelopes are encoded between nodes. Records can be laid end to end in one publish:
 //
 //   type  header length  ':'  frame length  ':'  header  frame
 //
 // Lengths are decimal, in UTF-16 units. The header is positional. Its fields are divided by US (0x1f), which no name
-// and no id can contain; two free texts are escaped. The frame follows unchanged: no node parses, copies or escapes
+// and no id can contain; free texts are escaped. The frame follows unchanged: no node parses, copies or escapes
 // it. A later version may add fields at the end of a header, and types. A decoder skips both [F25].
 
 const DIVIDER = '\x1f'
@@ -21,12 +28,21 @@ const ORIGIN_NUMBER_MOST = 2 ** 48 - 1
 /** This is more hops than a message ever makes, because the router stops at 3. */
 const HOPS_MOST = 255
 
-const TYPE_CODES = { deliver: 'd', gone: 'g', notice: 'n', superseded: 's', evicted: 'e' } as const
+const TYPE_CODES = {
+  deliver: 'd',
+  gone: 'g',
+  notice: 'n',
+  superseded: 's',
+  evicted: 'e',
+  disconnect: 'x',
+} as const
 const WIRE_CODES: Record<Wire, string> = { native: 'n', peerjs: 'p' }
 const KIND_CODES: Record<Message['kind'], string> = { message: 'm', signal: 's', ack: 'a' }
 const WIRES = wordsOf(WIRE_CODES)
 const KINDS = wordsOf(KIND_CODES)
 const FLAGS = new Set(['', 'f', 'h', 'fh'])
+/** The close codes of applications and of this tier (RFC 6455 §7.4.2). */
+const [CLOSE_CODE_LEAST, CLOSE_CODE_MOST] = [4_000, 4_999]
 
 /** Encodes one envelope as one record. An origin becomes the last two fields of its header. */
 export function encodeEnvelope(envelope: Envelope, origin?: Origin): string {
@@ -47,6 +63,11 @@ export function encodeEnvelope(envelope: Envelope, origin?: Origin): string {
     case 'evicted': {
       const { peer, connection, epoch } = envelope
       return record(TYPE_CODES[envelope.type], `${peer}${DIVIDER}${connection}${DIVIDER}${epoch}${tail}`, '')
+    }
+    case 'disconnect': {
+      const { app, whom, before, code, text } = envelope
+      const fields = [app, ...whomFields(whom), before ?? '', code, escape(text)]
+      return record(TYPE_CODES.disconnect, `${fields.join(DIVIDER)}${tail}`, '')
     }
   }
 }
@@ -111,6 +132,14 @@ const CARRIER_FIELDS = 2 + MESSAGE_FIELDS
 const NOTICE_FIELDS = 4
 // peer, connection, epoch
 const END_FIELDS = 3
+// app, kind, whom, before, code, text
+const DISCONNECT_FIELDS = 6
+
+function whomFields(whom: Whom): [kind: 'n' | 'i' | 't', text: string] {
+  if ('name' in whom) return ['n', whom.name]
+  if ('identity' in whom) return ['i', escape(whom.identity)]
+  return ['t', escape(whom.tokenId)]
+}
 
 function messageHeader(message: Message): string {
   const { from, to, wire, kind, fresh, hold, since, handshake, reply } = message
@@ -178,6 +207,8 @@ function readRecord(input: string, start: number, extent: Extent): Read | undefi
       return withOrigin(readEnd('superseded', fields), fields, END_FIELDS)
     case TYPE_CODES.evicted:
       return withOrigin(readEnd('evicted', fields), fields, END_FIELDS)
+    case TYPE_CODES.disconnect:
+      return withOrigin(readDisconnect(fields), fields, DISCONNECT_FIELDS)
     default:
       return undefined
   }
@@ -259,6 +290,27 @@ function readEnd(type: 'superseded' | 'evicted', fields: string[]): Envelope | u
   const epoch = readNatural(fields[2])
   if (peer === undefined || connection === undefined || epoch === undefined) return undefined
   return { type, peer, connection, epoch }
+}
+
+function readDisconnect(fields: string[]): Envelope | undefined {
+  const app = parseApp(fields[0])
+  const whom = readWhom(fields[1], fields[2])
+  const before = fields[3] === '' ? undefined : readNatural(fields[3])
+  const code = readNatural(fields[4])
+  const text = fields[5]
+  if (!app.ok || whom === undefined || code === undefined || text === undefined) return undefined
+  if (code < CLOSE_CODE_LEAST || code > CLOSE_CODE_MOST) return undefined
+  const order = { type: 'disconnect' as const, app: app.value, whom, code, text: unescape(text) }
+  if (before !== undefined) return { ...order, before }
+  return fields[3] === '' ? order : undefined
+}
+
+function readWhom(kind: string | undefined, text: string | undefined): Whom | undefined {
+  if (text === undefined) return undefined
+  if (kind === 'i') return { identity: unescape(text) }
+  if (kind === 't') return { tokenId: unescape(text) }
+  const name = parseName(text)
+  return kind === 'n' && name.ok ? { name: name.value } : undefined
 }
 
 function readMessage(fields: string[], at: number, frame: string): Message | undefined {

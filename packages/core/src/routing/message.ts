@@ -1,4 +1,4 @@
-import type { ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
+import type { App, ConnectionId, ErrorCode, Name, NodeId, Peer } from '@peerage/protocol'
 
 /**
  * The wire that a connection speaks. Messages go only between peers of the same wire. A gateway for another wire adds
@@ -34,6 +34,11 @@ export interface Message {
   frame: string
 }
 
+/**
+ * Peers of an app: the one with this name, or all with this identity or with this token (see `Holder`).
+ */
+export type Whom = { name: Name } | { identity: string } | { tokenId: string }
+
 /** What one node sends to another over the bus. */
 export type Envelope =
   /** Deliver the message, if this node still holds `message.to` under `epoch` [I5]. */
@@ -48,3 +53,8 @@ export type Envelope =
   | { type: 'superseded'; peer: Peer; connection: ConnectionId; epoch: number }
   /** An older claim was written back against this lease [I10]: close its session. The peer may claim again. */
   | { type: 'evicted'; peer: Peer; connection: ConnectionId; epoch: number }
+  /**
+   * An application server disconnects peers: close their connections with this code and text. `before`: only peers whose
+   * token was issued before this time (Unix ms), or whose time of issue is unknown.
+   */
+  | { type: 'disconnect'; app: App; whom: Whom; before?: number; code: number; text: string }

@@ -33,6 +33,8 @@ export interface RouterOptions {
   graceMs: number
   /** The name was claimed elsewhere: ends the session of the former lease. */
   supersede: (end: Extract<Envelope, { type: 'superseded' | 'evicted' }>) => void
+  /** An application server disconnects peers. */
+  disconnect: (order: Extract<Envelope, { type: 'disconnect' }>) => void
   /** One step of a handshake, for the logs of every node that handles it. */
   trace: (handshake: string, step: string) => void
   onError: OnError
@@ -115,11 +117,12 @@ export class Router {
 
   /** Handles an envelope from another node. */
   receive(envelope: Envelope): void {
-    const { heartbeat, sessions, supersede } = this.#options
+    const { heartbeat, sessions, supersede, disconnect } = this.#options
     if (envelope.type === 'superseded' || envelope.type === 'evicted') {
       supersede(envelope)
       return
     }
+    if (envelope.type === 'disconnect') return disconnect(envelope)
     // A fenced node may hold names that another node holds by now [I12].
     if (heartbeat.fenced) return
     switch (envelope.type) {

@@ -49,7 +49,21 @@ export interface Connection {
    * Tells the peer why, then ends the socket. Idempotent. The gateway still calls `Node.end` when the socket has
    * ended.
    */
-  close(reason: CloseReason): void
+  close(reason: CloseReason, options?: CloseOptions): void
+}
+
+/** The close code and text in place of those of the reason. Only with `disconnected`. */
+export interface CloseOptions {
+  code?: number
+  text?: string
+}
+
+/** What the access rules know of a peer, by which an application server can disconnect it. */
+export interface Holder {
+  identity?: string
+  tokenId?: string
+  /** When its token was issued (Unix ms). */
+  issuedAt?: number
 }
 
 /** A connection and the name that it holds. A field exists only in the states where it is valid. */
@@ -59,6 +73,8 @@ export type Session = OpeningSession | OnlineSession | ClosingSession
 export interface OpeningSession {
   readonly state: 'opening'
   readonly connection: Connection
+  /** Monotonic ms, as `deadline`. */
+  readonly openedAt: number
   readonly deadline: number
 }
 
@@ -67,6 +83,7 @@ export interface OnlineSession {
   readonly connection: Connection
   readonly peer: Peer
   readonly lease: Lease
+  readonly holder?: Holder
 }
 
 /** The node has closed the connection, but its socket has not ended yet. No message is routed from it or to it. */
@@ -77,9 +94,11 @@ export interface ClosingSession {
 }
 
 export type SessionEvent =
-  | { type: 'claimed'; lease: Lease }
+  | { type: 'claimed'; lease: Lease; holder?: Holder }
   /** The same holder has a new lease, because this node took a new NodeId. */
   | { type: 'moved'; lease: Lease }
+  /** The peer has renewed its access, perhaps with another token. */
+  | { type: 'renewed'; holder: Holder }
   | { type: 'close'; reason: CloseReason }
 
 /** The only way a session changes. An event that does not fit its state leaves it unchanged. */
@@ -88,14 +107,25 @@ export function transition(session: Session, event: SessionEvent): Session {
   switch (event.type) {
     case 'claimed':
       if (session.state !== 'opening') return session
-      return { state: 'online', connection, peer: event.lease.peer, lease: event.lease }
+      return { ...onlineWith(connection, event.lease), ...heldBy(event.holder) }
     case 'moved':
       if (session.state !== 'online' || session.peer !== event.lease.peer) return session
-      return { state: 'online', connection, peer: session.peer, lease: event.lease }
+      return { ...onlineWith(connection, event.lease), ...heldBy(session.holder) }
+    case 'renewed':
+      if (session.state !== 'online') return session
+      return { ...onlineWith(connection, session.lease), holder: event.holder }
     case 'close':
       if (session.state === 'closing') return session
       return { state: 'closing', connection, reason: event.reason }
   }
+}
+
+function onlineWith(connection: Connection, lease: Lease): OnlineSession {
+  return { state: 'online', connection, peer: lease.peer, lease }
+}
+
+function heldBy(holder: Holder | undefined): { holder?: Holder } {
+  return holder === undefined ? {} : { holder }
 }
 
 /** All sessions of this node, by connection, and the online ones also by peer. */
@@ -112,8 +142,9 @@ export class Sessions {
     return id.value
   }
 
-  open(connection: Connection, deadline: number): OpeningSession {
-    const session: OpeningSession = { state: 'opening', connection, deadline }
+  /** The times are monotonic (ms). */
+  open(connection: Connection, openedAt: number, deadline: number): OpeningSession {
+    const session: OpeningSession = { state: 'opening', connection, openedAt, deadline }
     this.#byConnection.set(connection.id, session)
     return session
   }

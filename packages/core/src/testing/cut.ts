@@ -27,6 +27,9 @@ export function cuttable(inner: Backend): Cut {
       registry: guard(inner.registry, refuse),
       mailbox: guard(inner.mailbox, refuse),
       rooms: guard(inner.rooms, refuse),
+      index: guard(inner.index, refuse),
+      records: guard(inner.records, refuse),
+      answers: guard(inner.answers, refuse),
       nodes: {
         beat: async (settled) => {
           refuse()

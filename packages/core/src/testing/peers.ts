@@ -1,7 +1,7 @@
 import type { CloseReason, ConnectionId, Name } from '@peerage/protocol'
 import { nameOf, parseApp, parseConnectionId, parseName, peerOf } from '@peerage/protocol'
 import type { ClaimOutcome } from '../names/claims.js'
-import type { Connection, OnlineSession, ServerMessage } from '../sessions/sessions.js'
+import type { CloseOptions, Connection, Holder, OnlineSession, ServerMessage } from '../sessions/sessions.js'
 import type { Message, Wire } from '../routing/message.js'
 import type { Node } from '../node.js'
 
@@ -11,6 +11,7 @@ export class RecordedConnection implements Connection {
   readonly wire: Wire
   readonly sent: ServerMessage[] = []
   closed: CloseReason | undefined
+  closedWith: CloseOptions | undefined
   /** True: as if its socket were full. */
   full = false
 
@@ -35,7 +36,8 @@ export class RecordedConnection implements Connection {
     return true
   }
 
-  close(reason: CloseReason): void {
+  close(reason: CloseReason, options?: CloseOptions): void {
+    if (this.closed === undefined) this.closedWith = options
     this.closed ??= reason
   }
 
@@ -71,13 +73,26 @@ export interface Arrival {
 export async function arrive(
   node: Node,
   name: string,
-  options: { secret?: string; wire?: Wire; policy?: 'refuse' | 'replace' } = {},
+  options: {
+    secret?: string
+    wire?: Wire
+    policy?: 'refuse' | 'replace'
+    isListed?: boolean
+    holder?: Holder
+  } = {},
 ): Promise<Arrival> {
   serial++
   const connection = new RecordedConnection(serial.toString(36), options.wire)
   node.open(connection)
-  const { secret = `secret-of-${name}`, policy = 'refuse' } = options
-  const outcome = await node.claim(connection, { peer: peerNamed(name), secret, policy })
+  const { secret = `secret-of-${name}`, policy = 'refuse', isListed = true } = options
+  const { holder } = options
+  const outcome = await node.claim(connection, {
+    peer: peerNamed(name),
+    secret,
+    policy,
+    isListed,
+    ...(holder === undefined ? {} : { holder }),
+  })
   return {
     connection,
     outcome,

@@ -1,16 +1,11 @@
 import { PRESENTED_AHEAD_MOST_MS } from '@peerage/core'
-import { NOW, script } from './script.js'
+import { IN_TIME, NOW, script } from './script.js'
 
 // Each change of a name is one of these scripts. A script touches only keys and channels of that name, so it is
 // atomic on any topology. On a single server a claim also reads the set of nodes. Times are Redis milliseconds.
 // Numbers are written with %.0f, because Lua would round them to 14 digits. `now` is rounded down, so something that
 // began within the current millisecond has lasted for N ms only when `now` has advanced by more than N. Publishing a
 // change may fail (an ACL without the channel), and must not undo the change: hence pcall [I15].
-
-// A frozen server may run a command late. The command must not act after its caller has given up.
-const IN_TIME = `
-local function late(latest) return tonumber(latest) > 0 and now > tonumber(latest) end
-`
 
 // lease-string.ts describes the format. Of a tombstone, epoch and rank are read. Any other value has epoch 0.
 const READ = `

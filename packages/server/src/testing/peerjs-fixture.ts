@@ -80,6 +80,7 @@ export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> 
     onError,
     onEvent: () => {},
   })
+  node.setIndexed(() => options.allowDiscovery ?? false)
   await node.start()
   const gateway = new PeerJsGateway({
     node,

@@ -1,9 +1,11 @@
 import { busContract } from './bus-contract.js'
 import { memoryContractCluster } from '../cluster.js'
-import { directoryContract } from './directory-contract.js'
+import { answersContract } from './answers-contract.js'
+import { indexContract } from './index-contract.js'
 import { mailboxContract } from './mailbox-contract.js'
 import { nodesContract } from './nodes-contract.js'
 import { presenceContract } from './presence-contract.js'
+import { recordsContract } from './records-contract.js'
 import { registryContract } from './registry-contract.js'
 import { roomsContract } from './rooms-contract.js'
 
@@ -12,5 +14,7 @@ nodesContract('memory', memoryContractCluster)
 busContract('memory', memoryContractCluster)
 mailboxContract('memory', memoryContractCluster)
 presenceContract('memory', memoryContractCluster)
-directoryContract('memory', memoryContractCluster)
+indexContract('memory', memoryContractCluster)
+recordsContract('memory', memoryContractCluster)
+answersContract('memory', memoryContractCluster)
 roomsContract('memory', memoryContractCluster)

@@ -10,7 +10,7 @@ import {
   stampOf,
 } from '@peerage/protocol'
 import { TokenBucket } from '../../lib/token-bucket.js'
-import type { ConnectionHost } from '../shared/connection.js'
+import type { CloseOptions, ConnectionHost } from '../shared/connection.js'
 import { WebSocketConnection } from '../shared/connection.js'
 import type { Arrival } from '../shared/gateway.js'
 
@@ -245,10 +245,9 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
     this.write(encodeNodeMessage({ type: 'error', ...error, ...(id === undefined ? {} : { id }) }))
   }
 
-  protected override announceClose(reason: CloseReason, retryAfterMs?: number): number | undefined {
-    const retry = retryAfterMs === undefined ? {} : { retryAfterMs }
-    this.tryWrite(encodeNodeMessage({ type: 'closing', reason, ...retry }))
-    return super.announceClose(reason)
+  protected override announceClose(reason: CloseReason, options: CloseOptions): number | undefined {
+    this.tryWrite(encodeNodeMessage({ type: 'closing', reason, ...options }))
+    return super.announceClose(reason, options)
   }
 
   override ended(code: number): void {

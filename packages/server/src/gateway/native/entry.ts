@@ -100,7 +100,7 @@ export class NativeEntry {
     }
     // The timer of the answer starts before the pause, so this answer goes out before frames are read again.
     clock.after(lateMs, answer)
-    const over = (): void => connection.close('rate-limited', HELLOS_RETRY_MS)
+    const over = (): void => connection.close('rate-limited', { retryAfterMs: HELLOS_RETRY_MS })
     connection.pause(lateMs, { frames: MAX_HELD_BEFORE_NAME, over })
   }
 
@@ -127,7 +127,7 @@ export class NativeEntry {
       connection.isClaiming = false
       connection.refuse(error)
       connection.refused++
-      if (connection.refused > MAX_HELLOS) connection.close('rate-limited', HELLOS_RETRY_MS)
+      if (connection.refused > MAX_HELLOS) connection.close('rate-limited', { retryAfterMs: HELLOS_RETRY_MS })
     })
   }
 

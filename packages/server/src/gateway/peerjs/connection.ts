@@ -1,7 +1,7 @@
 import type { ServerMessage } from '@peerage/core'
 import type { CloseReason, Peer } from '@peerage/protocol'
 import { appOf, errorTexts, nameOf, parseName, peerOf } from '@peerage/protocol'
-import type { ConnectionHost } from '../shared/connection.js'
+import type { CloseOptions, ConnectionHost } from '../shared/connection.js'
 import { WebSocketConnection } from '../shared/connection.js'
 import type { Drops } from './drops.js'
 import type { Arrival } from '../shared/gateway.js'
@@ -150,8 +150,8 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
   }
 
   /** A refusal that `peer` has too closes without a code [PJ3]. Every other close has one. */
-  protected override announceClose(reason: CloseReason): number | undefined {
-    return reason === 'refused' ? undefined : super.announceClose(reason)
+  protected override announceClose(reason: CloseReason, options: CloseOptions): number | undefined {
+    return reason === 'refused' ? undefined : super.announceClose(reason, options)
   }
 
   override failed(error: Error): void {

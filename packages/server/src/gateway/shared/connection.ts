@@ -57,6 +57,16 @@ export class OwnedWebSocket extends WebSocket {
   }
 }
 
+/** What a close tells a peer, beside its reason. */
+export interface CloseOptions {
+  /** When the peer may come back. */
+  retryAfterMs?: number
+  /** With `disconnected`: the close code that an application server chose. */
+  code?: number
+  /** With `disconnected`: its text. */
+  text?: string
+}
+
 /** How many frames may still arrive after the node closed a connection. A peer that sends more is cut. */
 const MAX_LATE_FRAMES = 2_000
 /** The retry time for a peer that is closed because it exceeded its limits too often. */
@@ -117,8 +127,8 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
   }
 
   /** Tells the peer why, in a frame of the wire if it has one. Returns the code of the close frame, if it has a code. */
-  protected announceClose(reason: CloseReason, _retryAfterMs?: number): number | undefined {
-    return closeCodes[reason]
+  protected announceClose(reason: CloseReason, { code }: CloseOptions): number | undefined {
+    return code ?? closeCodes[reason]
   }
 
   /** Why the node ended the connection. Undefined while it is open, or if the peer or the network ended it. */
@@ -248,7 +258,7 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
 
   /** Counts a refusal over a rate, and closes the connection when there are too many. `now` is on the monotonic clock. */
   strike(now: number): void {
-    if (!this.rates.strike(now)) this.close('rate-limited', STRIKES_RETRY_MS)
+    if (!this.rates.strike(now)) this.close('rate-limited', { retryAfterMs: STRIKES_RETRY_MS })
   }
 
   /** Reads nothing for `ms`. Frames that have come already wait, in order. */
@@ -269,14 +279,14 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
   }
 
   /** Tells the peer why and closes the socket. If the peer has sent a close frame already, this does nothing. */
-  close(reason: CloseReason, retryAfterMs?: number): void {
+  close(reason: CloseReason, options: CloseOptions = {}): void {
     if (!this.isOpen) return
     // Waiting frames and the close frame leave in one write.
     this.#stream.cork()
-    const code = this.announceClose(reason, retryAfterMs)
+    const code = this.announceClose(reason, options)
     this.#reason = reason
     this.host.writer.flush(this.#stream)
-    this.#socket.close(code, closeTextOf(reason))
+    this.#socket.close(code, options.text ?? closeTextOf(reason))
     this.#stream.uncork()
   }
 

@@ -198,7 +198,7 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     const batch = Math.max(1, Math.ceil(waiting.length / DRAIN_BATCHES))
     for (let from = 0; from < waiting.length; from += batch) {
       for (const connection of waiting.slice(from, from + batch))
-        connection.close('drain', Math.round(Math.random() * DRAIN_RETRY_MS))
+        connection.close('drain', { retryAfterMs: Math.round(Math.random() * DRAIN_RETRY_MS) })
       if (from + batch < waiting.length)
         await pause(this.clock, (ms / DRAIN_BATCHES) * (0.5 + Math.random() / 2))
     }

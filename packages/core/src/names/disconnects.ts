@@ -1,0 +1,171 @@
+import type { App, NodeId, Peer } from '@peerage/protocol'
+import { appOf, nameOf, peerOf } from '@peerage/protocol'
+import type { OnError } from '../backend.js'
+import type { Clock } from '../lib/clock.js'
+import { presenceOf } from '../presence/presence.js'
+import type { Bus } from '../routing/bus.js'
+import type { Envelope, Whom } from '../routing/message.js'
+import type { CloseOptions, Holder, OnlineSession, Sessions } from '../sessions/sessions.js'
+import type { Leases } from './leases.js'
+import type { NodeHeartbeat } from './node-heartbeat.js'
+import type { Nodes } from './nodes.js'
+import type { Lease } from './registry.js'
+
+export interface DisconnectsOptions {
+  heartbeat: Pick<NodeHeartbeat, 'id'>
+  sessions: Sessions
+  leases: Leases
+  nodes: Nodes
+  bus: Bus
+  clock: Clock
+  graceMs: number
+  /** How long a connection may wait for its name. A claim of an older connection does not win. */
+  claimMs: number
+  lookup: (peer: Peer) => Promise<Lease | undefined>
+  /** Closes the connection with `disconnected`, and ends what the peer holds. */
+  end: (session: OnlineSession, how: Required<CloseOptions>) => void
+  onEvent: (event: string, details: Record<string, unknown>) => void
+  onError: OnError
+}
+
+/**
+ * `code` is the close code: 4505, or one of the application's own (4400 to 4499: the peer comes back, 4900 to 4999: it does
+ * not). `before`: only peers whose token was issued before this time (Unix ms), or whose time of issue is unknown.
+ */
+export interface DisconnectOptions {
+  code: number
+  text: string
+  before?: number
+}
+
+type Order = Extract<Envelope, { type: 'disconnect' }>
+
+/** Orders that are remembered, some 300 bytes each. Beyond that the oldest is forgotten. */
+const REMEMBERED_MOST = 10_000
+/** A connection may be closed this much after the end of its time to claim: by the next beat but one. */
+const MARGIN_MS = 5_000
+
+/**
+ * Disconnects peers on request of an application server. A peer may have been admitted before the request, and win its
+ * claim after it. So each node remembers a request until no connection from before the request can win a claim.
+ */
+export class Disconnects {
+  readonly #options: DisconnectsOptions
+  readonly #remembered = new Map<string, { order: Order; at: number }>()
+
+  constructor(options: DisconnectsOptions) {
+    this.#options = options
+  }
+
+  /** See `Node.disconnect`. */
+  async disconnect(app: App, whom: Whom, how: DisconnectOptions): Promise<{ closed: number | undefined }> {
+    const order: Order = { type: 'disconnect', app, whom, ...how }
+    if (!('name' in whom)) {
+      const closed = this.receive(order)
+      return { closed: this.#tellAll(order) === 0 ? closed : undefined }
+    }
+    let lease: Lease | undefined
+    try {
+      lease = await this.#options.lookup(peerOf(app, whom.name))
+    } finally {
+      this.receive(order)
+      this.#tellAll(order)
+    }
+    return { closed: await this.#endLease(lease) }
+  }
+
+  /** Another node, or this one, asks for it. Returns how many peers of this node it meant. */
+  receive(order: Order): number {
+    this.#remember(order)
+    const { sessions, leases, end, onError } = this.#options
+    const { app, whom } = order
+    let closed = 0
+    for (const session of 'name' in whom ? [sessions.online(peerOf(app, whom.name))] : sessions.allOnline()) {
+      if (session === undefined || !means(order, session)) continue
+      closed++
+      end(session, order)
+    }
+    if (closed > 0 || !('name' in whom)) return closed
+    const kept = leases.of(peerOf(app, whom.name))
+    if (kept?.state !== 'away') return closed
+    leases
+      .releaseOrSuspend(kept, 'release')
+      .catch((error: unknown) => onError(error, { stage: 'disconnect' }))
+    return 1
+  }
+
+  /**
+   * This session has just claimed its name, over a connection that was opened at `openedAt` (monotonic). Ends it and
+   * returns true if it was to be disconnected meanwhile.
+   */
+  endsLate(session: OnlineSession, openedAt: number): boolean {
+    for (const key of keysOf(session)) {
+      const known = this.#remembered.get(key)
+      if (known === undefined || known.at <= openedAt || !means(known.order, session)) continue
+      this.#options.end(session, known.order)
+      return true
+    }
+    return false
+  }
+
+  #remember(order: Order): void {
+    const now = this.#options.clock.monotonic()
+    const oldest = now - this.#options.claimMs - MARGIN_MS
+    for (const [key, { at }] of this.#remembered) {
+      if (at >= oldest && this.#remembered.size < REMEMBERED_MOST) break
+      this.#remembered.delete(key)
+    }
+    const key = keyOf(order)
+    this.#remembered.delete(key)
+    this.#remembered.set(key, { order, at: now })
+  }
+
+  /** Returns how many nodes were told. */
+  #tellAll(order: Order): number {
+    const { nodes, heartbeat } = this.#options
+    const others = nodes.list().filter(({ node, status }) => status.state === 'live' && node !== heartbeat.id)
+    for (const { node } of others) this.#tell(node, order)
+    return others.length
+  }
+
+  #tell(node: NodeId, order: Order): void {
+    const { bus, onEvent, onError } = this.#options
+    bus.publish(node, order).then(
+      (result) => {
+        if (result === 'unavailable') onEvent('disconnect not told', { node })
+      },
+      (error: unknown) => onError(error, { stage: 'disconnect' }),
+    )
+  }
+
+  /** The node of this lease has been told. If there is no such node any more, nobody else frees the name. */
+  async #endLease(lease: Lease | undefined): Promise<number> {
+    const { nodes, graceMs, leases } = this.#options
+    if (lease === undefined || presenceOf(lease, nodes, graceMs) === 'offline') return 0
+    if (nodes.status(lease.node).state === 'dead') await leases.releaseOrSuspend(lease, 'release')
+    return 1
+  }
+}
+
+function means({ app, whom, before }: Order, { peer, holder }: OnlineSession): boolean {
+  if (appOf(peer) !== app) return false
+  if (before !== undefined && holder?.issuedAt !== undefined && holder.issuedAt >= before) return false
+  if ('name' in whom) return nameOf(peer) === whom.name
+  if ('identity' in whom) return holder?.identity === whom.identity
+  return holder?.tokenId === whom.tokenId
+}
+
+function keyOf({ app, whom }: Order): string {
+  if ('name' in whom) return `${app} name ${whom.name}`
+  if ('identity' in whom) return `${app} identity ${whom.identity}`
+  return `${app} token ${whom.tokenId}`
+}
+
+/** The keys under which an order for this peer may be remembered. */
+function keysOf({ peer, holder }: { peer: Peer; holder?: Holder }): string[] {
+  const app = appOf(peer)
+  const keys = [`${app} name ${nameOf(peer)}`]
+  if (holder?.identity !== undefined) keys.push(`${app} identity ${holder.identity}`)
+  if (holder?.tokenId !== undefined) keys.push(`${app} token ${holder.tokenId}`)
+  return keys
+}

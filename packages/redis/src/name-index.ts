@@ -1,0 +1,90 @@
+import type { App, Name } from '@peerage/protocol'
+import { parseName, parseNodeId } from '@peerage/protocol'
+import type { IndexChange, IndexEntry, IndexPage, NameIndex, OnError } from '@peerage/core'
+import { PARTITIONS, RegistryUnavailable } from '@peerage/core'
+import type { Commands } from './connections/commands.js'
+import { readStrings } from './connections/commands.js'
+import type { Keys } from './keys.js'
+import type { RedisNodes } from './nodes.js'
+import { countIndexScript, pageIndexScript, writeIndexScript } from './scripts/index.js'
+
+export interface RedisNameIndexOptions {
+  commands: Commands
+  keys: Keys
+  nodes: RedisNodes
+  onError: OnError
+}
+
+/** The index of each app: two sorted sets and a hash for each partition. */
+export class RedisNameIndex implements NameIndex {
+  readonly #options: RedisNameIndexOptions
+
+  constructor(options: RedisNameIndexOptions) {
+    this.#options = options
+  }
+
+  async write(app: App, partition: number, changes: readonly IndexChange[]): Promise<void> {
+    const { commands, keys, nodes } = this.#options
+    const args = changes.flatMap((change) =>
+      change.type === 'put'
+        ? [change.entry.name, change.over, change.ttlMs, formatPlace(change.entry)]
+        : [change.name, change.over, change.from, ''],
+    )
+    const key = keys.indexed(app, partition)
+    const write = (): Promise<unknown> =>
+      commands.script(writeIndexScript, key, [nodes.commandDeadline(), ...args])
+    if ((await write()) === 1) return
+    // Our idea of Redis's clock may have been wrong.
+    await nodes.refresh()
+    if ((await write()) === 1) return
+    throw new RegistryUnavailable('Redis carried the write of the index out too late')
+  }
+
+  async page(app: App, partition: number, after: Name | undefined, most: number): Promise<IndexPage> {
+    const { commands, keys, onError } = this.#options
+    const args = [after ?? '', most + 1]
+    const texts = readStrings(await commands.script(pageIndexScript, keys.indexed(app, partition), args))
+    const entries: IndexEntry[] = []
+    let last: Name | undefined
+    for (let i = 0; i < Math.min(texts.length, 2 * most); i += 2) {
+      const name = parseName(texts[i])
+      const place = texts[i + 1] ?? ''
+      const entry = name.ok && place !== '' ? readPlace(name.value, place) : undefined
+      if (entry !== undefined) entries.push(entry)
+      else if (place !== '') onError(new Error('an entry of an index cannot be parsed'), { stage: 'index' })
+      if (name.ok) last = name.value
+    }
+    return texts.length > 2 * most && last !== undefined ? { entries, next: last } : { entries }
+  }
+
+  async count(app: App): Promise<number> {
+    const counts = await Promise.all(Array.from({ length: PARTITIONS }, (_, i) => this.#count(app, i)))
+    return counts.reduce((sum, count) => sum + count, 0)
+  }
+
+  async #count(app: App, partition: number): Promise<number> {
+    const { commands, keys } = this.#options
+    const answer = await commands.script(countIndexScript, keys.indexed(app, partition), [])
+    if (typeof answer === 'number') return answer
+    throw new RegistryUnavailable('Redis gave an answer that none of our scripts gives')
+  }
+}
+
+const BASE = 36
+const PATTERN = /^([\w-]{8})([oa])([0-9a-z]{1,11})(?::([0-9a-z]{1,11}))?(?: .*)?$/u
+
+/** `node o|a since [':' epoch - since]`, numbers in base 36, as in a lease string. */
+export function formatPlace({ node, state, since, epoch }: IndexEntry): string {
+  const later = epoch === since ? '' : `:${(epoch - since).toString(BASE)}`
+  return `${node}${state === 'online' ? 'o' : 'a'}${since.toString(BASE)}${later}`
+}
+
+/** Undefined for a text that none of our versions writes. A later version may add words at the end. */
+export function readPlace(name: Name, place: string): IndexEntry | undefined {
+  const words = PATTERN.exec(place)
+  const node = parseNodeId(words?.[1])
+  const since = Number.parseInt(words?.[3] ?? '', BASE)
+  const epoch = since + Number.parseInt(words?.[4] ?? '0', BASE)
+  if (!node.ok || !Number.isSafeInteger(since) || !Number.isSafeInteger(epoch)) return undefined
+  return { name, node: node.value, state: words?.[2] === 'o' ? 'online' : 'away', since, epoch }
+}
