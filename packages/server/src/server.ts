@@ -10,7 +10,8 @@ import {
 import { appOf } from '@peerage/protocol'
 import type { LinkedBackend, LinksOptions } from '@peerage/node-links'
 import { addressWarning, createBackend, linkedBackend, startFailure } from './backend.js'
-import { makeAccess } from './access/make-access.js'
+import { createMakeAccess } from './access/make-access.js'
+import { createOutbound, type Outbound } from './access/outbound.js'
 import { Apps } from './apps/apps.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
@@ -80,6 +81,7 @@ export class PeerageServer {
   /** Takes settings anew while the node runs. */
   readonly reloads: Reloads
   readonly #apps: Apps
+  readonly #outbound: Outbound
   readonly #config: Config
   readonly #log: Logger
   readonly #clock: Clock
@@ -136,7 +138,8 @@ export class PeerageServer {
     node.setIndexed(() => config.peerjs.allowDiscovery)
     const p2p = new P2PServer(onError)
     const udpPort = (): number | null => p2p.port
-    const apps = new Apps({ config, makeAccess })
+    const outbound = createOutbound({ clock })
+    const apps = new Apps({ config, makeAccess: createMakeAccess({ clock, outbound, onError }) })
     const gateways = createGateways({
       ...hooks,
       config,
@@ -166,6 +169,7 @@ export class PeerageServer {
     this.metrics = metrics
     this.reloads = new Reloads({ config, apps, node, clock, metrics, log })
     this.#apps = apps
+    this.#outbound = outbound
     this.#config = config
     this.#log = log
     this.#clock = clock
@@ -353,7 +357,7 @@ export class PeerageServer {
     const steps = [() => this.node.stop(), () => this.#each('stop', (gateway) => gateway.stop())]
     await inTurn(steps, this.#notStopped)
     const closers = this.#closers.splice(0).reverse()
-    const parts = [this.reloads, this.#p2p, this.#apps, this.#files]
+    const parts = [this.reloads, this.#p2p, this.#apps, this.#outbound, this.#files]
     await inTurn([...closers, ...parts.map((part) => () => part.stop())], this.#notStopped)
   }
 

@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
 import type { ClaimOutcome, ClaimRequest, Clock, Connection, Node, OnlineSession, Wire } from '@peerage/core'
 import { hashSecret } from '@peerage/core'
 import type { App, ErrorCode, Name, Peer } from '@peerage/protocol'
@@ -18,6 +19,8 @@ export interface AdmitRequest {
    * for the list of ids [PJ12].
    */
   name?: Name
+  /** Whether the node made the name, because the peer asked for none. */
+  isNameMade?: boolean
   /**
    * The secret that the peer presented: on the native wire the `token` of its hello (the SDK's option `token`), on the
    * PeerJS wire its token up to the first `~`, then its key [PJ11]. Absent if the peer presented none.
@@ -32,6 +35,8 @@ export interface AdmitRequest {
    * IPv6 /64 such as `2001:db8::/64`, or `unknown` if a proxy named no address.
    */
   address: string
+  /** The headers of the request of the peer, as Node has them: with names in lower case. */
+  headers?: IncomingHttpHeaders
 }
 
 /**
