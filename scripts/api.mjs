@@ -33,6 +33,7 @@ const PACKAGES = [
         names: [
           'Peer',
           'PeerEvents',
+          'MessageAbout',
           'PeerState',
           'EndReason',
           'SendOptions',

@@ -6,7 +6,7 @@ if len(sys.argv) not in (3, 5):
     sys.exit('usage: python3 minimal.py URL NAME [TO TEXT]')
 url, name, *message_to_send = sys.argv[1:]
 hello = {'v': 1, 'name': name, 'secret': secrets.token_urlsafe(16)}  # with the secret it reclaims the name after a cut
-TEMPORARY = {'away', 'slow-consumer', 'registry-unavailable', 'rate-limited', 'overloaded', 'draining'}
+TEMPORARY = {'away', 'slow-consumer', 'registry-unavailable', 'access-unavailable', 'rate-limited', 'overloaded', 'draining'}
 FINAL = {'superseded', 'left', 'refused', 'protocol', 'token-expired'}  # no reconnect after these
 sio = socketio.AsyncClient(reconnection_delay_max=20, handle_sigint=False)  # reconnects by itself, with the same hello
 asked, heard, streams, over = {}, {}, {}, asyncio.Event()
@@ -100,7 +100,7 @@ async def stop(reason):
 
 async def closing(m):
     sio.reconnection_delay = m.get('retryAfterMs', 1000) / 1000
-    if m['reason'] in FINAL:
+    if m['reason'] in FINAL or m['reason'] == 'disconnected' and m.get('code', 4505) >= 4500:
         await stop(m['reason'])
 
 

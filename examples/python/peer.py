@@ -6,7 +6,7 @@ if len(sys.argv) != 3 or not sys.argv[1].startswith(('http://', 'https://')):
     sys.exit('usage: python3 peer.py URL NAME, such as python3 peer.py http://127.0.0.1:9000 py')
 url, name = sys.argv[1:]
 hello = {'v': 1, 'name': name, 'secret': secrets.token_urlsafe(16)}  # with the secret a reconnect reclaims the name
-TEMPORARY = {'away', 'slow-consumer', 'registry-unavailable', 'rate-limited', 'overloaded', 'draining'}
+TEMPORARY = {'away', 'slow-consumer', 'registry-unavailable', 'access-unavailable', 'rate-limited', 'overloaded', 'draining'}
 ENDS = {'unavailable', 'forbidden', 'incompatible', 'relay-refused', 'too-large'}
 FINAL = {'superseded', 'left', 'refused', 'protocol', 'token-expired'}
 BODY_MOST, FRAME_MOST = 49_152, 65_536
@@ -172,7 +172,7 @@ def stop(*reason):
 @sio.on('closing')
 def closing(m):
     sio.reconnection_delay = m.get('retryAfterMs', 1000) / 1000
-    if m['reason'] in FINAL:
+    if m['reason'] in FINAL or m['reason'] == 'disconnected' and m.get('code', 4505) >= 4500:
         stop(m['reason'])
 
 

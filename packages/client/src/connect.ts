@@ -49,9 +49,13 @@ export interface ConnectOptions {
    */
   app?: string | undefined
   /**
-   * The access token for the node, if its access rules need one. If it is a function, the SDK calls it before each
-   * attempt to connect, so that it can return a fresh token. If the function throws, rejects, or takes longer than
-   * 10 s, the attempt has failed, and another one follows (WL5, WL6).
+   * The access token for the node, if its access rules need one.
+   *
+   * Pass a function if tokens end. The SDK calls it before each attempt to connect, and when about 80 % of a token's time
+   * have passed. Then it shows the node the new token, and the connection continues (WL10). If the function throws,
+   * rejects, or takes longer than 10 s, there is an `error` event, and the SDK tries again (WL6, WL11).
+   *
+   * A token that is no function cannot be renewed: when it ends, the peer is closed for good as `token-expired`.
    */
   token?: string | (() => string | Promise<string>) | undefined
   /**
@@ -169,6 +173,7 @@ export async function connectOn(
     token,
     ending: (end) => willBeFree(held, end),
   })
+  keepTokenFresh(session, modules)
   let peer: Peer | undefined
   if (platform.leaveOnExit && (options.leaveOnExit ?? (secret === undefined && place === undefined))) {
     const depart = (): Promise<unknown> => Promise.all([peer?.p2p?.close(), session.connector.depart()])
@@ -229,6 +234,26 @@ async function untilWelcome(
     // Stop loading the module, if it is not there yet.
     giveUp.abort()
   }
+}
+
+/** Renews the access token before it ends [WL10]. The code for that is loaded when a node first says that a token ends. */
+function keepTokenFresh(session: Session, modules: Modules): void {
+  const { clock, tokens } = session
+  if (tokens === undefined) return
+  const closed = new AbortController()
+  session.onClosed(() => closed.abort())
+  let renewal: Promise<unknown> | undefined
+  session.onWelcome(() => {
+    if (session.welcome.tokenMs === undefined) return
+    renewal ??= modules.renewal({ clock, signal: closed.signal }).then(
+      ({ Renewal }) => new Renewal(session, tokens),
+      // The node ends this connection with its token. The next one has a fresh token, and loads again.
+      (error: unknown) => {
+        renewal = undefined
+        if (!closed.signal.aborted) session.events.fail(error, 'token')
+      },
+    )
+  })
 }
 
 /** Names that this page or process is about to give back. The key is app and name. */

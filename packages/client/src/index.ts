@@ -22,7 +22,7 @@ export type {
 export type { ChannelPath, Endpoint } from './p2p/channel/path.js'
 export { Peer } from './peer.js'
 export type { RelayPolicy, SendOptions, Waiting } from './peer.js'
-export type { ErrorStage, PeerEvents } from './tier/events.js'
+export type { ErrorStage, MessageAbout, PeerEvents } from './tier/events.js'
 export type { Mesh, MeshEvents, Room, RoomEvents, RoomMember } from './rooms/rooms.js'
 export type { SendResult, Via } from './delivery/signaling.js'
 export type { OpenTransport, Transport, TransportEvents } from './tier/transport.js'

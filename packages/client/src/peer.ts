@@ -241,8 +241,8 @@ export class Peer {
    * Joins a room. Resolves when this peer receives the messages of the room. The name of a room follows the rules for
    * names (protocol SPEC.md, WN1). The SDK loads its code for rooms at the first `join`.
    *
-   * @throws PeerageError `bad-name`, `too-many` (over 64 rooms, or 10,000 members), `timeout` if the node does not
-   *   answer within 5 s, `not-loaded` or `closed`
+   * @throws PeerageError `bad-name`, `forbidden` (the access rules do not allow the room), `too-many` (over 64 rooms, or
+   *   10,000 members), `timeout` if the node does not answer within 5 s, `not-loaded` or `closed`
    * @throws The reason of `signal`, if that is aborted first.
    *
    * @example

@@ -41,6 +41,7 @@ test('[WE2] SPEC.md says what a notice means for its message', () => {
 })
 
 const sendFailures: Record<SendFailure, true> = {
+  forbidden: true,
   unavailable: true,
   timeout: true,
   'rate-limited': true,

@@ -58,7 +58,17 @@ export function mayReconnect(code: number): boolean {
   return code < 4500
 }
 
+/**
+ * The code, if an application server may choose it for a connection that it closes as `disconnected`: 4400 to 4499, after
+ * which the client comes back, or 4900 to 4999. Else undefined [WC9].
+ */
+export function chosenCode(code: number): number | undefined {
+  return (code >= 4400 && code < 4500) || (code >= 4900 && code < 5000) ? code : undefined
+}
+
+/** The reason of a close code. Undefined for a code that no node sends. */
 export function closeReasonOf(code: number): CloseReason | undefined {
+  if (chosenCode(code) !== undefined) return 'disconnected'
   for (const [reason, own] of Object.entries(closeCodes)) if (own === code) return reason as CloseReason
   return undefined
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { CloseReason } from './close.js'
-import { closeCodes, closeReasonOf, closeTextOf, finalTexts, mayReconnect } from './close.js'
+import { chosenCode, closeCodes, closeReasonOf, closeTextOf, finalTexts, mayReconnect } from './close.js'
 import {
   decodeFrame,
   decodeHello,
@@ -176,7 +176,7 @@ describe('frames', () => {
   })
 })
 
-test('[WF1] encodeStamped writes the same frame as encodeNodeMessage', () => {
+test('[WF1] [WD20] encodeStamped writes the same frame as encodeNodeMessage', () => {
   const word = (most: number): fc.Arbitrary<string> =>
     fc.stringMatching(new RegExp(`^[A-Za-z0-9_-]{${most === 11 ? 11 : `1,${most}`}}$`))
   const anyName = fc.string({ unit: 'grapheme', maxLength: 20 }).map(parseName)
@@ -193,10 +193,11 @@ test('[WF1] encodeStamped writes the same frame as encodeNodeMessage', () => {
     { requiredKeys: ['stream', 'seq', 'base', 'kind', 'body'] },
   )
   fc.assert(
-    fc.property(anyName, fc.maxSafeNat(), fields, (from, since, rest) => {
+    fc.property(anyName, fc.maxSafeNat(), fc.boolean(), fields, (from, since, server, rest) => {
       fc.pre(from.ok)
-      const text = encodeNodeMessage({ type: 'message', from: from.value, since, ...rest })
-      expect(JSON.parse(encodeStamped(stampOf(from.value, since), rest).slice(2))).toEqual(
+      const mark = server ? { server } : {}
+      const text = encodeNodeMessage({ type: 'message', from: from.value, since, ...mark, ...rest })
+      expect(JSON.parse(encodeStamped(stampOf(from.value, since, server), rest).slice(2))).toEqual(
         JSON.parse(text.slice(2)),
       )
     }),
@@ -260,11 +261,35 @@ describe('tables', () => {
     expect(mayReconnect(4500)).toBe(false)
     expect(closeReasonOf(closeCodes.superseded)).toBe('superseded')
     expect(closeReasonOf(1000)).toBeUndefined()
-    const codes = Object.values(closeCodes)
+    const codes: number[] = Object.values(closeCodes)
     expect(new Set(codes).size).toBe(codes.length)
     for (const reason of Object.keys(closeCodes) as CloseReason[]) {
       expect(closeTextOf(reason)).not.toBe(reason)
       expect(finalTexts[reason] === undefined).toBe(mayReconnect(closeCodes[reason]))
     }
+  })
+  test('[WC9] an application server may choose a close code from 4400 to 4499 or 4900 to 4999, and no other', () => {
+    const chosen = Array.from({ length: 6_000 }, (_, code) => code).filter(
+      (code) => chosenCode(code) === code,
+    )
+    const range = (first: number): number[] => Array.from({ length: 100 }, (_, i) => first + i)
+    expect(chosen).toEqual([...range(4_400), ...range(4_900)])
+    for (const code of chosen) expect(closeReasonOf(code)).toBe('disconnected')
+    for (const code of Object.values(closeCodes)) expect(chosenCode(code)).toBeUndefined()
+    for (const code of [NaN, Infinity, -4_400]) expect(chosenCode(code)).toBeUndefined()
+  })
+
+  test('[WC9] the text of `closing` has at most 123 characters', () => {
+    const closing = (text: unknown) => decodeNodeMessage('closing', { reason: 'disconnected', text })
+    expect(closing('x'.repeat(123)).ok).toBe(true)
+    for (const text of ['x'.repeat(124), 7, null, {}])
+      expect(closing(text)).toMatchObject({
+        error: { code: 'bad-field', detail: 'text must be a string of at most 123 characters' },
+      })
+  })
+
+  test('[WD20] a peer cannot send the mark of an application server', () => {
+    const decoded = decodeFrame(frame('send', { ...send, server: true }))
+    expect(decoded).toEqual({ ok: true, value: { type: 'send', ...send } })
   })
 })

@@ -31,7 +31,9 @@ export class Delivery implements Carriers {
     if (frame['type'] === 'ack') return this.#acks(from.name, frame['acks'])
     // A message is bound to one holder of this name. It must not reach a later holder.
     if (frame['type'] !== 'send' || frame['since'] !== this.#self().since) return false
-    const read = decodeNodeMessage('message', { ...frame, from: from.name, since: from.since })
+    // Only a node can say that an application server sent a message [WD20].
+    const stamp = { from: from.name, since: from.since, server: undefined }
+    const read = decodeNodeMessage('message', { ...frame, ...stamp })
     if (!read.ok || read.value.type !== 'message') return false
     this.inbox.receive(read.value, carrier)
     return true

@@ -40,8 +40,7 @@ interface Held extends Pick<Outgoing, 'body' | 'handshake' | 'via'> {
 /** How a message ends after a notice with this code. After any other code, the message is kept and sent again. */
 export const noticeResults: Partial<Record<ErrorCode, SendResult>> = {
   unavailable: 'unavailable',
-  // If this peer may not reach a name, we treat the name as one without a holder.
-  forbidden: 'unavailable',
+  forbidden: 'forbidden',
   incompatible: 'incompatible',
   'relay-refused': 'relay-refused',
   'too-large': 'too-large',

@@ -7,6 +7,7 @@ import { finalTexts } from '@peerage/protocol'
  * | code | what happened |
  * |---|---|
  * | `unavailable` | Nobody holds the name, or another peer holds it now. With `via: 'p2p-only'`: no channel is open. |
+ * | `forbidden` | The access rules do not allow this peer to send to this name, or the name is that of an application server. Nothing was sent. |
  * | `timeout` | No acknowledgement came by the deadline. The message may have arrived. |
  * | `rate-limited` | A rate limit of the node held the message back until the deadline. It did not arrive. |
  * | `queue-full` | 1,024 messages or 8 MiB of this peer are unacknowledged (WD11). `send` rejects at once, and nothing was sent. |
@@ -18,6 +19,7 @@ import { finalTexts } from '@peerage/protocol'
  */
 export type SendFailure =
   | 'unavailable'
+  | 'forbidden'
   | 'timeout'
   | 'rate-limited'
   | 'queue-full'
@@ -36,7 +38,11 @@ export type SendFailure =
  * | code | what happened |
  * |---|---|
  * | `name-taken` | Another peer holds the name: it is connected, or it may still come back. |
- * | `forbidden` | The access rules do not allow the request: check `token`, `app` and `name`. Also: `mesh` was called while P2P is disabled. |
+ * | `bad-token` | The access token is missing or not valid here, and the text says which rule it breaks. If `token` is a function, `connect` tries three times. |
+ * | `token-expired` | The access token has expired. If `token` is a function, the SDK asks for a new one and tries again. |
+ * | `forbidden` | The access rules do not allow the request: check `token`, `app`, `name` and the name of the room. Also: `mesh` was called while P2P is disabled. |
+ * | `banned` | An application server has banned this name or this user. `retryAfterMs` says for how long, if the node knows it. |
+ * | `access-unavailable` | The access rules cannot be checked at the moment. The SDK tries again. |
  * | `bad-name` | A name breaks the rules for names. |
  * | `bad-field` | Another argument has a wrong value, such as `app` or `secret`. |
  * | `bad-version` | The SDK and the node are of different versions. |
@@ -47,13 +53,14 @@ export type SendFailure =
  * | `not-claimed` | The peer does not have its name yet. |
  * | `away`, `already-claimed`, `bad-frame`, `unknown-type`, `too-deep`, `binary` | A node refused one frame of the SDK. If the application sees this error at all, it is by the `error` event. |
  *
- * A node closed the connection (protocol SPEC.md, section 7). After `superseded`, `token-expired`, `refused`,
- * `protocol` and `left` the peer is closed for good:
+ * A node closed the connection (protocol SPEC.md, section 7). After `superseded`, `refused`, `protocol` and `left` the
+ * peer is closed for good. After `token-expired` and `disconnected` it may be:
  *
  * | code | what happened |
  * |---|---|
  * | `superseded` | Another connection showed the same secret, and has the name now. |
- * | `token-expired` | The access token is no longer valid. If `token` is a function, the SDK connects again with a new one. |
+ * | `token-expired` | The access token has ended. If `token` is a function, the SDK connects again with a new one. Otherwise the peer is closed for good. |
+ * | `disconnected` | An application server closed the connection. It chooses whether the SDK connects again. |
  * | `refused`, `protocol` | The node refused the claim, or this peer sent too many malformed frames. |
  * | `left` | The peer gave its name back with `leave()`. |
  * | `drain` | The node is shutting down. The SDK connects to another node, as it does after the codes in the next row. |
@@ -109,6 +116,7 @@ export class PeerageError extends Error {
 
 /** The texts for errors that the SDK itself detects. */
 const texts: Partial<Record<PeerageErrorCode, string>> = {
+  forbidden: 'the access rules do not allow messages of this peer to this name',
   unavailable:
     'no peer holds this name, or another peer holds it by now; `watch` the name to hear when it is online, then send again',
   timeout:
@@ -136,7 +144,7 @@ const remedies: Partial<Record<PeerageErrorCode, string>> = {
   forbidden: 'Look at `token`, `app` and `name`, and at the access rules of the node.',
   'bad-version': 'The SDK and the node are of different versions: update the older one.',
   superseded: 'Connections with the same `secret` are the same peer: give each peer its own secret.',
-  'token-expired': 'Pass a function as `token`: the SDK then gets a fresh token for each connection.',
+  'token-expired': 'Pass a function as `token`: the SDK then gets a fresh token in time.',
 }
 
 export function textOf(code: PeerageErrorCode): string {

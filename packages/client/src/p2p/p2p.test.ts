@@ -140,6 +140,21 @@ describe('connect', () => {
     expect(tier.reports).toMatchObject([{ by: 'alice', path: 'failed', stage: 'not-found' }])
   })
 
+  it('[PP6] [WR13] fails as not-found, and says why, when the access rules forbid the name', async () => {
+    const alice = controllers.make(
+      new Rendezvous(),
+      'alice',
+      {},
+      { signaling: { send: async () => 'forbidden', onSignal: () => () => {} } },
+    )
+    const error = await failure(alice.connect('bob'))
+    expect(error).toMatchObject({
+      name: 'ConnectError',
+      stage: 'not-found',
+      message: expect.stringContaining('the access rules do not allow'),
+    })
+  })
+
   it("refuses an invalid name, and this peer's own name", async () => {
     const alice = controllers.make(new Rendezvous(), 'alice')
     const failed: unknown[] = []

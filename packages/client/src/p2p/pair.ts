@@ -195,7 +195,8 @@ export class Pair {
   async #send(handshake: Handshake, signal: HandshakeSignal): Promise<void> {
     const result = await sendSignal(this.#options.context, this.to, handshake.id, signal)
     if (result === 'delivered' || handshake.hasPath) return
-    const stage = result === 'unavailable' || result === 'incompatible' ? 'not-found' : handshake.stage
+    const isOut = result === 'unavailable' || result === 'incompatible' || result === 'forbidden'
+    const stage = isOut ? 'not-found' : handshake.stage
     // The text of `timeout` is about applications, which do not receive signals, so we use the text of the stage.
     handshake.end(result === 'timeout' ? undefined : textOf(result), stage)
   }

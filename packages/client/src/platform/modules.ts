@@ -3,6 +3,7 @@ import type { Clock, Timer } from '../lib/clock.js'
 import { PeerageError } from '../lib/error.js'
 import type * as P2PModule from '../p2p/p2p.js'
 import type * as RoomsModule from '../rooms/rooms.js'
+import type * as RenewalModule from '../tier/renewal.js'
 
 /**
  * The modules of the SDK that nothing needs before the first welcome. Each function rejects with the signal's reason,
@@ -12,6 +13,7 @@ import type * as RoomsModule from '../rooms/rooms.js'
 export interface Modules {
   p2p: (options: LoadOptions) => Promise<typeof P2PModule>
   rooms: (options: LoadOptions) => Promise<typeof RoomsModule>
+  renewal: (options: LoadOptions) => Promise<typeof RenewalModule>
 }
 
 export interface LoadOptions {
@@ -25,6 +27,7 @@ export interface LoadOptions {
 export const lazyModules: Modules = {
   p2p: (options) => loadModule(() => import('../p2p/p2p.js'), 'createP2P', options),
   rooms: (options) => loadModule(() => import('../rooms/rooms.js'), 'Room', options),
+  renewal: (options) => loadModule(() => import('../tier/renewal.js'), 'Renewal', options),
 }
 
 const FIRST_MS = 250

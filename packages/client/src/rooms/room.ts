@@ -8,6 +8,7 @@ import { parsedOrThrow } from '../lib/names.js'
 import type { Answer } from '../tier/requests.js'
 import { mayBeAskedAgain, okOrThrow } from '../tier/requests.js'
 import { Retry } from '../lib/retry.js'
+import type { MessageAbout } from '../tier/events.js'
 import type { Session } from '../tier/session.js'
 
 /** A member of a room. */
@@ -24,10 +25,10 @@ export interface RoomMember {
 /** The events of a room. Each value is the list of arguments of the event's listeners. */
 export type RoomEvents = {
   /**
-   * Another member has sent `data` to the room. `about.since` identifies this holder of the name `from`. A message
-   * arrives at most once: if it is sent while this peer's connection is down, it is lost.
+   * Another member, or an application server, has sent `data` to the room. `about` says more about the sender; see
+   * `MessageAbout`. A message arrives at most once: if it is sent while this peer's connection is down, it is lost.
    */
-  message: [from: string, data: unknown, about: { since: number }]
+  message: [from: string, data: unknown, about: MessageAbout]
   /** A member has joined (or is online again), has left, or is away because its connection is down. */
   member: [change: { name: Name; since: number; state: 'joined' | 'left' | 'away' }]
 }
@@ -213,9 +214,8 @@ export class Room {
       else for (const change of message.members) this.#change(change)
       return
     }
-    const { from, since, body } = message
-    const read = this.#session.read(from, body)
-    if (read) this.#events.emit('message', from, read.data, { since })
+    const read = this.#session.read(message)
+    if (read) this.#events.emit('message', message.from, read.data, read.about)
   }
 
   #change({ name, since, state }: RoomEvents['member'][0]): void {

@@ -8,7 +8,7 @@ import type {
   PresenceState,
 } from '@peerage/protocol'
 import { PROTOCOL_VERSION, closeCodes, parseName, protocolError } from '@peerage/protocol'
-import type { CloseReason } from '@peerage/protocol'
+import type { CloseReason, ErrorCode } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
 import type { OpenTransport, TransportEvents } from '../tier/transport.js'
 
@@ -45,6 +45,14 @@ export class FakeTier {
   deadlineMs = 30_000
   /** The relay policy that peers are told. The fake carries every message all the same. */
   relay: NodeMessageOf<'welcome'>['relay'] = null
+  /** The names to which nobody may send. */
+  readonly forbidden = new Set<Name>()
+  /** In how many milliseconds a token ends, as peers are told. */
+  tokenMs: number | undefined
+  /** The tokens of all hellos and renewals. */
+  readonly tokens: (string | undefined)[] = []
+  /** How the next renewals are answered, one each: undefined means not at all. Further ones are accepted. */
+  renewals: (ErrorCode | undefined)[] = []
   readonly #watchers = new Map<TransportEvents, Set<Name>>()
   #lastSince = 0
   #made = 0
@@ -92,6 +100,15 @@ export class FakeTier {
     connection.closed(reason === undefined ? 1006 : closeCodes[reason])
   }
 
+  /** Closes the connection of `name` as an application server asked for. `code` is the code of the WebSocket. */
+  disconnect(name: string, code: number, closing?: Partial<NodeMessageOf<'closing'>>): void {
+    const connection = this.#holder(name)?.connection
+    if (connection === undefined) return
+    if (closing !== undefined) connection.message({ type: 'closing', reason: 'disconnected', ...closing })
+    this.#suspend(connection)
+    connection.closed(code)
+  }
+
   /** Frees the name, as when its grace is over or its peer has left. */
   release(name: string): void {
     const holder = this.#holder(name)
@@ -117,6 +134,7 @@ export class FakeTier {
   }
 
   #claim(hello: Hello, connection: TransportEvents): void {
+    this.tokens.push(hello.token)
     const refusal = this.refusals.shift()
     if (refusal !== undefined)
       return connection.refused(protocolError(refusal.code, 'refused', refusal.retryAfterMs))
@@ -131,20 +149,26 @@ export class FakeTier {
     const isNew = held === undefined
     const holder: Holder = { name, secret, since: held?.since ?? ++this.#lastSince, isNew, connection }
     this.holders.set(name, holder)
-    connection.message({
+    connection.message(this.welcome(holder, hello.app))
+    this.#tell(name, 'online')
+  }
+
+  /** The welcome of a holder. */
+  welcome({ name, since }: Pick<Holder, 'name' | 'since'>, app?: Hello['app']): NodeMessageOf<'welcome'> {
+    return {
       type: 'welcome',
       v: PROTOCOL_VERSION,
-      app: hello.app ?? ('default' as NonNullable<Hello['app']>),
+      app: app ?? ('default' as NonNullable<Hello['app']>),
       name,
-      since: holder.since,
+      since,
       node: 'fakenode',
       p2p: { server: null, turn: null },
       relay: this.relay,
       graceMs: 30_000,
       deadlineMs: this.deadlineMs,
       pingMs: 10_000,
-    })
-    this.#tell(name, 'online')
+      ...(this.tokenMs !== undefined && { tokenMs: this.tokenMs }),
+    }
   }
 
   #suspend(connection: TransportEvents): void {
@@ -204,6 +228,8 @@ export class FakeTier {
         return
       case 'ice':
         return this.#pass(() => connection.message({ type: 'ice', id: message.id, turn: null }))
+      case 'renew':
+        return this.#renew(connection, message)
       case 'leave':
         if (message.onlyNew && !from.isNew) this.#suspend(connection)
         else {
@@ -217,11 +243,23 @@ export class FakeTier {
     }
   }
 
+  #renew(connection: TransportEvents, { id, token }: PeerMessageOf<'renew'>): void {
+    this.tokens.push(token)
+    const isNext = this.renewals.length > 0
+    const code = this.renewals.shift()
+    if (code !== undefined)
+      this.#pass(() => connection.message({ type: 'error', id, code, detail: 'the token is refused' }))
+    else if (!isNext) {
+      const { tokenMs } = this
+      this.#pass(() => connection.message({ type: 'renewed', id, ...(tokenMs !== undefined && { tokenMs }) }))
+    }
+  }
+
   #route(from: Holder, connection: TransportEvents, message: PeerMessageOf<'send'>): void {
     const { to, since, stream, seq, type: _, fresh: __, ...rest } = message
     const holder = this.holders.get(to)
-    const code =
-      holder?.since !== since ? 'unavailable' : holder.connection === undefined ? 'away' : undefined
+    const here = holder?.connection === undefined ? 'away' : undefined
+    const code = this.forbidden.has(to) ? 'forbidden' : holder?.since !== since ? 'unavailable' : here
     if (code !== undefined)
       return this.#pass(() => connection.message({ type: 'notice', to, stream, seq, code }))
     // The frame is for this connection. The node does not deliver it to a later connection of the same holder.

@@ -7,7 +7,7 @@ import type {
   PeerMessage,
   ProtocolError,
 } from '@peerage/protocol'
-import { closeCodes, closeReasonOf, limits, mayReconnect, temporary } from '@peerage/protocol'
+import { chosenCode, closeCodes, closeReasonOf, limits, mayReconnect, temporary } from '@peerage/protocol'
 import { check, objectWith } from '../lib/check.js'
 import type { Clock, Timer } from '../lib/clock.js'
 import { PeerageError, withRemedy } from '../lib/error.js'
@@ -27,13 +27,14 @@ export type EndReason = CloseReason | ErrorCode | 'closed'
  * - `online`: the peer is connected. `node` is the id of the node.
  * - `reconnecting`: the connection was lost. The name is kept for a grace time, and messages wait. The next attempt
  *   starts in `delayMs` milliseconds. `cause` is the error that the connection or the last attempt ended with.
- * - `closed`: final. `reason` is a code, and `detail` a text for people.
+ * - `closed`: final. `reason` is a code, and `detail` a text for people. If an application server closed the peer
+ *   (`disconnected`), `detail` is its text, and `code` the close code that it chose (4900 to 4999), if it did.
  */
 export type PeerState =
   | { state: 'connecting' }
   | { state: 'online'; node: string }
   | { state: 'reconnecting'; delayMs: number; cause: Error }
-  | { state: 'closed'; reason: EndReason; detail: string }
+  | { state: 'closed'; reason: EndReason; detail: string; code?: number }
 
 /** A failed attempt to connect. Another attempt follows. */
 export interface FailedAttempt {
@@ -55,8 +56,8 @@ export interface ConnectorOptions {
   open: OpenTransport
   /** Makes the hello. Called before each attempt. If it rejects, the attempt has failed. */
   hello: () => Promise<Hello>
-  /** Whether `hello` makes a new token when the old one has expired. */
-  renewable: boolean
+  /** Whether `hello` makes a new token for each attempt. */
+  isRenewable: boolean
   onWelcome: (welcome: NodeMessageOf<'welcome'>) => void
   onMessage: (message: LaterMessage) => void
   onState: (state: PeerState) => void
@@ -70,6 +71,9 @@ export interface ConnectorOptions {
  * fast, while a node that drops all connections at once gets fewer and fewer attempts.
  */
 const STABLE_MS = 1_000
+
+/** So many refusals in a row of tokens that the application's function made are not by chance [WL13]. */
+const BAD_TOKENS_MOST = 3
 
 const aTransport = objectWith('a Transport', 'send', 'close')
 
@@ -97,6 +101,8 @@ export class Connector {
   #gone: Promise<void> = Promise.resolve()
   #departed = false
   #failure: Error | undefined
+  /** Refusals with `bad-token` since the last welcome. */
+  #badTokens = 0
 
   constructor(options: ConnectorOptions) {
     this.#options = options
@@ -154,12 +160,13 @@ export class Connector {
     if (!this.send({ type: 'leave' })) this.retryNow()
   }
 
-  close(reason: EndReason = 'closed', why = new PeerageError(reason)): void {
+  /** `code` is the close code that an application server chose. */
+  close(reason: EndReason = 'closed', why = new PeerageError(reason), code?: number): void {
     if (this.#state.state === 'closed') return
     this.#failure = why
     this.#timer?.cancel()
     this.#drop()
-    this.#setState({ state: 'closed', reason, detail: why.message })
+    this.#setState({ state: 'closed', reason, detail: why.message, ...(code && { code }) })
   }
 
   /** Limits the time for the next step of the current attempt. `late` is the text for when it takes longer. */
@@ -204,6 +211,7 @@ export class Connector {
     else if (message.type === 'welcome') {
       this.#timer?.cancel()
       connection.onlineAt = this.#options.clock.now()
+      this.#badTokens = 0
       // Set the state before the callback, so that frames which it sends go out at once.
       this.#state = Object.freeze({ state: 'online', node: message.node })
       this.#options.onWelcome(message)
@@ -214,8 +222,14 @@ export class Connector {
 
   #refused({ code, detail, retryAfterMs }: ProtocolError): void {
     const error = new PeerageError(code, withRemedy(code, detail), { retryAfterMs })
-    if (temporary[code]) this.#retryLater(error, retryAfterMs)
+    if (temporary[code] || this.#mayRenew(code)) this.#retryLater(error, retryAfterMs)
     else this.close(code, error)
+  }
+
+  /** Whether the next attempt, with a fresh token, may succeed. */
+  #mayRenew(reason: EndReason | undefined): boolean {
+    if (!this.#options.isRenewable) return false
+    return reason === 'token-expired' || (reason === 'bad-token' && ++this.#badTokens < BAD_TOKENS_MOST)
   }
 
   #lost(
@@ -226,18 +240,19 @@ export class Connector {
     // The node sends the reason right before the close too, because a proxy may replace the close code.
     const said = closing?.reason ?? ''
     const reason = isCloseReason(said) ? said : closeReasonOf(code)
-    const mayReturn = mayReconnect(reason === undefined ? code : closeCodes[reason])
-    if (!mayReturn && !(reason === 'token-expired' && this.#options.renewable)) {
-      if (reason !== undefined) return this.close(reason)
+    const isAsked = reason === 'disconnected'
+    const chosen = isAsked ? chosenCode(closing?.code ?? code) : undefined
+    const text = (isAsked && closing?.text) || undefined
+    const mayReturn = mayReconnect(chosen ?? (reason === undefined ? code : closeCodes[reason]))
+    if (!mayReturn && !this.#mayRenew(reason)) {
+      if (reason !== undefined) return this.close(reason, new PeerageError(reason, text), chosen)
       return this.close(
         'refused',
         new PeerageError('refused', `the node closed the connection for good, with code ${code}`),
       )
     }
-    this.#retryLater(
-      reason === undefined ? cause : new PeerageError(reason, `the node closed the connection (${reason})`),
-      closing?.retryAfterMs,
-    )
+    const why = text ?? `the node closed the connection (${reason})`
+    this.#retryLater(reason === undefined ? cause : new PeerageError(reason, why), closing?.retryAfterMs)
   }
 
   #retryLater(error: Error, retryAfterMs?: number): void {

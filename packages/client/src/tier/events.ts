@@ -6,9 +6,18 @@ import type { Presence } from './watches.js'
 /**
  * The source of an error that no call rejects with: `listener` (a listener threw or rejected), `node` (a node refused a
  * frame), `hello` (an attempt to connect failed, for example because `token` rejected, or a node sent a frame that the
- * SDK cannot read), `body` (a message could not be decoded), or `p2p` (the P2P controller).
+ * SDK cannot read), `token` (the access token could not be renewed before it ends; the SDK tries again), `body` (a message
+ * could not be decoded), or `p2p` (the P2P controller).
  */
-export type ErrorStage = 'listener' | 'node' | 'hello' | 'body' | 'p2p'
+export type ErrorStage = 'listener' | 'node' | 'hello' | 'token' | 'body' | 'p2p'
+
+/** What is known of the sender of a message. */
+export interface MessageAbout {
+  /** When the sender claimed its name, in milliseconds of Redis time. It identifies this holder of the name. */
+  since: number
+  /** True if an application server sent the message by the API. Absent for every other sender: no peer can set it. */
+  server?: true
+}
 
 // This is a type and not an interface, because the emitter needs an index signature.
 /** The events of a `Peer`, with the arguments of their listeners. */
@@ -18,10 +27,10 @@ export type PeerEvents = {
    * `send` of its sender resolves after the listeners have returned. While there is no listener, messages wait
    * unacknowledged.
    *
-   * `from` is the sender's name. `data` is the message: a JSON value, a string, or a `Uint8Array`. `about.since` is the
-   * time at which the sender claimed its name, in milliseconds of Redis time. It identifies this holder of the name.
+   * `from` is the sender's name. `data` is the message: a JSON value, a string, or a `Uint8Array`. `about` says more about
+   * the sender; see `MessageAbout`.
    */
-  message: [from: string, data: unknown, about: { since: number }]
+  message: [from: string, data: unknown, about: MessageAbout]
   /**
    * The state of the connection changed; see `PeerState`. If there is no listener and a node has closed the peer for
    * good (for example as `superseded` or `token-expired`), the reason goes to the console.

@@ -1,28 +1,23 @@
-import type {
-  Hello,
-  Name,
-  NodeMessageOf,
-  PeerMessage,
-  PeerMessageOf,
-  TurnCredentials,
-} from '@peerage/protocol'
+import type { Hello, NodeMessageOf, PeerMessage, PeerMessageOf, TurnCredentials } from '@peerage/protocol'
 import { PROTOCOL_VERSION } from '@peerage/protocol'
 import { decodeBody, fits } from '../delivery/body.js'
 import { Delivery } from '../delivery/delivery.js'
 import type { Outgoing, SendResult, Signal, Signaling, Holder } from '../delivery/signaling.js'
 import { onAbort } from '../lib/abort.js'
 import { randomText } from '../lib/base64.js'
-import { aText, check } from '../lib/check.js'
 import type { Clock } from '../lib/clock.js'
 import { Emitter } from '../lib/emitter.js'
 import { PeerageError } from '../lib/error.js'
 import type { Platform } from '../platform/platform.js'
 import { Events } from './events.js'
+import type { MessageAbout } from './events.js'
 import type { Identity } from './identity.js'
 import { Connector } from './connector.js'
 import type { FailedAttempt, LaterMessage, PeerState } from './connector.js'
 import { Requests } from './requests.js'
 import type { P2PContext } from '../p2p/options.js'
+import { Tokens } from './tokens.js'
+import type { MakeToken } from './tokens.js'
 import type { OpenTransport } from './transport.js'
 import { Watches } from './watches.js'
 
@@ -53,8 +48,8 @@ export interface SessionOptions {
   identity: Identity
   app?: Hello['app']
   name?: Hello['name']
-  /** A function is called before each attempt to connect, so its token can be renewed. */
-  token?: string | (() => string | Promise<string>) | undefined
+  /** A function is called before each attempt to connect, and before a token ends. */
+  token?: string | MakeToken | undefined
   /** Called when the session is about to end. The promise resolves when a node has been told. */
   ending?: ((end: Promise<void>) => void) | undefined
 }
@@ -78,6 +73,8 @@ export class Session implements P2PContext {
   readonly signaling: Signaling
   readonly clock: Clock
   readonly platform: Platform
+  /** Undefined if the application cannot make another token. */
+  readonly tokens: Tokens | undefined
   readonly #internal = new Emitter<Internals>(INTERNALS, (error, event) =>
     this.onError(error, event === 'retry' ? 'listener' : undefined),
   )
@@ -89,12 +86,13 @@ export class Session implements P2PContext {
     this.#options = options
     this.clock = clock
     this.platform = options.platform
+    if (typeof token === 'function') this.tokens = new Tokens(token)
     this.connector = new Connector({
       clock,
       random,
       open,
       hello: () => this.#hello(),
-      renewable: typeof token === 'function',
+      isRenewable: this.tokens !== undefined,
       onWelcome: (welcome) => this.#onWelcome(welcome),
       onMessage: (message) => this.#onMessage(message),
       onState: (state) => this.#onState(state),
@@ -230,10 +228,8 @@ export class Session implements P2PContext {
     const hello: Hello = { v: PROTOCOL_VERSION, secret: identity.secret }
     if (app !== undefined) hello.app = app
     if (name !== undefined) hello.name = name
-    if (token !== undefined) {
-      hello.token = typeof token === 'function' ? await tokenOf(token) : token
-      check('what `token` returns', hello.token, aText)
-    }
+    if (this.tokens) hello.token = await this.tokens.forHello()
+    else if (typeof token === 'string') hello.token = token
     return hello
   }
 
@@ -299,29 +295,25 @@ export class Session implements P2PContext {
       this.#internal.emit('signal', { from: { name: from, since }, handshake, body })
       return true
     }
-    const read = this.read(from, body)
-    if (read !== undefined) this.events.emit('message', from, read.data, { since })
+    const read = this.read(message)
+    if (read !== undefined) this.events.emit('message', from, read.data, read.about)
     return read !== undefined
   }
 
-  /** Decodes a body. If that fails, reports an `error` event and returns undefined. */
-  read(from: Name, body: string): { data: unknown } | undefined {
+  /** Decodes the body of a message. If that fails, reports an `error` event and returns undefined. */
+  read({
+    from,
+    since,
+    body,
+    server,
+  }: NodeMessageOf<'message' | 'said'>): { data: unknown; about: MessageAbout } | undefined {
     try {
-      return { data: decodeBody(body) }
+      return { data: decodeBody(body), about: server ? { since, server } : { since } }
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)
       const error = new PeerageError('incompatible', `what ${from} sent cannot be read: ${why}`, { cause })
       this.events.fail(error, 'body')
       return undefined
     }
-  }
-}
-
-async function tokenOf(token: () => string | Promise<string>): Promise<string> {
-  try {
-    return await token()
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new Error(`the function \`token\` failed: ${why}`, { cause })
   }
 }
