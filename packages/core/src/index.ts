@@ -61,6 +61,7 @@ export type { Member, Membership, RoomRegistry } from './rooms/registry.js'
 
 // Helpers.
 export { Batches, Rush, afterEvent, afterTurn } from './lib/batching.js'
+export { CoarseTimers } from './lib/coarse-timers.js'
 export { systemClock } from './lib/clock.js'
 export type { Clock, Timer } from './lib/clock.js'
 export { inTurn } from './lib/in-turn.js'

@@ -5,10 +5,12 @@ import type { HttpGateway } from './gateway/http-gateway.js'
 import { NativeGateway } from './gateway/native/gateway.js'
 import { PeerJsGateway } from './gateway/peerjs/gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
-import { admitByApp, checkChosen, type Apps } from './apps/apps.js'
+import { AppBudgets } from './apps/budgets.js'
+import type { AppPolicies } from './apps/policy.js'
 import { checkedAccess, type Access, type CheckedAccess } from './gateway/shared/access.js'
 import { Addresses } from './gateway/shared/address.js'
-import type { AccessRefusal, OnRefused } from './gateway/shared/events.js'
+import type { RevocationCheck } from './gateway/shared/claimer.js'
+import type { OnRefused } from './gateway/shared/events.js'
 import { Limits } from './gateway/shared/limits.js'
 import { p2pAdvice } from './gateway/shared/p2p-advice.js'
 import { refusalLog, type Logger } from './metrics/log.js'
@@ -16,9 +18,11 @@ import type { Metrics } from './metrics/metrics.js'
 
 export interface GatewaysOptions extends PeerJsHooks {
   config: Config
-  apps: Apps
+  apps: AppPolicies & { onReplaced(listener: () => void): () => void }
   /** An application's own rules. They replace the access rules of the configuration. */
   access?: Access | undefined
+  /** Absent: nothing can be banned or revoked. */
+  revocations?: RevocationCheck | undefined
   node: Node
   clock: Clock
   metrics: Metrics
@@ -31,35 +35,26 @@ export interface GatewaysOptions extends PeerJsHooks {
 /** Creates the gateways of the configuration. They share the access rules, the limits and the P2P advice. */
 export function createGateways({ access, udpPort, ...options }: GatewaysOptions): HttpGateway[] {
   const { config, clock, apps, metrics } = options
-  const { p2p } = config
-  // An application's own rules may write a name into their texts.
-  const logRefusal = refusalLog(options.log, () => clock.monotonic(), { withDetail: access === undefined })
-  const shared = {
+  const budgets = new AppBudgets(apps, clock, metrics)
+  const shared: Shared = {
     ...options,
-    access: rulesOf(apps, access),
+    access: access === undefined ? undefined : checkedAccess(access),
+    budgets,
     addresses: new Addresses(config.trustedProxies),
     limits: new Limits(config.limits, clock),
-    onRefused: (refusal: AccessRefusal): void => {
-      if (refusal.code !== 'origin')
-        metrics.appRefused(apps.labelOf(refusal.app ?? apps.defaultApp), refusal.code)
-      logRefusal(refusal)
-    },
-    advice: p2pAdvice({ p2p, udpPort, now: () => clock.now() }),
+    // An application's own rules may write a name into their texts.
+    onRefused: refusalLog(options.log, () => clock.monotonic(), { withDetail: access === undefined }),
+    advice: p2pAdvice({ p2p: config.p2p, udpPort, now: () => clock.now() }),
   }
+  apps.onReplaced(() => budgets.refresh())
   const native = createNative(shared)
   return config.peerjs.enabled ? [native, createPeerJs(shared)] : [native]
 }
 
-/** The access rules of the apps, or those of an application, which may choose among the apps. */
-function rulesOf(apps: Apps, access: Access | undefined): CheckedAccess {
-  if (access === undefined) return { admit: (request) => admitByApp(apps, request) }
-  const own = checkedAccess(access)
-  return { admit: async (request) => checkChosen(apps, request, await own.admit(request)) }
-}
-
 /** The options that all gateways of a node share. */
 interface Shared extends Omit<GatewaysOptions, 'access' | 'udpPort'> {
-  access: CheckedAccess
+  access: CheckedAccess | undefined
+  budgets: AppBudgets
   addresses: Addresses
   limits: Limits
   onRefused: OnRefused
@@ -71,7 +66,7 @@ const NATIVE = 'peerage/'
 
 function createNative(options: Shared): NativeGateway {
   const { config, advice, log, ...shared } = options
-  const { limits, relay, times } = config
+  const { limits, times } = config
   return new NativeGateway({
     ...shared,
     log: (event, details) => log.info(details, event),
@@ -83,14 +78,13 @@ function createNative(options: Shared): NativeGateway {
     },
     commandMs: times.commandMs,
     path: asBase(config.path) + NATIVE,
-    relay: relay.enabled ? { bytesPerSecond: relay.bytesPerSecond, messageBytes: relay.messageBytes } : null,
     welcome: (host) => ({
       p2pServer: advice.server(host),
       graceMs: times.graceMs,
       deadlineMs: times.deadlineMs,
       pingMs: times.pingIntervalMs + times.pingTimeoutMs,
     }),
-    turn: (session) => advice.turn(session.peer),
+    turn: (session, policy) => advice.turn(session.peer, policy),
   })
 }
 

@@ -27,6 +27,9 @@ export function listedApps({ apps }: Pick<Config, 'apps'>): App[] {
   })
 }
 
+/** Peers may choose any app where none is listed, so a budget for each of these would keep nobody out. */
+const NO_BUDGET = { connections: 0, connectsPerSecond: 0, messagesPerSecond: 0, bytesPerSecond: 0 }
+
 /** The settings of an app, whether it is listed or not. The configuration was checked. */
 export function settingsOf(config: Config, app: App): AppSettings {
   const own = Object.hasOwn(config.apps, app) ? config.apps[app] : undefined
@@ -40,7 +43,7 @@ export function settingsOf(config: Config, app: App): AppSettings {
     limits: {
       connection: over(limits.connection, own?.limits?.connection),
       name: over(limits.name, own?.limits?.name),
-      app: over(limits.app, own?.limits?.app),
+      app: own === undefined ? NO_BUDGET : over(limits.app, own.limits?.app),
     },
     relay: over(relay, own?.relay),
     turn: own?.turn ?? config.p2p.turn,

@@ -5,8 +5,8 @@ import type { Clock } from '@peerage/core'
  * We have our own because every message asks it, so it must cost neither a promise nor a timer.
  */
 export class TokenBucket {
-  readonly #perSecond: number
-  readonly #max: number
+  #perSecond: number
+  #max: number
   readonly #whole: boolean
   #tokens: number
   #at: number
@@ -23,15 +23,39 @@ export class TokenBucket {
   /** A second bucket that pays the same costs: a connection's messages also count for its name. */
   parent: TokenBucket | undefined
 
-  /** Returns 0 when the cost was taken, else the milliseconds until it could be. */
+  /**
+   * Returns 0 when the cost was taken, else the milliseconds until it could be. What the bucket itself refuses costs its
+   * parent nothing, so that a flood of one connection leaves the others of its app their share.
+   */
   take(cost: number, now: number): number {
-    const parentMs = this.parent === undefined ? 0 : this.parent.take(cost, now)
-    return Math.max(parentMs, this.#take(cost, now))
+    const ownMs = this.#take(cost, now)
+    if (ownMs > 0 || this.parent === undefined) return ownMs
+    const parentMs = this.parent.take(cost, now)
+    if (parentMs > 0) this.#giveBack(cost)
+    return parentMs
+  }
+
+  /** Changes the rate. What was taken stays taken. */
+  setRate(perSecond: number, now: number, burst = 2 * perSecond): void {
+    const max = Math.max(1, burst)
+    if (perSecond === this.#perSecond && max === this.#max) return
+    // Without a limit nothing was taken.
+    if (this.#perSecond === 0) this.#tokens = max
+    else this.#wait(0, now)
+    this.#at = now
+    this.#perSecond = perSecond
+    this.#max = max
+    this.#tokens = Math.min(this.#tokens, max)
   }
 
   /** Gives back a cost that was taken for something free. */
   giveBack(cost: number): void {
     this.parent?.giveBack(cost)
+    this.#giveBack(cost)
+  }
+
+  #giveBack(wanted: number): void {
+    const cost = this.#whole ? wanted : Math.min(wanted, this.#max)
     this.#tokens = Math.min(this.#max, this.#tokens + cost)
   }
 
@@ -61,18 +85,21 @@ export class TokenBucket {
   }
 }
 
+interface Rate {
+  perSecond: number
+  burst: number
+}
+
 /** One bucket per key. Full buckets are forgotten, so only keys that were busy within the time to fill a bucket remain. */
 export class KeyedBuckets {
-  readonly #perSecond: number
+  readonly #rate: Rate
   readonly #clock: Clock
-  readonly #burst: number
   readonly #max: number
   readonly #buckets = new Map<string, TokenBucket>()
 
   constructor(perSecond: number, clock: Clock, { burst = 2 * perSecond, max = 100_000 } = {}) {
-    this.#perSecond = perSecond
+    this.#rate = { perSecond, burst }
     this.#clock = clock
-    this.#burst = burst
     this.#max = max
   }
 
@@ -81,9 +108,15 @@ export class KeyedBuckets {
     return new KeyedBuckets(rate / 60, clock, { burst: rate })
   }
 
-  take(key: string, cost = 1): number {
-    if (this.#perSecond === 0) return 0
-    return this.bucket(key).take(cost, this.#clock.monotonic())
+  /** `rate`: that of this key, if it differs from the others. */
+  take(key: string, cost = 1, rate = this.#rate): number {
+    if (rate.perSecond === 0) return 0
+    return this.bucket(key, rate).take(cost, this.#clock.monotonic())
+  }
+
+  /** As `take`, at a rate for each minute of this key. */
+  takePerMinute(key: string, perMinute: number): number {
+    return this.take(key, 1, { perSecond: perMinute / 60, burst: perMinute })
   }
 
   /** Milliseconds until a cost of one could be taken. Asking does not create a bucket. */
@@ -91,14 +124,14 @@ export class KeyedBuckets {
     return this.#buckets.get(key)?.waitMs(this.#clock.monotonic()) ?? 0
   }
 
-  bucket(key: string): TokenBucket {
+  bucket(key: string, { perSecond, burst }: Rate = this.#rate): TokenBucket {
     const now = this.#clock.monotonic()
     let bucket = this.#buckets.get(key)
     if (bucket === undefined) {
       if (this.#buckets.size >= this.#max) this.#sweep(now)
-      bucket = new TokenBucket(this.#perSecond, now, { burst: this.#burst })
+      bucket = new TokenBucket(perSecond, now, { burst })
       this.#buckets.set(key, bucket)
-    }
+    } else bucket.setRate(perSecond, now, burst)
     return bucket
   }
 

@@ -6,17 +6,16 @@ import { Node, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { App, Peer } from '@peerage/protocol'
 import { parseApp, parsePeer } from '@peerage/protocol'
-import { admitByApp } from '../apps/apps.js'
+import { AppBudgets } from '../apps/budgets.js'
 import type { ConfigInput } from '../config/schema.js'
 import type { AccessRefusal } from '../gateway/shared/events.js'
 import { Addresses } from '../gateway/shared/address.js'
 import { PeerJsGateway } from '../gateway/peerjs/gateway.js'
 import type { PeerJsGatewayOptions } from '../gateway/peerjs/options.js'
-import type { LimitValues } from '../gateway/shared/limits.js'
 import { Limits } from '../gateway/shared/limits.js'
 import { PeerJsPeer } from '@peerage/test-support/peerjs.js'
 import { appsOf } from './apps.js'
-import { unlimited } from './unlimited.js'
+import { unlimited, type TestLimits } from './unlimited.js'
 
 const closers: (() => Promise<void> | void)[] = []
 
@@ -50,7 +49,7 @@ export interface Fixture {
 }
 
 export interface FixtureOptions extends Partial<PeerJsGatewayOptions> {
-  limitValues?: LimitValues
+  limitValues?: TestLimits
   wrap?: (backend: Backend) => Backend
   cluster?: ReturnType<typeof memoryCluster>
   /** The settings of apps, access and keys. */
@@ -62,7 +61,8 @@ export interface FixtureOptions extends Partial<PeerJsGatewayOptions> {
 /** Starts a node with only the PeerJS wire. Its clock stands still until a test advances it. */
 export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> {
   const { limitValues = unlimited, wrap = (backend: Backend) => backend, settings = {}, ...options } = more
-  const apps = appsOf(settings)
+  const { connection, name } = limitValues
+  const apps = more.apps ?? appsOf({ ...settings, limits: { connection, name, ...settings.limits } })
   const clock = more.time ?? new FakeClock()
   const cluster = more.cluster ?? memoryCluster({ clock })
   const seen: string[] = []
@@ -82,23 +82,24 @@ export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> 
   })
   node.setIndexed(() => options.allowDiscovery ?? false)
   await node.start()
+  const metrics: PeerJsGatewayOptions['metrics'] = {
+    connected: () => {},
+    registered: (_, result) => seen.push(`registered ${result}`),
+    routed: (_, kind, result) => seen.push(`${kind} ${result}`),
+    rejected: (_, reason) => seen.push(`rejected ${reason}`),
+    closed: (_, reason) => seen.push(`closed ${reason}`),
+    appRouted: (label, isOk) => seen.push(`app ${label} ${isOk}`),
+    appRefused: (label, reason) => seen.push(`app ${label} ${reason}`),
+    handshake: () => {},
+  }
   const gateway = new PeerJsGateway({
     node,
     clock,
     apps,
-    access: { admit: (request) => admitByApp(apps, request) },
+    budgets: new AppBudgets(apps, clock, metrics),
     addresses: new Addresses([]),
     limits: new Limits(limitValues, clock),
-    metrics: {
-      connected: () => {},
-      registered: (_, result) => seen.push(`registered ${result}`),
-      routed: (_, kind, result) => seen.push(`${kind} ${result}`),
-      rejected: (_, reason) => seen.push(`rejected ${reason}`),
-      closed: (_, reason) => seen.push(`closed ${reason}`),
-      appRouted: () => {},
-      appRefused: () => {},
-      handshake: () => {},
-    },
+    metrics,
     log: (event, details) => logs.push({ event, details }),
     onRefused: (refusal) => refused.push(refusal),
     root: '/',

@@ -1,18 +1,11 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Semaphore, Lease, RoomChange, ServerMessage } from '@peerage/core'
 import type { CloseReason, Peer, ProtocolError } from '@peerage/protocol'
-import {
-  encodeNodeMessage,
-  errorTexts,
-  limits as wireLimits,
-  nameOf,
-  parsePeer,
-  protocolError,
-  stampOf,
-} from '@peerage/protocol'
-import { TokenBucket } from '../../lib/token-bucket.js'
+import { encodeNodeMessage, errorTexts, nameOf, parsePeer, protocolError, stampOf } from '@peerage/protocol'
 import type { CloseOptions, ConnectionHost } from '../shared/connection.js'
 import { WebSocketConnection } from '../shared/connection.js'
 import type { Arrival } from '../shared/gateway.js'
+import { NativeRates } from './rates.js'
 
 // Protocol 4 of engine.io, without polling, upgrades and buffers. Each text frame is one packet, and its first character
 // is the type.
@@ -38,51 +31,8 @@ interface Unacknowledged {
 /** An SDK sends this many before it waits. More free acknowledgements than that cannot be saved up. */
 const MAX_UNACKNOWLEDGED = 1_024
 
-/**
- * A join is answered with a page of members, so joins have a rate. A connection can join all its rooms twice at once,
- * then all of them once a second.
- */
-const JOINS_PER_SECOND = wireLimits.rooms
-/**
- * A room message to this many members costs a node as much as one message between two peers. Measured at the full rate,
- * either takes 0.3 of a core (about 25 microseconds a member, 280 a message).
- */
-const MEMBERS_PER_MESSAGE = 10
-/**
- * How many refused requests are answered without a pause. Twice as many are at once, and up to twice as many a second,
- * because one is answered before each pause and one after it. To refuse a request costs about as much as a lookup, so a
- * peer that goes on asking is read no faster than this.
- */
-const REFUSED_REQUESTS_PER_SECOND = 50
-
-/** The rates of one connection that only the native wire has. */
-export interface NativeRates {
-  lookups: TokenBucket
-  /** Bytes of messages that the node carries for the peer. */
-  relayed: TokenBucket
-  /** Room messages. Each costs one for each member that gets it. */
-  said: TokenBucket
-  joins: TokenBucket
-  refusedRequests: TokenBucket
-  /** Made with the first report. */
-  reports?: TokenBucket
-}
-
-function nativeRates({ limits, relay }: NativeHost, now: number): NativeRates {
-  const { messagesPerSecond, lookupsPerSecond } = limits.values.connection
-  return {
-    lookups: new TokenBucket(lookupsPerSecond, now),
-    relayed: new TokenBucket(relay?.bytesPerSecond ?? 0, now),
-    said: new TokenBucket(MEMBERS_PER_MESSAGE * messagesPerSecond, now, { whole: true }),
-    joins: new TokenBucket(lookupsPerSecond === 0 ? 0 : JOINS_PER_SECOND, now),
-    refusedRequests: new TokenBucket(REFUSED_REQUESTS_PER_SECOND, now),
-  }
-}
-
 /** What native connections need of their gateway. */
 export interface NativeHost extends ConnectionHost {
-  /** The limits of messages that this node carries. Null if it carries none. */
-  readonly relay: { bytesPerSecond: number; messageBytes: number } | null
   readonly frames: {
     /** Handles an event frame, with its `42`. */
     receive(connection: NativeConnection, frame: string): void
@@ -104,7 +54,7 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
   /** Whether a hello waits for its answer. */
   isClaiming = false
   /** What the claim and socket.io need of the request. Dropped once the peer has a name. */
-  request: { headers: { origin?: string; host?: string }; connection: { encrypted: boolean } } | undefined
+  request: { headers: IncomingHttpHeaders; connection: { encrypted: boolean } } | undefined
   /** The socket that socket.io holds. Set once the peer has a name. */
   socketIo: { ended(): void } | undefined
   /** Bounds the requests to the registry, in order. Made with the first request. */
@@ -118,27 +68,32 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
   constructor({ id, socket, stream, request, address }: Arrival, host: NativeHost) {
     super(id, socket, stream, address, host)
     this.answersPings = true
-    const { origin, host: at } = request.headers
-    const headers = { ...(origin === undefined ? {} : { origin }), ...(at === undefined ? {} : { host: at }) }
     const encrypted = 'encrypted' in request.socket && request.socket.encrypted === true
-    this.request = { headers, connection: { encrypted } }
+    this.request = { headers: request.headers, connection: { encrypted } }
   }
 
   get wire(): 'native' {
     return 'native'
   }
 
-  /** The rates that only the native wire has. Made with the first message. */
+  /** The rates that only the native wire has. Made with the first message. They follow the policy over reloads. */
   get nativeRates(): NativeRates {
-    this.#rates ??= nativeRates(this.host, this.host.clock.monotonic())
+    const { limits, clock } = this.host
+    this.#rates ??= new NativeRates(limits, clock.monotonic(), this.member)
+    if (this.#rates.policy !== this.app?.policy) this.#rates.follow(limits, clock.monotonic(), this.member)
     return this.#rates
+  }
+
+  override followRates(): void {
+    super.followRates()
+    this.#rates?.follow(this.host.limits, this.host.clock.monotonic(), this.member)
   }
 
   /** Why the node does not carry a message of this peer to another peer or to a room. Undefined if it does. */
   overRelay(body: string, now: number): 'relay-refused' | 'rate-limited' | undefined {
-    const { relay } = this.host
+    const relay = this.app?.policy.relay
     const bytes = Buffer.byteLength(body)
-    if (relay === null || bytes > relay.messageBytes) return 'relay-refused'
+    if (!relay || bytes > relay.messageBytes) return 'relay-refused'
     return this.nativeRates.relayed.take(bytes, now) > 0 ? 'rate-limited' : undefined
   }
 

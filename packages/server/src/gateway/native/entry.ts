@@ -10,9 +10,11 @@ import {
   nameOf,
   protocolError,
 } from '@peerage/protocol'
+import type { AccessEnds } from '../shared/access-ends.js'
+import type { AdmitRequest, Allowed } from '../shared/access.js'
+import type { Claimed } from '../shared/claimer.js'
+import { Claimer } from '../shared/claimer.js'
 import { costOf, holdsTooMuch } from '../shared/frame-cost.js'
-import type { AdmitRequest, Claimed } from '../shared/access.js'
-import { Claimer } from '../shared/access.js'
 import type { NativeConnection } from './connection.js'
 import type { NativeGatewayOptions } from './options.js'
 import { SocketIo } from './socketio.js'
@@ -33,13 +35,17 @@ const CONNECT_LENGTH = '40'.length
 /** The namespace of a CONNECT packet. The answer repeats at most 64 characters of it. */
 const NAMESPACE = /^\/[^,]{0,63}/
 
+export interface NativeEntryOptions extends NativeGatewayOptions {
+  accessEnds: AccessEnds
+}
+
 /** Handles hellos: claims the name and sends the welcome, or the reason for a refusal. */
 export class NativeEntry {
-  readonly #options: NativeGatewayOptions
+  readonly #options: NativeEntryOptions
   readonly #claimer: Claimer
   readonly #socketIo = new SocketIo((connection) => this.#welcome(connection))
 
-  constructor(options: NativeGatewayOptions) {
+  constructor(options: NativeEntryOptions) {
     this.#options = options
     this.#claimer = new Claimer(options)
   }
@@ -138,16 +144,20 @@ export class NativeEntry {
   async #claim(connection: NativeConnection, said: unknown): Promise<ProtocolError | undefined> {
     const hello = decodeHello(said)
     if (!hello.ok) return hello.error
-    const { app, name = mintName(), secret, token } = hello.value
+    const { app, secret, token } = hello.value
+    const isNameMade = hello.value.name === undefined
+    const { name = mintName() } = hello.value
     const { address, request } = connection
-    const origin = request?.headers.origin
-    const asked: AdmitRequest = { name, wire: 'native', address }
+    const { headers = {} } = request ?? {}
+    const { origin } = headers
+    const asked: AdmitRequest = { name, isNameMade, wire: 'native', address, headers }
     if (app !== undefined) asked.app = app
     if (token !== undefined) asked.token = token
     if (origin !== undefined) asked.origin = origin
     const claimed = await this.#claimer.claim(connection, {
-      name,
       app,
+      name,
+      isNameMade,
       origin,
       admit: async (access) => ({ admitted: await access.admit(asked), secret }),
     })
@@ -157,19 +167,21 @@ export class NativeEntry {
     return undefined
   }
 
-  #refusalOf({ code, detail, waitMs }: Extract<Claimed, { ok: false }>): ProtocolError {
+  #refusalOf({ code, detail, waitMs, retryAfterMs }: Extract<Claimed, { ok: false }>): ProtocolError {
     if (waitMs > 0) return protocolError('rate-limited', errorTexts['rate-limited'], waitMs)
-    if (detail !== undefined) return protocolError(code, detail)
+    if (detail !== undefined) return protocolError(code, detail, retryAfterMs)
     if (code === 'name-taken') return taken(this.#options.welcome(undefined))
     return protocolError(code, errorTexts[code], code === 'overloaded' ? OVERLOADED_RETRY_MS : undefined)
   }
 
   /** Sends the welcome after socket.io has answered the CONNECT packet. */
   #welcome(connection: NativeConnection): void {
-    const { node, relay, welcome, turn } = this.#options
+    const { node, clock, welcome, turn, accessEnds } = this.#options
+    const { app, access } = connection
     const session = this.#onlineSession(connection)
-    if (session === undefined) return
+    if (session === undefined || app === undefined) return
     const { peer, lease } = session
+    const { policy } = app
     const { p2pServer, ...times } = welcome(connection.request?.headers.host)
     connection.write(
       encodeNodeMessage({
@@ -179,13 +191,20 @@ export class NativeEntry {
         since: lease.since,
         v: PROTOCOL_VERSION,
         node: node.id,
-        p2p: { server: p2pServer, turn: turn(session) },
-        relay,
+        p2p: { server: p2pServer, turn: turn(session, policy.turn) },
+        relay: policy.relay,
         ...times,
+        ...tokenMsOf(access, clock.now()),
       }),
     )
     connection.named(peer)
+    accessEnds.set(connection, access?.endsAt)
   }
+}
+
+/** In how many milliseconds an access ends, as the SDK is told. Empty if it does not end. */
+export function tokenMsOf(access: Allowed | undefined, now: number): { tokenMs?: number } {
+  return access?.endsAt === undefined ? {} : { tokenMs: Math.max(0, Math.round(access.endsAt - now)) }
 }
 
 /** The hello in a CONNECT packet, or undefined if it is no JSON object. */

@@ -11,6 +11,8 @@ import {
   peerOf,
   protocolError,
 } from '@peerage/protocol'
+import { allows } from '../../access/grants.js'
+import type { AccessEnds } from '../shared/access-ends.js'
 import { costOf, holdsTooMuch } from '../shared/frame-cost.js'
 import { LONG_BYTES, OVER_PAUSE_MS } from '../shared/limits.js'
 import { HandshakeReports } from './handshake-reports.js'
@@ -19,10 +21,22 @@ import type { NativeEntry } from './entry.js'
 import { NativeRequests } from './requests.js'
 import type { NativeGatewayOptions } from './options.js'
 
-export type NativeFramesOptions = Pick<
+export interface NativeFramesOptions extends Pick<
   NativeGatewayOptions,
-  'node' | 'clock' | 'limits' | 'metrics' | 'log' | 'turn' | 'commandMs' | 'onError'
->
+  | 'node'
+  | 'clock'
+  | 'limits'
+  | 'metrics'
+  | 'access'
+  | 'revocations'
+  | 'log'
+  | 'turn'
+  | 'commandMs'
+  | 'onRefused'
+  | 'onError'
+> {
+  accessEnds: AccessEnds
+}
 
 const HOLDS_TOO_MUCH = protocolError(
   'bad-frame',
@@ -102,15 +116,11 @@ export class NativeFrames {
       case 'part':
       case 'members':
       case 'say':
+      case 'renew':
         this.#requests.take(connection, message)
         return
       case 'ice':
-        connection.write(
-          encodeNodeMessage({ type: 'ice', id: message.id, turn: this.#options.turn(session) }),
-        )
-        return
-      case 'renew':
-        connection.fail(protocolError('forbidden', 'this app has no access tokens'), message.id)
+        this.#ice(connection, session, message)
         return
       case 'report':
         this.#reports.take(connection.nativeRates, message)
@@ -119,6 +129,13 @@ export class NativeFrames {
         this.#leave(session, message)
         return
     }
+  }
+
+  #ice(connection: NativeConnection, session: OnlineSession, { id }: PeerMessageOf<'ice'>): void {
+    const { app } = connection
+    if (app === undefined) return
+    const turn = this.#options.turn(session, app.policy.turn)
+    connection.write(encodeNodeMessage({ type: 'ice', id, turn }))
   }
 
   #leave(session: Session, { onlyNew = false }: PeerMessageOf<'leave'>): void {
@@ -133,14 +150,15 @@ export class NativeFrames {
     send: PeerMessageOf<'send'>,
     now: number,
   ): void {
-    const { to, since, stream, seq, kind, body, fresh, handshake } = send
-    const refused =
-      kind === 'message' ? connection.overRelay(body, now) : this.#overSignals(connection, body, now)
+    const { to, since, stream, seq, kind, fresh, handshake } = send
+    const refused = this.#refusalOf(connection, send, now)
     if (refused) {
       connection.write(encodeNodeMessage({ type: 'notice', to, stream, seq, code: refused }))
       this.#options.metrics.routed('native', kind, refused, 0)
+      connection.app?.count(false)
       return
     }
+    connection.app?.count(true)
     const from = session.peer
     const message: Message = {
       from,
@@ -154,6 +172,17 @@ export class NativeFrames {
     if (fresh) message.fresh = true
     if (handshake !== undefined) message.handshake = handshake
     this.#route(message, now)
+  }
+
+  // The grant is checked before anything is looked up, so it tells nothing about the name.
+  #refusalOf(
+    connection: NativeConnection,
+    { to, kind, body }: PeerMessageOf<'send'>,
+    now: number,
+  ): 'forbidden' | 'relay-refused' | 'rate-limited' | undefined {
+    const granted = connection.access?.to
+    if (granted !== undefined && !allows(granted, to)) return 'forbidden'
+    return kind === 'message' ? connection.overRelay(body, now) : this.#overSignals(connection, body, now)
   }
 
   // An acknowledgement of a message that this connection got is free. Otherwise a peer would be cut for answering a
@@ -241,6 +270,7 @@ export class NativeFrames {
   // sends it again.
   #tooFast(connection: NativeConnection, waitMs: number, message: PeerMessage): void {
     this.#options.metrics.rejected('native', 'rate-limited')
+    connection.app?.count(false)
     if (message.type === 'send') {
       const { to, stream, seq } = message
       connection.write(encodeNodeMessage({ type: 'notice', to, stream, seq, code: 'rate-limited' }))

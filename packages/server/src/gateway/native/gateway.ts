@@ -19,18 +19,17 @@ const NOT_OUR_PROTOCOL: UpgradeRefusal = {
 
 /** The native wire: socket.io events over WebSocket at `/peerage/`. SPEC: packages/protocol/SPEC.md. */
 export class NativeGateway extends WebSocketGateway<NativeConnection> implements NativeHost {
-  readonly relay: NativeGatewayOptions['relay']
   readonly entry: NativeEntry
   readonly frames: NativeFrames
   /** The rest of the first packet, after the id of the connection. It is the same for every peer. */
   readonly #handshake: string
 
   constructor(options: NativeGatewayOptions) {
-    const { engine, path, relay } = options
+    const { engine, path } = options
     super(options, { ...engine, wire: 'native', endpoint: { path, setting: 'path' } })
-    this.relay = relay
-    this.entry = new NativeEntry(options)
-    this.frames = new NativeFrames(options, this.entry)
+    const { accessEnds } = this
+    this.entry = new NativeEntry({ ...options, accessEnds })
+    this.frames = new NativeFrames({ ...options, accessEnds }, this.entry)
     const { pingIntervalMs: pingInterval, pingTimeoutMs: pingTimeout, frameBytes: maxPayload } = engine
     this.#handshake = JSON.stringify({ upgrades: [], pingInterval, pingTimeout, maxPayload }).slice(1)
   }

@@ -9,14 +9,19 @@ import {
   peerOf,
   protocolError,
 } from '@peerage/protocol'
+import { allows } from '../../access/grants.js'
 import type { Limits } from '../shared/limits.js'
 import type { NativeConnection } from './connection.js'
+import { Renewals, type RenewalsOptions } from './renewals.js'
 import { NativeRooms } from './rooms.js'
 import type { NativeGatewayOptions } from './options.js'
 
-type Options = Pick<NativeGatewayOptions, 'node' | 'clock' | 'limits' | 'metrics' | 'commandMs' | 'onError'>
+interface Options
+  extends
+    Pick<NativeGatewayOptions, 'node' | 'clock' | 'limits' | 'metrics' | 'commandMs' | 'onError'>,
+    RenewalsOptions {}
 
-type Request = PeerMessageOf<'lookup' | 'watch' | 'unwatch' | 'join' | 'part' | 'members' | 'say'>
+type Request = PeerMessageOf<'lookup' | 'watch' | 'unwatch' | 'join' | 'part' | 'members' | 'say' | 'renew'>
 
 /** Undefined if the request wants no answer. */
 type Answer = NodeMessage | ProtocolError | undefined
@@ -42,6 +47,7 @@ export class NativeRequests {
   readonly #clock: Clock
   readonly #limits: Limits
   readonly #rooms: NativeRooms
+  readonly #renewals: Renewals
 
   constructor(options: Options) {
     this.#options = options
@@ -49,11 +55,13 @@ export class NativeRequests {
     this.#clock = options.clock
     this.#limits = options.limits
     this.#rooms = new NativeRooms(options.node, options.metrics)
+    this.#renewals = new Renewals(options)
   }
 
   take(connection: NativeConnection, request: Request): void {
     const id = 'id' in request ? request.id : undefined
-    const refused = this.#overRate(connection, request)
+    const refused = notGranted(connection, request) ?? this.#overRate(connection, request)
+    connection.app?.count(refused === undefined)
     if (refused) {
       connection.fail(refused, id)
       const waitMs = connection.nativeRates.refusedRequests.take(1, this.#clock.monotonic())
@@ -111,6 +119,8 @@ export class NativeRequests {
         return this.#rooms.say(session, request, (cost) =>
           connection.nativeRates.said.take(cost, this.#clock.monotonic()),
         )
+      case 'renew':
+        return this.#renewals.renew(connection, session, request)
     }
   }
 
@@ -148,6 +158,8 @@ export class NativeRequests {
         const waitMs = connection.nativeRates.joins.take(1, this.#clock.monotonic())
         return waitMs > 0 ? protocolError('rate-limited', 'too many joins', waitMs) : undefined
       }
+      case 'renew':
+        return this.#renewals.overRate(connection)
       case 'say': {
         const refused = connection.overRelay(request.body, this.#clock.monotonic())
         return refused && protocolError(refused, errorTexts[refused])
@@ -174,4 +186,25 @@ const OFFLINE: Seen = { state: 'offline' }
 /** Peers do not repeat these requests, and they work without the registry. So they are never refused. */
 function isEnd({ type }: Request): boolean {
   return type === 'part' || type === 'unwatch'
+}
+
+/**
+ * Whether the access rules granted the names or the room of a request. This comes before any look-up, and the answer is
+ * the same whether somebody holds the name, so that nobody can try out names.
+ */
+function notGranted({ access }: NativeConnection, request: Request): ProtocolError | undefined {
+  if (access === undefined) return undefined
+  switch (request.type) {
+    case 'lookup':
+    case 'watch':
+      return request.names.every((name) => allows(access.to, name))
+        ? undefined
+        : protocolError('forbidden', 'the access token does not allow one of these names')
+    case 'join':
+      return allows(access.rooms, request.room)
+        ? undefined
+        : protocolError('forbidden', 'the access token does not allow this room')
+    default:
+      return undefined
+  }
 }

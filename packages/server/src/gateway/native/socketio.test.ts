@@ -1,192 +1,33 @@
 import { once } from 'node:events'
-import type { Server as HttpServer } from 'node:http'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { Socket, connect } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { Node, RegistryUnavailable, defaultTimes, memoryCluster, systemClock } from '@peerage/core'
-import type { Backend, Clock, Times } from '@peerage/core'
+import type { Clock, Node } from '@peerage/core'
+import { RegistryUnavailable, memoryCluster, systemClock } from '@peerage/core'
 import { errorTexts, nameOf, parsePeer, peerOf } from '@peerage/protocol'
 import type { App, Name } from '@peerage/protocol'
 import { Server as OtherSocketIo } from 'socket.io'
 import { io as connectOther } from 'socket.io-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
-import { admitByApp } from '../../apps/apps.js'
-import type { ConfigInput } from '../../config/schema.js'
-import { appsOf } from '../../testing/apps.js'
 import { Addresses } from '../shared/address.js'
-import type { LimitValues } from '../shared/limits.js'
 import { Limits } from '../shared/limits.js'
-import { NativeGateway } from './gateway.js'
-import type { NativeGatewayOptions } from './options.js'
-import { unlimited } from '../../testing/unlimited.js'
+import {
+  RawPeer,
+  atEnd,
+  closeNative,
+  named,
+  startNative,
+  type NativeFixture,
+} from '../../testing/native-fixture.js'
+import { unlimited, type TestLimits } from '../../testing/unlimited.js'
 
 const stream = 'A'.repeat(11)
 const ALICE = peerOf('default' as App, 'alice' as Name)
+afterEach(closeNative)
+
 /** A clock that stands still, so that buckets do not refill while a flood is read on a slow machine. */
 const stoodStill: Clock = { ...systemClock, monotonic: () => 0 }
-const closers: (() => Promise<void> | void)[] = []
-
-afterEach(async () => {
-  for (const close of closers.splice(0).toReversed()) await close()
-})
-
-interface Fixture {
-  url: string
-  http: HttpServer
-  node: Node
-  gateway: NativeGateway
-  counted: string[]
-}
-
-async function startFixture(
-  more: Partial<NativeGatewayOptions> & {
-    limitValues?: LimitValues
-    times?: Partial<Times>
-    claimMs?: number
-    backend?: Backend
-    settings?: ConfigInput
-  } = {},
-): Promise<Fixture> {
-  const { limitValues = unlimited, times, claimMs = 10_000, backend, settings, ...options } = more
-  const apps = appsOf(settings)
-  const counted: string[] = []
-  const node = new Node({
-    backend: backend ?? memoryCluster().backend(),
-    times: { ...defaultTimes, ...times },
-    clock: systemClock,
-    claimMs,
-    mailboxMs: 5_000,
-    onError: (error) => counted.push(`error ${String(error)}`),
-    onEvent: () => {},
-  })
-  await node.start()
-  const gateway = new NativeGateway({
-    node,
-    clock: systemClock,
-    apps,
-    access: { admit: (request) => admitByApp(apps, request) },
-    addresses: new Addresses([]),
-    limits: new Limits(limitValues, systemClock),
-    metrics: {
-      connected: () => {},
-      registered: (_, result) => counted.push(`registered ${result}`),
-      routed: (_, kind, result) => counted.push(`${kind} ${result}`),
-      rejected: (_, reason) => counted.push(`rejected ${reason}`),
-      closed: (_, reason) => counted.push(`closed ${reason}`),
-      appRouted: () => {},
-      appRefused: () => {},
-      handshake: (path, stage) => counted.push(`handshake ${path} ${stage}`),
-    },
-    log: () => {},
-    onRefused: ({ wire, code, detail, origin }) =>
-      counted.push(`refused ${wire} ${code} ${origin}: ${detail}`),
-    engine: { pingIntervalMs: 10_000, pingTimeoutMs: 5_000, frameBytes: 65_536, bufferedBytes: 262_144 },
-    commandMs: 800,
-    path: '/peerage/',
-    relay: { bytesPerSecond: 0, messageBytes: 10_000 },
-    welcome: () => ({
-      p2pServer: null,
-      graceMs: 30_000,
-      deadlineMs: 30_000,
-      pingMs: 15_000,
-    }),
-    turn: () => null,
-    onError: (error) => counted.push(`error ${String(error)}`),
-    ...options,
-  })
-  gateway.start()
-  const http = createServer((_, response) => response.end('not here'))
-  http.on('upgrade', (request, socket, head) => gateway.handleUpgrade(request, socket, head))
-  http.listen(0, '127.0.0.1')
-  await once(http, 'listening')
-  closers.push(async () => {
-    gateway.stop()
-    await node.stop()
-    http.closeAllConnections()
-    http.close()
-  })
-  const { port } = http.address() as AddressInfo
-  return { url: `http://127.0.0.1:${port}`, http, node, gateway, counted }
-}
-
-/** A peer that reads and writes plain WebSocket frames, without the SDK. */
-class RawPeer {
-  readonly ws: WebSocket
-  readonly frames: string[] = []
-  closed: { code: number; reason: string } | undefined
-  #wake: (() => void)[] = []
-
-  constructor(url: string, headers: Record<string, string> = {}) {
-    this.ws = new WebSocket(`${url.replace('http', 'ws')}/peerage/?EIO=4&transport=websocket`, { headers })
-    this.ws.on('message', (data: Buffer) => this.#got(data.toString()))
-    this.ws.on('close', (code, reason) => {
-      this.closed = { code, reason: reason.toString() }
-      this.#rouse()
-    })
-    this.ws.on('error', () => {})
-    closers.push(() => this.ws.terminate())
-  }
-
-  #got(frame: string): void {
-    if (frame === '2') this.ws.send('3')
-    else this.frames.push(frame)
-    this.#rouse()
-  }
-
-  #rouse(): void {
-    for (const wake of this.#wake.splice(0)) wake()
-  }
-
-  /** Waits for the first frame that fits. The timeout of the test is the deadline. */
-  async until(fits: (frame: string) => boolean): Promise<string> {
-    for (;;) {
-      const found = this.frames.find(fits)
-      if (found !== undefined) return found
-      if (this.closed)
-        throw new Error(`closed ${this.closed.code} before the frame came: ${this.frames.join(' ')}`)
-      await new Promise<void>((resolve) => this.#wake.push(resolve))
-    }
-  }
-
-  /** Waits for the first event of a type, and returns its fields. */
-  async event(type: string): Promise<Record<string, unknown>> {
-    const frame = await this.until((text) => text.startsWith(`42["${type}",`))
-    const [, fields]: [string, Record<string, unknown>] = JSON.parse(frame.slice(2))
-    return fields
-  }
-
-  async end(): Promise<{ code: number; reason: string }> {
-    while (!this.closed) await new Promise<void>((resolve) => this.#wake.push(resolve))
-    return this.closed
-  }
-
-  send(type: string, fields: unknown): void {
-    this.ws.send(`42${JSON.stringify([type, fields])}`)
-  }
-
-  async claim(hello: Record<string, unknown> = {}): Promise<Record<string, unknown>> {
-    await this.until((frame) => frame.startsWith('0'))
-    this.ws.send(`40${JSON.stringify({ v: 1, secret: 's'.repeat(22), ...hello })}`)
-    return this.event('welcome')
-  }
-
-  async refused(hello: Record<string, unknown>): Promise<{ message: string; data: Record<string, unknown> }> {
-    await this.until((frame) => frame.startsWith('0'))
-    this.frames.length = 1
-    this.ws.send(`40${JSON.stringify({ v: 1, secret: 's'.repeat(22), ...hello })}`)
-    return JSON.parse((await this.until((frame) => frame.startsWith('44'))).slice(2))
-  }
-}
-
-async function named(url: string, name: string): Promise<RawPeer> {
-  const peer = new RawPeer(url)
-  await peer.claim({ name })
-  return peer
-}
-
 /** Sends one message from alice to bob, so that bob has something to acknowledge. */
 async function greet(alice: RawPeer, bob: RawPeer, seq = 1): Promise<void> {
   alice.send('lookup', { id: seq, names: ['bob'] })
@@ -246,21 +87,21 @@ function pausedByHand(ms: number): Clock & { resume(): void } {
   }
 }
 
-function rated(messagesPerSecond: number): { clock: Clock; limitValues: LimitValues } {
+function rated(messagesPerSecond: number): { clock: Clock; limitValues: TestLimits } {
   const connection = { ...unlimited.connection, messagesPerSecond }
   return { clock: stoodStill, limitValues: { ...unlimited, connection } }
 }
 
 describe('claim', () => {
   test('[WH3] the welcome has the name of the peer and what the node offers', async () => {
-    const { url, node } = await startFixture()
+    const { url, node } = await startNative()
     const welcome = await new RawPeer(url).claim({ name: 'alice' })
     expect(welcome).toMatchObject({ v: 1, app: 'default', name: 'alice', node: node.id, graceMs: 30_000 })
     expect(welcome['since']).toBeGreaterThan(0)
   })
 
   test('[WH4] a peer that names none gets a name that nobody can guess', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const names = [await new RawPeer(url).claim(), await new RawPeer(url).claim()].map((w) =>
       String(w['name']),
     )
@@ -274,14 +115,14 @@ describe('claim', () => {
     [{ name: 'a\nb' }, 'bad-name'],
     [{ app: 'Not An App' }, 'bad-field'],
   ])('[WH2] %j is refused with a reason, and the peer may try again', async (hello, code) => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const peer = new RawPeer(url)
     expect((await peer.refused(hello)).data).toMatchObject({ code })
     expect(await peer.claim({ name: 'alice' })).toMatchObject({ name: 'alice' })
   })
 
   test('[WH5] a message before the claim is refused as not-claimed', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
     peer.send('lookup', { id: 1, names: ['bob'] })
@@ -290,12 +131,12 @@ describe('claim', () => {
   })
 
   test('[WH6] a connection without a name is closed in time', async () => {
-    const { url } = await startFixture({ claimMs: 50, times: { beatMs: 100 } })
+    const { url } = await startNative({ claimMs: 50, times: { beatMs: 100 } })
     expect(await new RawPeer(url).end()).toMatchObject({ code: 4005 })
   })
 
   test('[WH6] a connection without a name is closed in time, also while the registry is unavailable', async () => {
-    const { url, node } = await startFixture({ claimMs: 50, times: { beatMs: 100 } })
+    const { url, node } = await startNative({ claimMs: 50, times: { beatMs: 100 } })
     vi.spyOn(node.leases, 'renewTurn').mockRejectedValue(new RegistryUnavailable('away'))
     expect(await new RawPeer(url).end()).toMatchObject({
       code: 4005,
@@ -304,7 +145,7 @@ describe('claim', () => {
   })
 
   test('[WH10] of many hellos at once, one is claimed, and no second name is held', async () => {
-    const { url, node } = await startFixture()
+    const { url, node } = await startNative()
     const claims = vi.spyOn(node, 'claim')
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
@@ -319,7 +160,7 @@ describe('claim', () => {
   })
 
   test('[WH10] [WF9] after five more hellos during the first one the connection is closed', async () => {
-    const { url, node } = await startFixture()
+    const { url, node } = await startNative()
     const claims = vi.spyOn(node, 'claim')
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
@@ -329,7 +170,7 @@ describe('claim', () => {
   })
 
   test('[WH10] a hello for another namespace runs no claim', async () => {
-    const { url, node } = await startFixture()
+    const { url, node } = await startNative()
     const claims = vi.spyOn(node, 'claim')
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
@@ -339,7 +180,7 @@ describe('claim', () => {
   })
 
   test('[WH10] after twenty refused hellos a connection is closed', async () => {
-    const { url, node } = await startFixture()
+    const { url, node } = await startNative()
     const claims = vi.spyOn(node, 'claim')
     await named(url, 'alice')
     const thief = new RawPeer(url)
@@ -352,7 +193,7 @@ describe('claim', () => {
 
   describe('over the rate of refusals of its address', () => {
     /** A node where every refusal of loopback is over the rate. Answers and pauses end when `resume` is called. */
-    async function refusing(): Promise<Fixture & { late: () => number; resume: () => void }> {
+    async function refusing(): Promise<NativeFixture & { late: () => number; resume: () => void }> {
       const clock = pausedByHand(1_000)
       const after = vi.spyOn(clock, 'after')
       const limits = new Limits(unlimited, clock)
@@ -363,7 +204,7 @@ describe('claim', () => {
         frameBytes: 65_536,
         bufferedBytes: 262_144,
       }
-      const fixture = await startFixture({ clock, limits, engine })
+      const fixture = await startNative({ clock, limits, engine })
       for (let i = 0; i < 100; i++) limits.refusedMs('127.0.0.1')
       const late = (): number => after.mock.calls.filter(([ms]) => ms === 1_000).length
       return { ...fixture, late, resume: () => clock.resume() }
@@ -442,7 +283,7 @@ describe('claim', () => {
   })
 
   test('[WH7] [I9] a wrong secret looks like any taken name, and is slowed when repeated', async () => {
-    const { url, node } = await startFixture({
+    const { url, node } = await startNative({
       clock: stoodStill,
       limitValues: { ...unlimited, name: { messagesPerSecond: 0, failuresPerMinute: 5 } },
     })
@@ -470,7 +311,7 @@ describe('claim', () => {
   })
 
   test('[WH7] an address with too many refused hellos cannot claim, and other addresses can', async () => {
-    const { url, node } = await startFixture({
+    const { url, node } = await startNative({
       clock: stoodStill,
       addresses: new Addresses(['127.0.0.0/8']),
       limitValues: { ...unlimited, address: { ...unlimited.address, failuresPerMinute: 5 } },
@@ -489,7 +330,7 @@ describe('claim', () => {
   })
 
   test('[WH7] loopback is never kept out, because a balancer on this machine may bring all peers', async () => {
-    const { url } = await startFixture({
+    const { url } = await startNative({
       clock: stoodStill,
       limitValues: { ...unlimited, address: { ...unlimited.address, failuresPerMinute: 3 } },
     })
@@ -500,7 +341,7 @@ describe('claim', () => {
   })
 
   test('[WH10] while too many claims wait, a hello is refused as overloaded with a retry time', async () => {
-    const { url, node } = await startFixture()
+    const { url, node } = await startNative()
     vi.spyOn(node, 'claim').mockResolvedValueOnce({ ok: false, code: 'overloaded' })
     const peer = new RawPeer(url)
     const refused = await peer.refused({ name: 'alice' })
@@ -511,7 +352,7 @@ describe('claim', () => {
   test.each(['40{"v":1', '40["a"]', '401{"v":1}', '40nonsense'])(
     '[WH10] %s is refused as a bad frame, and the peer may try again',
     async (frame) => {
-      const { url } = await startFixture()
+      const { url } = await startNative()
       const peer = new RawPeer(url)
       await peer.until((text) => text.startsWith('0'))
       peer.ws.send(frame)
@@ -523,7 +364,7 @@ describe('claim', () => {
   )
 
   test('[WH10] a hello that is slow to parse is refused, and a hello with the longest token is not', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const peer = new RawPeer(url)
     await peer.until((text) => text.startsWith('0'))
     peer.ws.send(`40${JSON.stringify({ v: 1, secret: 's'.repeat(22), ...manyKeys(600) })}`)
@@ -532,7 +373,7 @@ describe('claim', () => {
   })
 
   test.each(['40/other,', '40/other,{"v":1}'])('[WH10] %s is refused in its namespace', async (frame) => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const peer = new RawPeer(url)
     await peer.until((text) => text.startsWith('0'))
     peer.ws.send(frame)
@@ -541,7 +382,7 @@ describe('claim', () => {
   })
 
   test('[WH10] a peer that sends a hello and a disconnect at once is not counted as a slow consumer', async () => {
-    const { url, counted } = await startFixture()
+    const { url, counted } = await startNative()
     const peer = new RawPeer(url)
     await peer.until((text) => text.startsWith('0'))
     peer.ws.send(`40${JSON.stringify({ v: 1, name: 'alice', secret: 's'.repeat(22) })}`)
@@ -551,7 +392,7 @@ describe('claim', () => {
   })
 
   test('[I8] the secret takes the name back, and the old socket is closed as superseded', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const old = await named(url, 'alice')
     await named(url, 'alice')
     expect(await old.event('closing')).toMatchObject({ reason: 'superseded' })
@@ -561,7 +402,7 @@ describe('claim', () => {
   test.each(['https://evil.example', 'null', 'https://good.example.evil.example', 'HTTPS://GOOD.EXAMPLE'])(
     '[WH8] the origin %s is refused before the upgrade',
     async (origin) => {
-      const { url, counted } = await startFixture({ settings: { origins: ['https://good.example'] } })
+      const { url, counted } = await startNative({ settings: { origins: ['https://good.example'] } })
       const peer = new RawPeer(url, { origin })
       const [, response] = (await once(peer.ws, 'unexpected-response')) as [unknown, { statusCode: number }]
       expect(response.statusCode).toBe(403)
@@ -585,7 +426,7 @@ describe('frames', () => {
     ['[WF5] deep nesting', `42["leave",{"x":${'['.repeat(50)}${']'.repeat(50)}}]`, 'too-deep'],
     ['[WF8] prototype keys', '42["__proto__",{}]', 'unknown-type'],
   ])('%s: is answered with a typed error, and the connection stays open', async (_, frame, code) => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.ws.send(frame)
     expect(await alice.event('error')).toMatchObject({ code, detail: expect.any(String) })
@@ -595,7 +436,7 @@ describe('frames', () => {
   })
 
   test('[WE1] the error for a malformed request, or one before the hello, carries its id', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const [alice, early] = [await named(url, 'alice'), new RawPeer(url)]
     alice.ws.send('42["lookup",{"id":7,"names":[]}]')
     expect(await alice.event('error')).toMatchObject({ id: 7 })
@@ -605,7 +446,7 @@ describe('frames', () => {
   })
 
   test('[WF7] a binary frame is answered with a typed error', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const alice = await named(url, 'alice')
     alice.ws.send(Buffer.from('42["leave",{}]'))
     expect(await alice.event('error')).toMatchObject({ code: 'binary' })
@@ -615,7 +456,7 @@ describe('frames', () => {
   })
 
   test('[WF2] a frame over the limit ends only its own connection with 1009, and one at the limit is read', async () => {
-    const { url, node } = await startFixture()
+    const { url, node } = await startNative()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     bob.ws.send('4'.padEnd(65_536, 'x'))
     expect(await bob.event('error')).toMatchObject({ code: 'bad-frame' })
@@ -626,14 +467,14 @@ describe('frames', () => {
   })
 
   test('[WF9] a connection that sends only malformed frames is closed', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const alice = await named(url, 'alice')
     for (let i = 0; i < 21; i++) alice.ws.send('noise')
     expect(await alice.end()).toMatchObject({ code: 4503 })
   })
 
   test('[WF9] without a name it is closed after five malformed frames, and each was answered', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
     for (let i = 0; i < 5; i++) peer.ws.send('noise')
@@ -646,7 +487,7 @@ describe('frames', () => {
   })
 
   test('[WR3] [I13] the node sets the sender, whatever the frame says', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
     const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
@@ -666,14 +507,14 @@ describe('frames', () => {
 
 describe('answers', () => {
   test('[WE2] [I14] a send to an absent peer is answered with a notice', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const alice = await named(url, 'alice')
     alice.send('send', { to: 'nobody', since: 1, stream, seq: 9, base: 9, kind: 'message', body: 'x' })
     expect(await alice.event('notice')).toEqual({ to: 'nobody', stream, seq: 9, code: 'unavailable' })
   })
 
   test('[WR1] the answer to a lookup is in the order of its names', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const alice = await named(url, 'alice')
     await named(url, 'bob')
     alice.send('lookup', { id: 3, names: ['nobody', 'bob', 'alice'] })
@@ -684,7 +525,7 @@ describe('answers', () => {
   })
 
   test('[WR2] a watcher is told when the watched peer comes, goes away and leaves', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const alice = await named(url, 'alice')
     alice.send('watch', { id: 1, names: ['bob'] })
     expect(await alice.event('found')).toMatchObject({ peers: [{ name: 'bob', state: 'offline' }] })
@@ -698,7 +539,7 @@ describe('answers', () => {
   })
 
   test('[WR2] a watch beyond 256 names is refused as too-many', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const alice = await named(url, 'alice')
     const names = (from: number): string[] => Array.from({ length: 64 }, (_, i) => `n${from + i}`)
     for (let i = 0; i < 5; i++) alice.send('watch', { id: i, names: names(i * 64) })
@@ -706,7 +547,7 @@ describe('answers', () => {
   })
 
   test('[WR11] requests of one connection start in the order in which they came, sixteen at a time', async () => {
-    const { url, node } = await startFixture()
+    const { url, node } = await startNative()
     const alice = await named(url, 'alice')
     const asked = heldLookups(node)
     const names = Array.from({ length: 18 }, (_, i) => `n${i + 1}`)
@@ -727,7 +568,7 @@ describe('answers', () => {
   })
 
   test('[WR11] a request that still waits when its connection ends is never started', async () => {
-    const { url, node, counted } = await startFixture()
+    const { url, node, counted } = await startNative()
     const alice = await named(url, 'alice')
     const asked = heldLookups(node)
     for (let id = 1; id <= 16; id++) alice.send('lookup', { id, names: [`n${id}`] })
@@ -745,7 +586,7 @@ describe('answers', () => {
 
   test('[WR11] a request that has waited too long is not started, except `part` and `unwatch`', async () => {
     let now = 0
-    const { url, node } = await startFixture({
+    const { url, node } = await startNative({
       clock: { ...systemClock, monotonic: () => now },
       commandMs: 800,
     })
@@ -770,7 +611,7 @@ describe('answers', () => {
   })
 
   test('[WR11] at most 1,000 requests of one connection wait, and `part` always may', async () => {
-    const { url, node } = await startFixture()
+    const { url, node } = await startNative()
     const alice = await named(url, 'alice')
     alice.send('join', { id: 1, room: 'hall' })
     await alice.until((frame) => frame.startsWith('42["roomed",{"id":1,'))
@@ -785,7 +626,7 @@ describe('answers', () => {
   })
 
   test('[WR11] [WC5] room messages before a leave or a close are delivered', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const bob = await named(url, 'bob')
     bob.send('join', { id: 1, room: 'hall' })
     await bob.event('roomed')
@@ -803,7 +644,7 @@ describe('answers', () => {
   })
 
   test('[WR4] a send over a rate is answered with a notice, and a flood is closed', async () => {
-    const { url } = await startFixture({
+    const { url } = await startNative({
       clock: stoodStill,
       limitValues: {
         ...unlimited,
@@ -820,7 +661,7 @@ describe('answers', () => {
 
   test('[WR4] after a long frame over a rate nothing is handled for 100 ms, not even frames that have come', async () => {
     const clock = pausedByHand(100)
-    const { url } = await startFixture({ ...rated(10), clock })
+    const { url } = await startNative({ ...rated(10), clock })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     const send = (seq: number, length: number): void =>
       alice.send('send', {
@@ -856,7 +697,7 @@ describe('answers', () => {
   test('[WR4] a peer that goes on asking over a rate is read more slowly, and no frame is lost', async () => {
     const clock = pausedByHand(20)
     const limitValues = { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 1 } }
-    const { url } = await startFixture({ clock, limitValues })
+    const { url } = await startNative({ clock, limitValues })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     for (let id = 1; id <= 110; id++) alice.send('lookup', { id, names: ['bob'] })
     alice.send('leave', {})
@@ -876,7 +717,7 @@ describe('answers', () => {
 
   test('[WR4] [WC3] a peer that is read slowly does not time out while its pongs wait among its frames', async () => {
     const limitValues = { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 1 } }
-    const { url } = await startFixture({
+    const { url } = await startNative({
       limitValues,
       engine: { pingIntervalMs: 200, pingTimeoutMs: 100, frameBytes: 65_536, bufferedBytes: 262_144 },
     })
@@ -889,7 +730,7 @@ describe('answers', () => {
 
   test('[WR4] a leave that comes while the connection is not read counts', async () => {
     const limitValues = { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 1 } }
-    const { url, node } = await startFixture({ clock: pausedByHand(20), limitValues })
+    const { url, node } = await startNative({ clock: pausedByHand(20), limitValues })
     const alice = await named(url, 'alice')
     for (let id = 1; id <= 110; id++) alice.send('lookup', { id, names: ['bob'] })
     alice.send('leave', {})
@@ -902,7 +743,7 @@ describe('answers', () => {
 
   test('[WR4] after long frames over a rate a peer is not read, and its further frames wait at its own end', async () => {
     const connection = { ...unlimited.connection, bytesPerSecond: 10_000 }
-    const { url, counted } = await startFixture({
+    const { url, counted } = await startNative({
       clock: stoodStill,
       limitValues: { ...unlimited, connection },
     })
@@ -917,7 +758,7 @@ describe('answers', () => {
 
   test('[WR4] a frame with many keys costs more than its bytes', async () => {
     const connection = { ...unlimited.connection, bytesPerSecond: 50_000 }
-    const { url } = await startFixture({ clock: stoodStill, limitValues: { ...unlimited, connection } })
+    const { url } = await startNative({ clock: stoodStill, limitValues: { ...unlimited, connection } })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     const report = { handshake: 'h', path: 'direct', ms: 1 }
     // By its bytes alone, each report takes a tenth of the bucket.
@@ -929,7 +770,7 @@ describe('answers', () => {
   })
 
   test('[WR4] hellos count, and a flood of them is closed', async () => {
-    const { url } = await startFixture(rated(5))
+    const { url } = await startNative(rated(5))
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
     for (let i = 0; i < 5_000; i++) peer.ws.send('40{"v":9}')
@@ -939,7 +780,7 @@ describe('answers', () => {
   test.each(['packets', 'WebSocket pongs'])(
     '[WR4] unsolicited %s count as messages, and a flood of them is closed',
     async (what) => {
-      const { url } = await startFixture(rated(50))
+      const { url } = await startNative(rated(50))
       const alice = await named(url, 'alice')
       for (let i = 0; i < 3_000; i++) {
         if (what === 'packets') alice.ws.send('3')
@@ -950,7 +791,7 @@ describe('answers', () => {
   )
 
   test('[WR8] joins have a rate of their own: all rooms twice at once, and then no more', async () => {
-    const { url } = await startFixture({
+    const { url } = await startNative({
       clock: stoodStill,
       limitValues: { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 200 } },
     })
@@ -963,7 +804,7 @@ describe('answers', () => {
   })
 
   test('[WR6] an acknowledgement of a delivered message is free', async () => {
-    const { url } = await startFixture(rated(8))
+    const { url } = await startNative(rated(8))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     // Alice may send 16 messages at once, and half of them are lookups.
     for (let seq = 1; seq <= 8; seq++) await greet(alice, bob, seq)
@@ -977,7 +818,7 @@ describe('answers', () => {
 
   test('[WR6] acknowledgements of delivered messages cost their bytes only', async () => {
     const connection = { ...unlimited.connection, bytesPerSecond: 50_000 }
-    const { url } = await startFixture({ clock: stoodStill, limitValues: { ...unlimited, connection } })
+    const { url } = await startNative({ clock: stoodStill, limitValues: { ...unlimited, connection } })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     for (let seq = 1; seq <= 180; seq++) await greet(alice, bob, seq)
     // Each of these frames costs 80,000 if it is not free.
@@ -990,7 +831,7 @@ describe('answers', () => {
   })
 
   test('[WR6] acknowledgements beyond the delivered messages count, and a flood is closed', async () => {
-    const { url } = await startFixture(rated(50))
+    const { url } = await startNative(rated(50))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     await greet(alice, bob)
     const acks = Array.from({ length: 64 }, () => ({ to: 'alice', stream, next: 2 }))
@@ -1001,7 +842,7 @@ describe('answers', () => {
   })
 
   test('[WR6] free acknowledgements are not saved up beyond a window', async () => {
-    const { url, node } = await startFixture(rated(50))
+    const { url, node } = await startNative(rated(50))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     const [from, to] = [...node.sessions.allOnline()]
     if (from === undefined || to === undefined) return expect.unreachable()
@@ -1021,7 +862,7 @@ describe('answers', () => {
   })
 
   test('[WR6] the remembered name of a sender does not keep the envelope that it came in', async () => {
-    const { url, node } = await startFixture()
+    const { url, node } = await startNative()
     const bob = await named(url, 'bob')
     const [session] = [...node.sessions.allOnline()]
     setFlagsFromString('--expose-gc')
@@ -1054,7 +895,7 @@ describe('answers', () => {
   })
 
   test('[WR6] an acknowledgement to a peer that has sent nothing is dropped without a lookup or a strike', async () => {
-    const { url, node } = await startFixture(rated(50))
+    const { url, node } = await startNative(rated(50))
     const routes = vi.spyOn(node.router, 'route')
     const bob = await named(url, 'bob')
     const acks = Array.from({ length: 64 }, (_, i) => ({ to: `nobody-${i}`, stream, next: 2 }))
@@ -1066,7 +907,7 @@ describe('answers', () => {
   })
 
   test('[WR4] WebSocket pings count too, and a flood of them is closed', async () => {
-    const { url } = await startFixture({
+    const { url } = await startNative({
       clock: stoodStill,
       limitValues: {
         ...unlimited,
@@ -1087,7 +928,7 @@ describe('answers', () => {
   })
 
   test('[WR5] a message that the node does not carry is answered with a notice, and a signal passes', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
     const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
@@ -1100,7 +941,7 @@ describe('answers', () => {
 
   // Regression: characters were counted instead of bytes, so messages of two to four times the size passed.
   test('[WR5] the size of a message is counted in bytes', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
     const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
@@ -1116,7 +957,7 @@ describe('answers', () => {
   })
 
   test('[WR6] an acknowledgement reaches the peer that it names, and is never answered', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     await greet(alice, bob)
     bob.send('ack', {
@@ -1137,7 +978,7 @@ describe('a room message', () => {
   // Regression: a message to ten thousand members counted as much as a message to one peer.
   test('[WR10] costs one for each member and each started kilobyte', async () => {
     // The rate allows 2,000 members at once.
-    const { url } = await startFixture(rated(100))
+    const { url } = await startNative(rated(100))
     const peers: RawPeer[] = []
     for (let i = 0; i < 20; i++) {
       const peer = await named(url, `peer-${i}`)
@@ -1168,7 +1009,7 @@ describe('a room message', () => {
   })
 
   test('[WR10] in a small room is only limited by the rate of messages, and costs other members nothing', async () => {
-    const { url } = await startFixture(rated(100))
+    const { url } = await startNative(rated(100))
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     for (const peer of [alice, bob]) {
       peer.send('join', { id: 1, room: 'hall' })
@@ -1184,9 +1025,9 @@ describe('a room message', () => {
 
 describe('ends', () => {
   test('[WC6] a peer that goes on sending after the close is cut', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const stranger = connect(Number(new URL(url).port), '127.0.0.1')
-    closers.push(() => void stranger.destroy())
+    atEnd(() => void stranger.destroy())
     // The cut may be a reset, and `once` would reject with it.
     const ended = new Promise((resolve) => stranger.once('close', resolve))
     stranger.on('error', () => {})
@@ -1200,12 +1041,12 @@ describe('ends', () => {
       Array.from({ length: 500 }, () => Buffer.from([0x81, 0x81, 0, 0, 0, 0, 0x78])),
     )
     const flood = setInterval(() => stranger.write(noise), 2)
-    closers.push(() => clearInterval(flood))
+    atEnd(() => clearInterval(flood))
     await ended
   })
 
   test('[WC5] a leave frees the name even over a rate', async () => {
-    const { url } = await startFixture(rated(5))
+    const { url } = await startNative(rated(5))
     const alice = await named(url, 'alice')
     for (let id = 1; id <= 20; id++) alice.send('lookup', { id, names: ['bob'] })
     alice.send('leave', {})
@@ -1214,7 +1055,7 @@ describe('ends', () => {
   })
 
   /** A node whose registry executes claims at once, and answers them when `answer` is called. */
-  async function slowFixture(): Promise<Fixture & { claims: () => number; answer: () => void }> {
+  async function slowFixture(): Promise<NativeFixture & { claims: () => number; answer: () => void }> {
     const cluster = memoryCluster()
     const backend = cluster.backend()
     const claim = backend.registry.claim.bind(backend.registry)
@@ -1226,7 +1067,7 @@ describe('ends', () => {
       await new Promise<void>((resolve) => waiting.push(resolve))
       return claimed
     }
-    const fixture = await startFixture({ backend })
+    const fixture = await startNative({ backend })
     return { ...fixture, claims: () => claims, answer: () => waiting.shift()?.() }
   }
 
@@ -1280,7 +1121,7 @@ describe('ends', () => {
   )
 
   test('[WH5] a leave without a hello is refused as not-claimed', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const peer = new RawPeer(url)
     await peer.until((frame) => frame.startsWith('0'))
     peer.send('leave', { onlyNew: true })
@@ -1289,7 +1130,7 @@ describe('ends', () => {
   })
 
   test('[WC5] [I6] a leave frees the name, and the close is final', async () => {
-    const { url } = await startFixture()
+    const { url } = await startNative()
     const alice = await named(url, 'alice')
     alice.send('leave', {})
     expect(await alice.end()).toMatchObject({ code: 4501 })
@@ -1297,7 +1138,7 @@ describe('ends', () => {
   })
 
   test('[WC3] a peer that answers no ping is cut, and keeps its name for the grace', async () => {
-    const { url, node } = await startFixture({
+    const { url, node } = await startNative({
       // These times are long enough that a late tick is not mistaken for a pause of the process [PJ15].
       engine: { pingIntervalMs: 600, pingTimeoutMs: 240, frameBytes: 65_536, bufferedBytes: 262_144 },
     })
@@ -1311,9 +1152,9 @@ describe('ends', () => {
   })
 
   test('[WC4] a sender is refused while the recipient is behind, and a recipient that reads nothing is cut', async () => {
-    const { url, counted } = await startFixture({
+    const { url, counted } = await startNative({
       engine: { pingIntervalMs: 2_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 262_144 },
-      relay: { bytesPerSecond: 0, messageBytes: 50_000 },
+      settings: { relay: { messageBytes: 50_000, bytesPerSecond: 1_000_000_000 } },
     })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
@@ -1339,7 +1180,7 @@ describe('ends', () => {
   // Regression: messages of other peers filled the buffers of the kernel, megabytes that a node does not see. A peer with
   // 1 Mbit/s got its ping after the ping timeout, and was cut.
   test('[WC4] by its pongs, at most half of the bound of other peers’ frames is unread by a peer', async () => {
-    const { url, counted } = await startFixture({
+    const { url, counted } = await startNative({
       engine: { pingIntervalMs: 60_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 524_288 },
     })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
@@ -1375,9 +1216,9 @@ describe('ends', () => {
 
   // Regression: changes were written up to the whole bound, and a slow peer was cut because of what other peers did.
   test('[WC4] changes do not cut a peer that is behind, and it gets the latest ones when it reads on', async () => {
-    const { url, counted } = await startFixture({
+    const { url, counted } = await startNative({
       engine: { pingIntervalMs: 60_000, pingTimeoutMs: 60_000, frameBytes: 65_536, bufferedBytes: 262_144 },
-      relay: { bytesPerSecond: 0, messageBytes: 50_000 },
+      settings: { relay: { messageBytes: 50_000, bytesPerSecond: 1_000_000_000 } },
     })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     const carol = await named(url, 'carol')
@@ -1432,7 +1273,7 @@ describe('ends', () => {
 
   test('[WR4] signals have a rate of their own: a handshake passes, and a flood is refused without a strike', async () => {
     const connection = { ...unlimited.connection, signalBytesPerSecond: 100_000 }
-    const { url } = await startFixture({ clock: stoodStill, limitValues: { ...unlimited, connection } })
+    const { url } = await startNative({ clock: stoodStill, limitValues: { ...unlimited, connection } })
     const [alice, bob] = [await named(url, 'alice'), await named(url, 'bob')]
     alice.send('lookup', { id: 1, names: ['bob'] })
     const [{ since }] = (await alice.event('found'))['peers'] as [{ since: number }]
@@ -1450,7 +1291,7 @@ describe('ends', () => {
   })
 
   test('[WC2] a drain closes every peer with a retry time', async () => {
-    const { url, node, gateway } = await startFixture()
+    const { url, node, gateway } = await startNative()
     const peers = [await named(url, 'alice'), await named(url, 'bob')]
     node.beginDrain()
     await gateway.drain(100)
@@ -1463,17 +1304,17 @@ describe('ends', () => {
 
 describe('on a server with other listeners', () => {
   test('the application’s own socket.io keeps working, slow upgrades included', async () => {
-    const { url, http } = await startFixture()
+    const { url, http } = await startNative()
     const other = new OtherSocketIo(http, {
       path: '/socket.io/',
       allowRequest: (_, decide) => void setTimeout(() => decide(null, true), 1_500),
     })
-    closers.push(() => {
+    atEnd(() => {
       other.disconnectSockets(true)
     })
     other.on('connection', (socket) => socket.emit('hi'))
     const client = connectOther(url, { transports: ['websocket'], reconnection: false })
-    closers.push(() => void client.disconnect())
+    atEnd(() => void client.disconnect())
     const greeted = new Promise<void>((resolve) => client.on('hi', resolve))
     await named(url, 'alice')
     await greeted
@@ -1481,17 +1322,17 @@ describe('on a server with other listeners', () => {
   })
 
   test('an upgrade at another path is left alone', async () => {
-    const { url, http } = await startFixture()
+    const { url, http } = await startNative()
     const seen = once(http, 'upgrade')
     const ws = new WebSocket(`${url.replace('http', 'ws')}/elsewhere`)
     ws.on('error', () => {})
-    closers.push(() => ws.terminate())
+    atEnd(() => ws.terminate())
     await seen
     expect(ws.readyState).toBe(WebSocket.CONNECTING)
   })
 
   test('[WC7] a draining node refuses upgrades with 503 and a retry time', async () => {
-    const { url, node, counted } = await startFixture()
+    const { url, node, counted } = await startNative()
     node.beginDrain()
     const [, response] = (await once(new RawPeer(url).ws, 'unexpected-response')) as [
       unknown,
@@ -1503,7 +1344,7 @@ describe('on a server with other listeners', () => {
   })
 
   test('over a limit of connections an upgrade is refused with 503 and a retry time', async () => {
-    const { url } = await startFixture({
+    const { url } = await startNative({
       limitValues: { ...unlimited, node: { connections: 1, connectsPerSecond: 0, bufferedBytes: 0 } },
     })
     await named(url, 'alice')

@@ -151,7 +151,7 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
 
   /** A refusal that `peer` has too closes without a code [PJ3]. Every other close has one. */
   protected override announceClose(reason: CloseReason, options: CloseOptions): number | undefined {
-    return reason === 'refused' ? undefined : super.announceClose(reason, options)
+    return reason === 'refused' && this.peer === undefined ? undefined : super.announceClose(reason, options)
   }
 
   override failed(error: Error): void {

@@ -1,12 +1,13 @@
-import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Message, OnlineSession } from '@peerage/core'
 import type { Peer } from '@peerage/protocol'
 import { errorTexts, parseName } from '@peerage/protocol'
-import type { CheckedAccess, AdmitRequest, Claimed, Decision } from '../shared/access.js'
-import { Claimer } from '../shared/access.js'
-import type { KeyMeaning } from '../../apps/policy.js'
 import { pause } from '../../lib/pause.js'
+import type { AccessEnds } from '../shared/access-ends.js'
+import type { AdmitRequest } from '../shared/access.js'
+import type { Claimed } from '../shared/claimer.js'
+import { Claimer } from '../shared/claimer.js'
+import { admitPeerJs, appAsked } from './admit.js'
 import type { PeerJsConnection } from './connection.js'
 import type { PeerJsFrames } from './frames.js'
 import type { PeerJsGatewayOptions } from './options.js'
@@ -17,16 +18,19 @@ export interface PeerJsEntryOptions extends Pick<
   PeerJsGatewayOptions,
   | 'node'
   | 'clock'
-  | 'access'
+  | 'apps'
+  | 'budgets'
+  | 'revocations'
   | 'limits'
   | 'metrics'
+  | 'access'
   | 'onRefused'
-  | 'apps'
   | 'concurrentLimit'
   | 'onPeer'
   | 'onError'
 > {
   frames: PeerJsFrames
+  accessEnds: AccessEnds
 }
 
 /** When an id is taken, how long to wait before each retry: the close frame of a reloaded page may reach another node. */
@@ -54,7 +58,7 @@ export class PeerJsEntry {
 
   /** Claims the name for a connection. Answers with OPEN, or with the reason for a refusal. */
   enter(connection: PeerJsConnection, { url = '', headers }: IncomingMessage): void {
-    this.#enter(connection, decodeCredentials(url), headers.origin).catch((error: unknown) => {
+    this.#enter(connection, decodeCredentials(url), headers).catch((error: unknown) => {
       this.#options.onError(error, { stage: 'claim' })
       connection.close('internal')
     })
@@ -63,20 +67,25 @@ export class PeerJsEntry {
   async #enter(
     connection: PeerJsConnection,
     credentials: Credentials | undefined,
-    origin: string | undefined,
+    headers: IncomingMessage['headers'],
   ): Promise<void> {
     if (credentials === undefined)
       return this.#refuse(connection, encodeError(refusals.parameters), 'parameters')
     const name = parseName(credentials.id)
     if (!name.ok)
       return this.#refuse(connection, encodeError(`Invalid id provided: ${name.problem}`), 'bad-name')
-    const asked: AdmitRequest = { name: name.value, wire: 'peerjs', address: connection.address }
+    const { apps } = this.#options
+    const meaning = apps.appOfKey(credentials.key)
+    const app = appAsked(apps, meaning, credentials.key)
+    const { address } = connection
+    const asked: AdmitRequest = { name: name.value, isNameMade: false, wire: 'peerjs', address, headers }
+    if (app !== undefined) asked.app = app
+    const { origin } = headers
     if (origin !== undefined) asked.origin = origin
-    const meaning = this.#options.apps.appOfKey(credentials.key)
-    const app = meaning.ok ? meaning.app : undefined
     const claimed = await this.#claimer.claim(connection, {
-      name: name.value,
       app,
+      name: name.value,
+      isNameMade: false,
       origin,
       admit: (access) => admitPeerJs(access, asked, credentials, meaning),
       reserve: (peer) => this.#takeSlot(connection, peer),
@@ -111,8 +120,9 @@ export class PeerJsEntry {
 
   /** Sends OPEN at once, then the messages from the mailbox, then the messages that arrived meanwhile. */
   async #welcome(connection: PeerJsConnection, session: OnlineSession): Promise<void> {
-    const { node, onError } = this.#options
+    const { node, accessEnds, onError } = this.#options
     connection.named(session.peer)
+    if (connection.isOpen) accessEnds.set(connection, connection.access?.endsAt)
     // A peer that answers the ping has read OPEN, so it knows that it has the name.
     connection.writeAndPing(OPEN_FRAME)
     this.#tell('connection', session.peer)
@@ -132,13 +142,14 @@ export class PeerJsEntry {
   ): Promise<void> {
     // A peer that tries many names or tokens gets its answers late.
     const lateMs = Math.min(waitMs, MAX_SLOWED_MS)
-    // No slot was free. This is the concurrent limit, which `peer` reports by an ERROR.
-    if (code === 'overloaded' && !connection.hasSlot)
-      return this.#refuse(connection, encodeError(refusals.limit), code)
     switch (code) {
       case 'name-taken':
         return this.#refuse(connection, ID_TAKEN_FRAME, code, lateMs)
+      case 'too-many':
+        // No slot was free. This is the concurrent limit, which `peer` reports by an ERROR.
+        return this.#refuse(connection, encodeError(refusals.limit), code)
       case 'draining':
+      case 'access-unavailable':
       case 'registry-unavailable':
       case 'overloaded':
       case 'rate-limited':
@@ -165,32 +176,4 @@ export class PeerJsEntry {
     const waitMs = Math.max(lateMs, limits.refusedMs(connection.address))
     if (waitMs > 0) await pause(this.#options.clock, waitMs)
   }
-}
-
-/** Separates an access token from the peer's own secret in PeerJS's single `token` field. Our own tokens never have it. */
-const TOKEN_DIVIDER = '~'
-
-/**
- * Asks the access rules whether a peer may come in, and decides which secret takes its name back. The rules first see
- * PeerJS's `token` field (up to a `~`, if there is one). If they refuse it, they see the `key` field, so that a shared
- * key can be in either [PJ11]. A refusal is sent in the words of `peer`, whatever the application's rules say.
- */
-async function admitPeerJs(
-  access: CheckedAccess,
-  asked: AdmitRequest,
-  { token, key }: Credentials,
-  meaning: KeyMeaning,
-): Promise<Decision> {
-  const divider = token.indexOf(TOKEN_DIVIDER)
-  if (meaning.ok && meaning.app !== undefined) asked.app = meaning.app
-  if (meaning.ok) {
-    const admitted = await access.admit({ ...asked, token: divider < 0 ? token : token.slice(0, divider) })
-    // A token that many peers share is not the secret of one peer, so it cannot take a name back [I9].
-    const shared = admitted.ok && admitted.identity !== undefined && divider < 0
-    if (admitted.ok) return { admitted, secret: shared ? randomBytes(16).toString('base64url') : token }
-  }
-  const admitted = await access.admit({ ...asked, token: key })
-  if (admitted.ok && admitted.identity !== undefined) return { admitted, secret: token }
-  const detail = meaning.ok ? refusals.token : refusals.key
-  return { admitted: { ok: false, code: 'forbidden', detail }, secret: token }
 }

@@ -1,5 +1,6 @@
 import type { Clock, Message, OnlineSession, Outcome, Router } from '@peerage/core'
 import { errorTexts, nameOf } from '@peerage/protocol'
+import { allows } from '../../access/grants.js'
 import { costOf } from '../shared/frame-cost.js'
 import type { Drops } from './drops.js'
 import { LONG_BYTES, OVER_PAUSE_MS } from '../shared/limits.js'
@@ -70,6 +71,7 @@ export class PeerJsFrames {
       case 'relay':
         if (over || (!isLong && signals.take(bytes, now) > 0)) {
           this.#options.drops.dropped('rate-limited', { name: nameOf(session.peer) })
+          connection.app?.count(false)
           if (frame.hold) connection.expire(frame.dst, errorTexts['rate-limited'])
           return
         }
@@ -84,6 +86,15 @@ export class PeerJsFrames {
       if (frame.hold) connection.expire(frame.dst)
       return
     }
+    // The grant is checked before anything is looked up, so it tells nothing about the id.
+    const granted = connection.access?.to
+    if (granted !== undefined && !allows(granted, nameOf(to))) {
+      this.#options.metrics.routed('peerjs', 'signal', 'forbidden', 0)
+      connection.app?.count(false)
+      if (frame.hold) connection.expire(frame.dst, errorTexts.forbidden)
+      return
+    }
+    connection.app?.count(true)
     this.#pairs.route({
       from: session.peer,
       to,

@@ -11,7 +11,7 @@ import { PeerJsFrames } from './frames.js'
 import { PeerJsHttp } from './http.js'
 import type { PeerJsGatewayOptions } from './options.js'
 
-/** The PeerJS wire over WebSocket at `{path}/peerjs`. SPEC: packages/server/SPEC.md, rules PJ1 to PJ17. */
+/** The PeerJS wire over WebSocket at `{path}/peerjs`. SPEC: packages/server/SPEC.md, rules PJ1 to PJ21. */
 export class PeerJsGateway extends WebSocketGateway<PeerJsConnection> implements PeerJsHost {
   readonly drops: Drops
   readonly frames: PeerJsFrames
@@ -34,7 +34,8 @@ export class PeerJsGateway extends WebSocketGateway<PeerJsConnection> implements
     this.frameBytes = frameBytes
     this.drops = new Drops(options)
     this.frames = new PeerJsFrames({ ...options, drops: this.drops })
-    this.#entry = new PeerJsEntry({ ...options, frames: this.frames })
+    const { frames, accessEnds } = this
+    this.#entry = new PeerJsEntry({ ...options, frames, accessEnds })
     this.#http = new PeerJsHttp({ ...options, base })
   }
 

@@ -3,26 +3,31 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock, Node } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { App } from '@peerage/protocol'
-import type { CheckedAccess, AdmitRequest } from '../shared/access.js'
-import type { AppPolicies } from '../../apps/policy.js'
+import type { AppBudgets } from '../../apps/budgets.js'
+import type { AppPolicies, AppPolicy } from '../../apps/policy.js'
 import { greeting } from '../../lib/greeting.js'
+import type { AdmitRequest, CheckedAccess } from '../shared/access.js'
+import { isOriginAllowed } from '../shared/access.js'
 import type { Addresses } from '../shared/address.js'
 import type { Limits } from '../shared/limits.js'
 import type { GatewayMetrics, OnRefused } from '../shared/events.js'
 import { DRAIN_RETRY_MS, WRONG_ORIGIN } from '../shared/refuse-upgrade.js'
+import { PUBLIC_KEY, appAsked } from './admit.js'
 import { refusals } from './wire.js'
 
 export interface PeerJsHttpOptions {
   node: Node
   clock: Clock
-  access: CheckedAccess
+  apps: AppPolicies
+  budgets: AppBudgets
+  /** An application's own rules, which replace those of every app. */
+  access?: CheckedAccess | undefined
   addresses: Addresses
   limits: Limits
   /** The path of the wire, with slashes at both ends. */
   base: string
   /** If `base` is this path, a GET of it is left to the rest of the server. */
   root: string
-  apps: AppPolicies
   cors: readonly string[]
   metrics: Pick<GatewayMetrics, 'rejected'>
   onRefused: OnRefused
@@ -30,8 +35,6 @@ export interface PeerJsHttpOptions {
   onError: (error: unknown, context: { stage: string }) => void
 }
 
-/** The default key of PeerJS. Everybody knows it. */
-const PUBLIC_KEY = 'peerjs'
 const METHODS = 'GET,HEAD,PUT,PATCH,POST,DELETE'
 const RESOURCE_PATTERN = /^([^/]+)\/(id|peers)\/?$/i
 /** The longest list of ids, because a million ids are 40 MB. A header says when ids are left out. */
@@ -104,8 +107,9 @@ export class PeerJsHttp {
     if (base !== root && (path === base || `${path}/` === base)) return { type: 'greeting' }
     if (!path.startsWith(base)) return undefined
     const [, key, what] = RESOURCE_PATTERN.exec(path.slice(base.length)) ?? []
-    if (key === undefined || !this.#isServed(decoded(key), request)) return undefined
-    return what?.toLowerCase() === 'id' ? { type: 'id' } : { type: 'peers', key }
+    const text = key === undefined ? undefined : decoded(key)
+    if (text === undefined || !this.#isServed(text, request)) return undefined
+    return what?.toLowerCase() === 'id' ? { type: 'id' } : { type: 'peers', key: text }
   }
 
   /** Whether a key is served. `/users/id` may belong to an application. A wrong key counts, because it may be a guess. */
@@ -114,41 +118,53 @@ export class PeerJsHttp {
     const meaning = apps.appOfKey(key)
     // A key that everybody knows is no guess, and where any key is served there is nothing to guess.
     if (meaning.ok && !meaning.isSecret) return true
-    return limits.tryKey(addresses.bucketOf(request), () => meaning.ok)
+    const isRight = (): boolean => meaning.ok || appAsked(apps, meaning, key) !== undefined
+    return limits.tryKey(addresses.bucketOf(request), isRight)
   }
 
   async #peers(key: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { apps, addresses, limits } = this.#options
+    const { apps, budgets, clock, addresses, limits } = this.#options
     const refuse = (): void => answer(response, 401, TEXT_TYPE, 'Unauthorized')
-    const meaning = apps.appOfKey(decoded(key))
-    if (!meaning.ok || apps.of(meaning.app ?? apps.defaultApp)?.discovery !== true) return refuse()
+    const meaning = apps.appOfKey(key)
+    const asked = appAsked(apps, meaning, key)
+    const use = budgets.of(asked ?? apps.defaultApp)
+    if (use?.policy.discovery !== true) return refuse()
     const address = addresses.bucketOf(request)
     // This comes before the access rules, so that a wrong key costs the peer as much as a right one.
-    const waitMs = limits.lookups(address, 1)
+    const waitMs = Math.max(limits.lookups(address, 1), use.connects.take(1, clock.monotonic()))
     if (waitMs > 0) {
       response.setHeader('Retry-After', Math.ceil(waitMs / 1_000))
       answer(response, 429, TEXT_TYPE, 'Too Many Requests')
       return
     }
-    const app = await this.#appOf(meaning.app, key, request)
-    // If any key is served, the key has not been checked before.
-    const mayKnow = meaning.isSecret || key === PUBLIC_KEY || limits.tryKey(address, () => app !== undefined)
-    if (app === undefined || !mayKnow || apps.of(app)?.discovery !== true) return refuse()
+    const app = await this.#appOf(use.policy, { key, asked, address }, request)
+    // If any key is served, or if the key is a token, it has not been checked before.
+    const isChecked = meaning.ok && (meaning.isSecret || key === PUBLIC_KEY)
+    const mayKnow = isChecked || limits.tryKey(address, () => app !== undefined)
+    if (app === undefined || !mayKnow) return refuse()
     const { body, complete } = await this.#list(app)
     if (!complete) response.setHeader('Peerage-Complete', 'false')
     answer(response, 200, JSON_TYPE, body)
   }
 
   /** The app whose names this key may see. With a mapping each key sees its own app, otherwise all keys see one app. */
-  async #appOf(app: App | undefined, key: string, request: IncomingMessage): Promise<App | undefined> {
-    const { access, addresses } = this.#options
-    const { origin } = request.headers
-    const asked: AdmitRequest = { wire: 'peerjs', address: addresses.bucketOf(request), token: decoded(key) }
+  async #appOf(
+    policy: AppPolicy,
+    { key, asked: app, address }: { key: string; asked: App | undefined; address: string },
+    { headers }: IncomingMessage,
+  ): Promise<App | undefined> {
+    const { onRefused } = this.#options
+    const { origin } = headers
+    if (!isOriginAllowed(policy.origins, origin)) {
+      onRefused({ wire: 'peerjs', code: WRONG_ORIGIN.reason, detail: WRONG_ORIGIN.detail, origin })
+      return undefined
+    }
+    const asked: AdmitRequest = { isNameMade: false, wire: 'peerjs', address, token: key, headers }
     if (origin !== undefined) asked.origin = origin
     if (app !== undefined) asked.app = app
-    const admitted = await access.admit(asked)
-    if (admitted.ok) return admitted.app
-    this.#options.onRefused({ wire: 'peerjs', app, code: admitted.code, detail: refusals.key, origin })
+    const admitted = await (this.#options.access ?? policy).admit(asked)
+    if (admitted.ok) return admitted.discovery === false ? undefined : admitted.app
+    onRefused({ wire: 'peerjs', code: admitted.code, detail: refusals.key, origin })
     return undefined
   }
 

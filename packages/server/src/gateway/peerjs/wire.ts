@@ -36,12 +36,20 @@ export interface Credentials {
   key: string
 }
 
-/** Undefined if one of the three is missing or empty. If a parameter comes twice, the last one counts. */
+/** As the first character of a token it is no part of a credential: secrets that the node derives begin like this. */
+// eslint-disable-next-line no-control-regex
+const CONTROL_FIRST = /^[\0-\x1f\x7f]/
+
+/**
+ * Undefined if one of the three is missing or empty, or if the token begins with a control character. If a parameter comes
+ * twice, the last one counts.
+ */
 export function decodeCredentials(url: string): Credentials | undefined {
   const from = url.indexOf('?')
   const query = new URLSearchParams(from < 0 ? '' : (url.slice(from + 1).split('#', 1)[0] ?? ''))
   const last = (name: string): string => query.getAll(name).at(-1) ?? ''
   const credentials = { id: last('id'), token: last('token'), key: last('key') }
+  if (CONTROL_FIRST.test(credentials.token)) return undefined
   return credentials.id && credentials.token && credentials.key ? credentials : undefined
 }
 

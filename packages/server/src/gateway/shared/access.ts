@@ -1,14 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { IncomingHttpHeaders } from 'node:http'
-import type { ClaimOutcome, ClaimRequest, Clock, Connection, Node, OnlineSession, Wire } from '@peerage/core'
-import { hashSecret } from '@peerage/core'
-import type { App, ErrorCode, Name, Peer } from '@peerage/protocol'
-import { isErrorCode, parseApp, parsePeer, peerOf } from '@peerage/protocol'
-import type { AppPolicies } from '../../apps/policy.js'
-import { pause } from '../../lib/pause.js'
-import type { OnRefused } from './events.js'
+import type { Wire } from '@peerage/core'
+import type { App, ErrorCode, Name } from '@peerage/protocol'
+import { isErrorCode, parseApp } from '@peerage/protocol'
 import type { Grants } from '../../access/grants.js'
-import type { Limits } from './limits.js'
 
 /** A peer that asks to be admitted, as `Access.admit` gets it. */
 export interface AdmitRequest {
@@ -19,7 +13,7 @@ export interface AdmitRequest {
    * for the list of ids [PJ12].
    */
   name?: Name
-  /** Whether the node made the name, because the peer asked for none. */
+  /** True if the node made the name, because the peer asked for none. */
   isNameMade?: boolean
   /**
    * The secret that the peer presented: on the native wire the `token` of its hello (the SDK's option `token`), on the
@@ -35,8 +29,8 @@ export interface AdmitRequest {
    * IPv6 /64 such as `2001:db8::/64`, or `unknown` if a proxy named no address.
    */
   address: string
-  /** The headers of the request of the peer, as Node has them: with names in lower case. */
-  headers?: IncomingHttpHeaders
+  /** The headers of the peer's request, by their names in lower case. Absent when a peer renews its token. */
+  headers?: Readonly<Record<string, string | string[] | undefined>>
 }
 
 /**
@@ -155,110 +149,4 @@ export function isOriginAllowed(allowed: readonly string[], origin: string | und
 export function sameSecret(expected: string, given: string): boolean {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
   return timingSafeEqual(digest(expected), digest(given))
-}
-
-/** A peer that asks for a name. */
-export interface Applicant {
-  name: Name
-  /** The app that it asks for, if it named one. */
-  app: App | undefined
-  /** The Origin header, if there was one. */
-  origin: string | undefined
-  /** Asks the access rules. Each wire passes its own kind of token. */
-  admit(access: CheckedAccess): Promise<Decision>
-  /** Reserves room for an admitted peer. False: there is none. */
-  reserve?(peer: Peer): boolean
-}
-
-/** `address` is what limits count the connection by. */
-export type ClaimingConnection = Connection & { readonly address: string }
-
-/** The unchanged answer of the access rules, and the reclaim secret for the name. */
-export interface Decision {
-  admitted: AccessDecision
-  secret: string
-}
-
-export type Claimed =
-  | { ok: true; session: OnlineSession; reclaimed: boolean }
-  /**
-   * `detail`: why the access rules refused. Absent if something else refused. `waitMs`: how long the peer must wait
-   * because it failed too often, 0 if it need not wait.
-   */
-  | { ok: false; code: ErrorCode; detail?: string; waitMs: number }
-
-export interface ClaimerOptions {
-  node: Pick<Node, 'claim'>
-  clock: Clock
-  access: CheckedAccess
-  limits: Limits
-  onRefused: OnRefused
-  apps: Pick<AppPolicies, 'of'>
-  /** When a name is taken, the claim is tried again after each of these delays, because the holder may be leaving. */
-  takenRetriesMs?: readonly number[]
-}
-
-/** How many claims may wait for a retry at once, so that the retries do not multiply a flood of claims. */
-const MAX_RETRYING = 100
-
-/** Turns a peer that asks for a name into a session. All wires share these steps. */
-export class Claimer {
-  readonly #options: ClaimerOptions
-  #retrying = 0
-
-  constructor(options: ClaimerOptions) {
-    this.#options = options
-  }
-
-  /** Resolves with undefined if the peer has gone before the claim. */
-  async claim(connection: ClaimingConnection, applicant: Applicant): Promise<Claimed | undefined> {
-    const { access, limits, apps, onRefused } = this.#options
-    const { address } = connection
-    // This comes before the access rules and the registry, so that a right token and a wrong one get the same answer.
-    // Only the address counts here: if the name counted too, anybody could keep its holder out.
-    const waitMs = limits.failuresMs(address)
-    if (waitMs > 0) return { ok: false, code: 'rate-limited', waitMs }
-    const { admitted, secret } = await applicant.admit(access)
-    if (!admitted.ok) {
-      const { code, detail } = admitted
-      onRefused({ wire: connection.wire, app: applicant.app, code, detail, origin: applicant.origin })
-      return { ok: false, code, detail, waitMs: limits.claimFailed(address, copyOf(applicant.name)) }
-    }
-    if (!connection.isOpen) return undefined
-    const { app, identity } = admitted
-    const peer = ownPeer(peerOf(app, applicant.name))
-    if (applicant.reserve?.(peer) === false) return { ok: false, code: 'overloaded', waitMs: 0 }
-    const request: ClaimRequest = {
-      peer,
-      secret,
-      policy: identity === undefined ? 'refuse' : (apps.of(app)?.taken ?? 'refuse'),
-    }
-    const outcome = await this.#claim(connection, request)
-    if (outcome.ok) return outcome
-    const { code } = outcome
-    if (code !== 'name-taken') return { ok: false, code, waitMs: 0 }
-    // The key is a hash, so that refusals of the name `default/bob` do not count for the name `bob` of the app `default`.
-    return { ok: false, code, waitMs: limits.claimFailed(address, hashSecret(peer, '')) }
-  }
-
-  async #claim(connection: ClaimingConnection, request: ClaimRequest): Promise<ClaimOutcome> {
-    const { node, clock, takenRetriesMs = [] } = this.#options
-    let outcome = await node.claim(connection, request)
-    for (const waitMs of takenRetriesMs) {
-      if (outcome.ok || outcome.code !== 'name-taken' || this.#retrying >= MAX_RETRYING) return outcome
-      this.#retrying++
-      await pause(clock, waitMs)
-      this.#retrying--
-      outcome = await node.claim(connection, request)
-    }
-    return outcome
-  }
-}
-
-/** Copies a string. A name is a slice of the text that it came in, and V8 would keep that whole text in memory. */
-const copyOf = (text: string): string => Buffer.from(text).toString()
-
-function ownPeer(peer: Peer): Peer {
-  const own = parsePeer(copyOf(peer))
-  return own.ok ? own.value : peer
 }

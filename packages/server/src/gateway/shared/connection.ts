@@ -1,13 +1,17 @@
 import type { Duplex } from 'node:stream'
 import type { Clock, Connection, ServerMessage, Wire } from '@peerage/core'
 import type { CloseReason, ConnectionId, Peer } from '@peerage/protocol'
-import { closeCodes, closeTextOf } from '@peerage/protocol'
+import { closeCodes, closeTextOf, limits as wireLimits } from '@peerage/protocol'
 import { WebSocket } from 'ws'
+import type { AppUse } from '../../apps/budgets.js'
+import type { AppPolicy } from '../../apps/policy.js'
+import type { Allowed } from './access.js'
+import type { ClaimingConnection } from './claimer.js'
 import type { GatewayMetrics } from './events.js'
 import type { FrameWriter, Pinged } from './frame-writer.js'
 import { Marks } from './frame-writer.js'
 import type { PingTarget } from './heartbeat.js'
-import type { Limits } from './limits.js'
+import type { Limits, Member } from './limits.js'
 import { Rates } from './limits.js'
 import type { HoldLimit } from './pausable-reader.js'
 import { PausableReader } from './pausable-reader.js'
@@ -77,7 +81,7 @@ const STRIKES_RETRY_MS = 5_000
  * ends. A subclass for each wire reads frames (`take`) and writes the messages of the core as frames (`send`).
  */
 export abstract class WebSocketConnection<Host extends ConnectionHost = ConnectionHost>
-  implements Connection, PingTarget, Pinged
+  implements Connection, ClaimingConnection, PingTarget, Pinged
 {
   abstract readonly wire: Wire
   readonly id: ConnectionId
@@ -90,6 +94,12 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
   isFaulty = false
   /** The peer's app and name, once the name is claimed. */
   peer: Peer | undefined
+  /** The app that the connection counts for. Set from the claim until the end. */
+  app: AppUse | undefined
+  /** What the access rules decided about the peer. A renewed token replaces it. */
+  access: Allowed | undefined
+  /** When the node ends the connection because its access ends (Unix ms). */
+  endsAt: number | undefined
   protected readonly host: Host
   /** Whether the peer has answered a ping. Only the native wire promises pongs, so we wait for none before the first. */
   protected answersPings = false
@@ -98,6 +108,8 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
   readonly #stream: Duplex
   #reason: CloseReason | undefined
   #rates: Rates | undefined
+  /** The policy that the rates follow. */
+  #ratedBy: AppPolicy | undefined
   /** How many pings of the heartbeat are unanswered. */
   #heartbeatPings = 0
   #marks: Marks | undefined
@@ -144,13 +156,29 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     return this.#marks?.isBehind || this.host.writer.isBehind(this.#stream)
   }
 
-  /** How much the peer may send. Made with its first frame. */
+  /** How much the peer may send. Made with its first frame. It follows the policy of the app over reloads. */
   get rates(): Rates {
-    this.#rates ??= new Rates(this.host.limits, this.host.clock.monotonic(), this.peer)
+    if (this.#rates === undefined) {
+      this.#rates = new Rates(this.host.limits, this.host.clock.monotonic(), this.member)
+      this.#ratedBy = this.app?.policy
+    } else if (this.#ratedBy !== this.app?.policy) this.followRates()
     return this.#rates
   }
 
-  /** The peer has a name now. From here on, what it sends also counts for the name. */
+  /** The policy of the app has changed, or what the access rules granted. */
+  followRates(): void {
+    const { member } = this
+    this.#ratedBy = this.app?.policy
+    if (member !== undefined) this.#rates?.follow(this.host.limits, this.host.clock.monotonic(), member)
+  }
+
+  /** Undefined until the peer has a name. */
+  get member(): Member | undefined {
+    const { peer, app, access } = this
+    return peer === undefined || app === undefined ? undefined : { peer, app, grants: access }
+  }
+
+  /** The peer has a name now. From here on, what it sends also counts for the name and for its app. */
   named(peer: Peer): void {
     this.peer = peer
     this.#rates = undefined
@@ -281,12 +309,13 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
   /** Tells the peer why and closes the socket. If the peer has sent a close frame already, this does nothing. */
   close(reason: CloseReason, options: CloseOptions = {}): void {
     if (!this.isOpen) return
+    const text = closeText(options.text ?? closeTextOf(reason))
     // Waiting frames and the close frame leave in one write.
     this.#stream.cork()
     const code = this.announceClose(reason, options)
     this.#reason = reason
     this.host.writer.flush(this.#stream)
-    this.#socket.close(code, options.text ?? closeTextOf(reason))
+    this.#socket.close(code, text)
     this.#stream.uncork()
   }
 
@@ -313,4 +342,12 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     this.#reader?.ended()
     this.host.ended(this, code)
   }
+}
+
+/** The text of a close frame, cut to the 123 bytes that RFC 6455 §5.5 leaves for it. */
+function closeText(text: string): string {
+  const most = wireLimits.closeTextLength
+  if (Buffer.byteLength(text) <= most) return text
+  // The decoder leaves out a character that was cut in two.
+  return new TextDecoder().decode(Buffer.from(text).subarray(0, most), { stream: true })
 }

@@ -1,5 +1,4 @@
 import type { Wire } from '@peerage/core'
-import type { App } from '@peerage/protocol'
 
 /** The events that gateways count. Every label is from a closed set, never a text that a peer chose. */
 export interface GatewayMetrics {
@@ -11,9 +10,9 @@ export interface GatewayMetrics {
   /** `wire` is `none` when no gateway takes upgrades at the path. */
   rejected(wire: Wire | 'none', reason: string): void
   closed(wire: Wire, reason: string): void
-  /** A message of a peer of an app. `label` is the label of its policy. `isOk`: it was delivered or forwarded. */
+  /** A message or request of a peer of an app. `label` is the label of its policy. `isOk`: it was allowed, and within the rates. */
   appRouted(label: string, isOk: boolean): void
-  /** Something of an app was refused. `reason` is an error code. */
+  /** A peer was refused at its claim, or its new token was. `reason` is an error code. */
   appRefused(label: string, reason: string): void
   handshake(path: 'direct' | 'relayed' | 'failed', stage: string | undefined, ms: number): void
 }
@@ -21,8 +20,6 @@ export interface GatewayMetrics {
 /** An access that was refused. It has no name, no token and no key, because it goes to the log. */
 export interface AccessRefusal {
   wire: Wire
-  /** The app that the peer asked for. Absent if it named none, and if its app is not known yet. */
-  app?: App | undefined
   /** The error code of the refusal, or `origin`. */
   code: string
   /** What the peer was told. */

@@ -14,7 +14,7 @@ import { afterEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { attachTo } from '../../http/attach.js'
 import { unlimited } from '../../testing/unlimited.js'
-import { admitByApp } from '../../apps/apps.js'
+import { AppBudgets } from '../../apps/budgets.js'
 import { appsOf } from '../../testing/apps.js'
 import { Addresses } from './address.js'
 import { WebSocketConnection } from './connection.js'
@@ -118,7 +118,7 @@ async function startEcho(): Promise<{ node: Node; gateway: EchoGateway; url: str
     node,
     clock,
     apps,
-    access: { admit: (request) => admitByApp(apps, request) },
+    budgets: new AppBudgets(apps, clock, metrics),
     addresses: new Addresses([]),
     limits: new Limits(unlimited, clock),
     metrics,

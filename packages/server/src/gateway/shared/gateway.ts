@@ -3,11 +3,15 @@ import type { Duplex } from 'node:stream'
 import type { Clock, Ending, Node, OnError, Wire } from '@peerage/core'
 import type { ConnectionId } from '@peerage/protocol'
 import { WebSocketServer } from 'ws'
+import type { AppBudgets } from '../../apps/budgets.js'
 import type { AppPolicies } from '../../apps/policy.js'
 import { pause } from '../../lib/pause.js'
 import type { Endpoint, HttpGateway } from '../http-gateway.js'
 import type { CheckedAccess } from './access.js'
+import { AccessEnds } from './access-ends.js'
 import type { Addresses } from './address.js'
+import type { RevocationCheck } from './claimer.js'
+import { leaveApp } from './claimer.js'
 import type { ConnectionHost } from './connection.js'
 import { OwnedWebSocket, WebSocketConnection } from './connection.js'
 import type { GatewayLog, GatewayMetrics, OnRefused } from './events.js'
@@ -21,8 +25,13 @@ import { DRAINING, DRAIN_RETRY_MS, WRONG_ORIGIN, overLimit, refuseUpgrade } from
 export interface GatewayOptions {
   node: Node
   clock: Clock
-  access: CheckedAccess
+  /** The apps that are served, and their rules. */
   apps: AppPolicies
+  /** An application's own rules, which replace the access rules of every app. */
+  access?: CheckedAccess | undefined
+  budgets: AppBudgets
+  /** Absent: nothing can be banned or revoked. */
+  revocations?: RevocationCheck | undefined
   addresses: Addresses
   limits: Limits
   metrics: GatewayMetrics
@@ -76,6 +85,8 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
   readonly #options: GatewayOptions
   readonly #wss: WebSocketServer
   readonly #heartbeat: Heartbeat
+  /** Ends the connections whose access tokens end. */
+  readonly accessEnds: AccessEnds
   #open = 0
 
   constructor(options: GatewayOptions, wire: WireOptions) {
@@ -89,6 +100,7 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     this.bufferedBytes = wire.bufferedBytes
     this.writer = new FrameWriter(wire.bufferedBytes, clock, limits.backlog)
     this.#heartbeat = new Heartbeat({ clock, ...wire })
+    this.accessEnds = new AccessEnds(clock)
     this.#wss = new WebSocketServer({
       noServer: true,
       WebSocket: OwnedWebSocket,
@@ -182,6 +194,8 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     this.#open--
     this.limits.disconnected(connection.address)
     this.#heartbeat.delete(connection)
+    this.accessEnds.delete(connection)
+    leaveApp(connection)
     const wasCut = connection.reason !== undefined || (code === NO_CLOSE_FRAME && !connection.isFaulty)
     metrics.closed(this.wire, connection.reason ?? (wasCut ? 'cut' : 'by-peer'))
     node
@@ -206,6 +220,7 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
 
   stop(): void {
     this.#heartbeat.stop()
+    this.accessEnds.stop()
     for (const connection of this.#connections()) connection.abandon('drain')
     this.#wss.close()
   }

@@ -3,7 +3,13 @@ import { describe, expect, test } from 'vitest'
 import { defaultConfig } from '../../config/schema.js'
 import { KeyedBuckets, TokenBucket } from '../../lib/token-bucket.js'
 import { Limits } from './limits.js'
+import { AppBudgets, type AppUse } from '../../apps/budgets.js'
+import type { ConfigInput } from '../../config/schema.js'
+import { appsOf } from '../../testing/apps.js'
+import { appOf as app } from '../../testing/peerjs-fixture.js'
 import { unlimited } from '../../testing/unlimited.js'
+
+const nothing = { appRouted: () => {} }
 
 /** How many calls in a row are let through. */
 function passes(most: number, take: () => boolean): number {
@@ -40,6 +46,32 @@ describe('a token bucket', () => {
     expect(bucket.take(1, 0)).toBe(8_010)
     expect(bucket.take(1_000, 9_999)).toBeGreaterThan(0)
     expect(bucket.take(1_000, 10_000)).toBe(0)
+  })
+
+  test('a flood that a bucket refuses costs its parent nothing, and what the parent refuses costs neither', () => {
+    const parent = new TokenBucket(10, 0)
+    const [flood, other] = [new TokenBucket(2, 0), new TokenBucket(100, 0)]
+    flood.parent = other.parent = parent
+    expect(passes(1_000, () => flood.take(1, 0) === 0)).toBe(4)
+    for (let i = 0; i < 1_000; i++) flood.take(1, 0)
+    expect(passes(1_000, () => other.take(1, 0) === 0)).toBe(16)
+    for (let i = 0; i < 1_000; i++) other.take(1, 0)
+    expect(passes(1_000, () => other.take(1, 1_000) === 0)).toBe(10)
+    expect(flood.take(1, 1_000)).toBeGreaterThan(0)
+  })
+
+  test('at another rate, what was taken stays taken', () => {
+    const bucket = new TokenBucket(10, 0)
+    expect(passes(100, () => bucket.take(1, 0) === 0)).toBe(20)
+    bucket.setRate(100, 0)
+    expect(passes(100, () => bucket.take(1, 0) === 0)).toBe(0)
+    expect(passes(200, () => bucket.take(1, 1_000) === 0)).toBe(100)
+    bucket.setRate(1, 10_000)
+    expect(passes(100, () => bucket.take(1, 10_000) === 0)).toBe(2)
+    bucket.setRate(0, 10_000)
+    expect(bucket.take(1_000_000, 10_000)).toBe(0)
+    bucket.setRate(1, 10_000)
+    expect(passes(100, () => bucket.take(1, 10_000) === 0)).toBe(2)
   })
 
   test('0 a second is no limit', () => {
@@ -97,16 +129,12 @@ describe('the limits of a node', () => {
 
   test('bound the failures of one address, and of one name from many addresses', () => {
     const limits = new Limits(
-      {
-        ...unlimited,
-        name: { ...unlimited.name, failuresPerMinute: 60 },
-        address: { ...unlimited.address, failuresPerMinute: 120 },
-      },
+      { ...unlimited, address: { ...unlimited.address, failuresPerMinute: 120 } },
       new FakeClock(),
     )
-    expect(passes(200, () => limits.claimFailed(at, `name ${Math.random()}`) === 0)).toBe(120)
+    expect(passes(200, () => limits.claimFailed(at, `name ${Math.random()}`, 60) === 0)).toBe(120)
     let tries = 0
-    expect(passes(100, () => limits.claimFailed(`address ${tries++}`, 'alice') === 0)).toBe(60)
+    expect(passes(100, () => limits.claimFailed(`address ${tries++}`, 'alice', 60) === 0)).toBe(60)
   })
 
   test('delay the answers to many refusals of one address, loopback included', () => {
@@ -119,20 +147,32 @@ describe('the limits of a node', () => {
     expect(limits.refusedMs('192.0.2.2')).toBe(0)
   })
 
-  test('bound the messages of one name over all its connections', () => {
-    const limits = new Limits(
-      { ...unlimited, name: { ...unlimited.name, messagesPerSecond: 5 } },
-      new FakeClock(),
-    )
-    const connection = (): TokenBucket => {
-      const bucket = new TokenBucket(1_000, 0)
-      bucket.parent = limits.named('default/alice')
+  test('bound the messages of one name over all its connections, and those of all names of its app', () => {
+    const clock = new FakeClock()
+    const used = (limits: NonNullable<ConfigInput['limits']>): AppUse => {
+      const use = new AppBudgets(appsOf({ limits, apps: { default: {} } }), clock, nothing).of(app('default'))
+      if (use === undefined) throw new Error('the app is not served')
+      return use
+    }
+    const connection = (limits: Limits, name: string, use: AppUse): TokenBucket => {
+      const bucket = new TokenBucket(1_000, clock.monotonic())
+      bucket.parent = limits.named(name, use)
       return bucket
     }
-    const [first, second] = [connection(), connection()]
-    expect(passes(100, () => first.take(1, 0) === 0)).toBe(10)
-    expect(second.take(1, 0)).toBeGreaterThan(0)
-    expect(new Limits(unlimited, new FakeClock()).named('default/alice')).toBeUndefined()
+    const take = (bucket: TokenBucket): boolean => bucket.take(1, clock.monotonic()) === 0
+    const limits = new Limits(unlimited, clock)
+    const chat = used({ name: { messagesPerSecond: 5 }, app: { messagesPerSecond: 8 } })
+    const [first, second] = [
+      connection(limits, 'default/alice', chat),
+      connection(limits, 'default/alice', chat),
+    ]
+    expect(passes(100, () => take(first))).toBe(10)
+    expect(passes(100, () => take(second))).toBe(0)
+    expect(passes(100, () => take(connection(limits, 'default/bob', chat)))).toBe(6)
+    const open = used({ name: { messagesPerSecond: 0 }, app: { messagesPerSecond: 0 } })
+    expect(passes(1_000, () => take(connection(new Limits(unlimited, clock), 'default/alice', open)))).toBe(
+      1_000,
+    )
   })
 
   test('bound the lookups of one address', () => {

@@ -1,5 +1,8 @@
 import type { Clock } from '@peerage/core'
 import type { Peer } from '@peerage/protocol'
+import type { Grants } from '../../access/grants.js'
+import type { AppUse } from '../../apps/budgets.js'
+import type { ConnectionLimits } from '../../apps/policy.js'
 import { KeyedBuckets, TokenBucket } from '../../lib/token-bucket.js'
 import { isLoopback } from './address.js'
 import { Backlog } from './frame-writer.js'
@@ -17,14 +20,10 @@ const REFUSALS_PER_SECOND = 50
 /** The delay of refusals over that rate. A peer that waits for its refusal before it retries costs nothing meanwhile. */
 const REFUSAL_LATE_MS = 1_000
 
+/** The limits of a node, whatever the app. The other limits are in the policy of each app. */
 export interface LimitValues {
-  connection: {
-    messagesPerSecond: number
-    bytesPerSecond: number
-    signalBytesPerSecond: number
-    lookupsPerSecond: number
-  }
-  name: { messagesPerSecond: number; failuresPerMinute: number }
+  /** For connections that have no app yet. */
+  connection: ConnectionLimits
   address: {
     connections: number
     connectsPerSecond: number
@@ -65,8 +64,9 @@ export class Limits {
     this.#addressFailures = KeyedBuckets.perMinute(values.address.failuresPerMinute, clock)
     this.#refusals = new KeyedBuckets(REFUSALS_PER_SECOND, clock)
     this.#wrongKeys = KeyedBuckets.perMinute(values.address.failuresPerMinute, clock)
-    this.#nameFailures = KeyedBuckets.perMinute(values.name.failuresPerMinute, clock)
-    this.#nameMessages = new KeyedBuckets(values.name.messagesPerSecond, clock)
+    // Each app has its own rates for names.
+    this.#nameFailures = new KeyedBuckets(0, clock)
+    this.#nameMessages = new KeyedBuckets(0, clock)
     this.#nodeConnects = new TokenBucket(values.node.connectsPerSecond, clock.monotonic())
   }
 
@@ -102,9 +102,12 @@ export class Limits {
     return isLoopback(address) ? 0 : this.#addressFailures.waitMs(address)
   }
 
-  /** Counts a failed claim. Returns the milliseconds until the next try, 0 for now. A successful claim counts nothing. */
-  claimFailed(address: string, name: string): number {
-    return Math.max(this.#addressFailures.take(address), this.#nameFailures.take(name))
+  /**
+   * Counts a failed claim. Returns the milliseconds until the next try, 0 for now. A successful claim counts nothing.
+   * `perMinute` is how many failures a minute the app allows a name.
+   */
+  claimFailed(address: string, name: string, perMinute: number): number {
+    return Math.max(this.#addressFailures.take(address), this.#nameFailures.takePerMinute(name, perMinute))
   }
 
   /**
@@ -131,9 +134,16 @@ export class Limits {
     return isLoopback(address) ? 0 : this.#lookups.take(address, names)
   }
 
-  /** The bucket of a name, for all its connections. It becomes the parent of each connection's own bucket. */
-  named(peer: string): TokenBucket | undefined {
-    return this.values.name.messagesPerSecond === 0 ? undefined : this.#nameMessages.bucket(peer)
+  /**
+   * The bucket that a connection's messages also count for: that of its name, for all its connections, whose parent is
+   * the bucket of its app.
+   */
+  named(peer: string, app: AppUse): TokenBucket {
+    const perSecond = app.policy.limits.name.messagesPerSecond
+    if (perSecond === 0) return app.messages
+    const bucket = this.#nameMessages.bucket(peer, { perSecond, burst: 2 * perSecond })
+    bucket.parent = app.messages
+    return bucket
   }
 
   get connections(): number {
@@ -144,21 +154,43 @@ export class Limits {
 /** More refused messages a second than this are a flood. Twice as many are allowed at once, since the SDK holds 1,024. */
 const STRIKES_PER_SECOND = 600
 
+/** Who a connection is: its name, its app, and what its access rules have granted. */
+export interface Member {
+  peer: Peer
+  app: AppUse
+  grants: Grants | undefined
+}
+
 /** How much one connection may send, on any wire. Made with its first frame, so an idle peer has none. */
 export class Rates {
-  /** Every frame costs one. When the connection has a name, the frame also counts for the name. */
+  /** Every frame costs one. When the connection has a name, the frame also counts for the name and for the app. */
   readonly messages: TokenBucket
   readonly bytes: TokenBucket
   /** The bytes of handshakes. */
   readonly signals: TokenBucket
   #strikes: TokenBucket | undefined
 
-  constructor(limits: Limits, now: number, peer: Peer | undefined) {
-    const { messagesPerSecond, bytesPerSecond, signalBytesPerSecond } = limits.values.connection
-    this.messages = new TokenBucket(messagesPerSecond, now)
-    if (peer !== undefined) this.messages.parent = limits.named(peer)
-    this.bytes = new TokenBucket(bytesPerSecond, now)
-    this.signals = new TokenBucket(signalBytesPerSecond, now)
+  /** `member` is absent until the connection has a name. */
+  constructor(limits: Limits, now: number, member?: Member) {
+    const own = limitsOf(limits, member)
+    this.messages = new TokenBucket(own.messagesPerSecond, now)
+    this.bytes = new TokenBucket(own.bytesPerSecond, now)
+    this.signals = new TokenBucket(own.signalBytesPerSecond, now)
+    if (member !== undefined) this.#count(limits, member)
+  }
+
+  /** The policy of the app has changed, or the grants have. What was used stays used. */
+  follow(limits: Limits, now: number, member: Member): void {
+    const own = limitsOf(limits, member)
+    this.messages.setRate(own.messagesPerSecond, now)
+    this.bytes.setRate(own.bytesPerSecond, now)
+    this.signals.setRate(own.signalBytesPerSecond, now)
+    this.#count(limits, member)
+  }
+
+  #count(limits: Limits, { peer, app }: Member): void {
+    this.messages.parent = limits.named(peer, app)
+    this.bytes.parent = app.bytes
   }
 
   /** Counts a refused message. False: there are so many that the connection must be closed. */
@@ -166,4 +198,23 @@ export class Rates {
     this.#strikes ??= new TokenBucket(STRIKES_PER_SECOND, now)
     return this.#strikes.take(1, now) === 0
   }
+}
+
+/** The limits of a connection: those of its app, and where its access rules granted less, less. */
+export function limitsOf(limits: Limits, member: Member | undefined): ConnectionLimits {
+  const own = member?.app.policy.limits.connection ?? limits.values.connection
+  const granted = member?.grants?.limits
+  if (granted === undefined) return own
+  return {
+    messagesPerSecond: lower(own.messagesPerSecond, granted.messagesPerSecond),
+    bytesPerSecond: lower(own.bytesPerSecond, granted.bytesPerSecond),
+    signalBytesPerSecond: lower(own.signalBytesPerSecond, granted.bytesPerSecond),
+    lookupsPerSecond: lower(own.lookupsPerSecond, granted.lookupsPerSecond),
+  }
+}
+
+/** The lower of a limit, where 0 is none, and a granted one. */
+function lower(own: number, granted: number | undefined): number {
+  if (granted === undefined) return own
+  return own === 0 ? granted : Math.min(own, granted)
 }

@@ -60,7 +60,7 @@ describe('TURN credentials', () => {
   const peer = (app: string, name: string) => peerOf(app as App, name as Name)
 
   test('are signed with the current secret, and the TURN server accepts them until they expire', () => {
-    const minted = advice({ turn }).turn(peer('shop', 'alice'))
+    const minted = advice({}).turn(peer('shop', 'alice'), turn)
     expect(minted).toMatchObject({ urls: ['turn:t.example:3478'], ttlMs: 300_000 })
     const given = { username: minted?.username ?? '', password: minted?.credential ?? '' }
     const verify = (secret: string, nowMs: number) =>
@@ -72,13 +72,13 @@ describe('TURN credentials', () => {
 
   test('belong to one peer of one app, whatever its name contains, and do not reveal the name', () => {
     const users = [peer('shop', 'alice'), peer('game', 'alice'), peer('shop', `a 'b"; \\ : /é`)].map(
-      (one) => advice({ turn }).turn(one)?.username ?? '',
+      (one) => advice({}).turn(one, turn)?.username ?? '',
     )
     expect(new Set(users).size).toBe(3)
     for (const user of users) expect(user).toMatch(/^1700000000:(shop|game)\/[0-9a-f]{32}$/)
   })
 
   test('do not exist without a secret', () => {
-    expect(advice({}).turn(peer('shop', 'alice'))).toBeNull()
+    expect(advice({}).turn(peer('shop', 'alice'), { ...turn, secret: null })).toBeNull()
   })
 })

@@ -2,19 +2,20 @@ import { createHash } from 'node:crypto'
 import type { Peer, TurnCredentials } from '@peerage/protocol'
 import { appOf, formatIceUrl, parseIceUrl } from '@peerage/protocol'
 import { mintTurnCredentials } from '@peerage/stun'
+import type { TurnPolicy } from '../../apps/policy.js'
 import type { Config } from '../../config/schema.js'
 
 /** What a node tells peers so that they can reach each other: its P2P server (STUN) and TURN credentials. */
 export interface P2PAdvice {
   /** `host:port` of the P2P server, or null. `requestHost` is the Host header of the peer's own request. */
   server(requestHost: string | undefined): string | null
-  /** Fresh TURN credentials for a peer of an app, or null if no TURN server is configured. */
-  turn(peer: Peer): TurnCredentials | null
+  /** Fresh TURN credentials for a peer, by the settings of its app. Null if the app has no TURN server. */
+  turn(peer: Peer, policy: TurnPolicy): TurnCredentials | null
 }
 
 /** `udpPort` returns the port of the integrated P2P server, or null while it is not bound or if there is none. */
 export function p2pAdvice(options: {
-  p2p: Config['p2p']
+  p2p: Pick<Config['p2p'], 'server' | 'advertise'>
   udpPort: () => number | null
   now: () => number
 }): P2PAdvice {
@@ -27,8 +28,7 @@ export function p2pAdvice(options: {
       if (p2p.advertise !== null) return p2p.advertise
       return besides(requestHost ?? '', port)
     },
-    turn(peer) {
-      const { urls, secret, previousSecret, ttlMs } = p2p.turn
+    turn(peer, { urls, secret, previousSecret, ttlMs }) {
       if (secret === null) return null
       const { username, password, ttl, uris } = mintTurnCredentials({
         secrets: previousSecret === null ? [secret] : [secret, previousSecret],

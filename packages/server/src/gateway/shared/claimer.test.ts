@@ -9,16 +9,21 @@ import { expect, test } from 'vitest'
 import { appsOf } from '../../testing/apps.js'
 import { appOf } from '../../testing/peerjs-fixture.js'
 import { unlimited } from '../../testing/unlimited.js'
-import type { AccessDecision, Applicant, Claimed } from './access.js'
-import { Claimer } from './access.js'
+import { AppBudgets } from '../../apps/budgets.js'
+import type { ConfigInput } from '../../config/schema.js'
+import type { AccessDecision, Allowed } from './access.js'
+import type { Applicant, Claimed, ClaimerOptions, ClaimingConnection } from './claimer.js'
+import { Claimer } from './claimer.js'
 import { Limits } from './limits.js'
 
 const ADDRESS = '192.0.2.1'
 const admitted: AccessDecision = { ok: true, app: appOf('default') }
 const refused: AccessDecision = { ok: false, code: 'forbidden', detail: 'no' }
 
-class AddressedConnection extends RecordedConnection {
+class AddressedConnection extends RecordedConnection implements ClaimingConnection {
   readonly address = ADDRESS
+  app: ClaimingConnection['app']
+  access: Allowed | undefined
 }
 
 function nameOf(text: string): Name {
@@ -27,17 +32,26 @@ function nameOf(text: string): Name {
   return name.value
 }
 
-const applicant = (name: string, answer: AccessDecision): Applicant => ({
-  name: nameOf(name),
+const applicant = (name: string, answer: AccessDecision, more: Partial<Applicant> = {}): Applicant => ({
   app: undefined,
+  name: nameOf(name),
+  isNameMade: false,
   origin: undefined,
   admit: () => Promise.resolve({ admitted: answer, secret: 'secret' }),
+  ...more,
 })
 
 /** A claimer for which every name is taken. */
-function claimer(failuresPerMinute = 0) {
+function claimer(settings: ConfigInput = {}, more: Partial<ClaimerOptions> = {}) {
   const clock = new FakeClock()
   const asked: ClaimRequest[] = []
+  const refusals: string[] = []
+  const apps = appsOf({ taken: 'replace', ...settings })
+  const metrics = {
+    appRouted: () => {},
+    appRefused: (label: string, reason: string) => refusals.push(`${label} ${reason}`),
+  }
+  const budgets = new AppBudgets(apps, clock, metrics)
   const claims = new Claimer({
     node: {
       claim: (_, request) => {
@@ -46,14 +60,16 @@ function claimer(failuresPerMinute = 0) {
       },
     },
     clock,
-    access: { admit: () => Promise.resolve(admitted) },
-    limits: new Limits({ ...unlimited, name: { ...unlimited.name, failuresPerMinute } }, clock),
+    limits: new Limits(unlimited, clock),
     onRefused: () => {},
-    apps: appsOf({ taken: 'replace' }),
+    metrics,
+    apps,
+    budgets,
+    ...more,
   })
   const connection = new AddressedConnection('1')
   const claim = (of: Applicant): Promise<Claimed | undefined> => claims.claim(connection, of)
-  return { asked, connection, claim }
+  return { asked, connection, claim, budgets, clock, refusals, apps }
 }
 
 test('[I9] an identity replaces a holder, also if the answer of the access rules is a class with a getter', async () => {
@@ -74,7 +90,7 @@ test('[I9] an identity replaces a holder, also if the answer of the access rules
 })
 
 test('[WH7] refusals of a name that looks like an app and a name do not count for that name of that app', async () => {
-  const { claim } = claimer(2)
+  const { claim } = claimer({ limits: { name: { failuresPerMinute: 2 } } })
   for (let i = 0; i < 5; i++) await claim(applicant('default/bob', refused))
   expect(await claim(applicant('default/bob', refused))).toMatchObject({ code: 'forbidden' })
   expect(await claim(applicant('bob', admitted))).toEqual({ ok: false, code: 'name-taken', waitMs: 0 })
@@ -96,7 +112,7 @@ test('the count of a refused name does not keep the text that the name came in',
     collect()
     return process.memoryUsage().heapUsed
   }
-  const { claim } = claimer(30)
+  const { claim } = claimer()
   const before = heap()
   for (let i = 0; i < 500; i++) {
     const query = Buffer.from(`a-name-of-number-${i}&pad=`.padEnd(100_000, 'x')).toString()

@@ -1,0 +1,82 @@
+import type { Clock, OnlineSession } from '@peerage/core'
+import type { NodeMessageOf, PeerMessageOf, ProtocolError } from '@peerage/protocol'
+import { appOf, errorTexts, nameOf, protocolError } from '@peerage/protocol'
+import type { AccessEnds } from '../shared/access-ends.js'
+import type { Refused } from '../shared/claimer.js'
+import { holderOf } from '../shared/claimer.js'
+import type { Limits } from '../shared/limits.js'
+import type { NativeConnection } from './connection.js'
+import { tokenMsOf } from './entry.js'
+import type { NativeGatewayOptions } from './options.js'
+
+export interface RenewalsOptions extends Pick<
+  NativeGatewayOptions,
+  'clock' | 'limits' | 'metrics' | 'access' | 'revocations' | 'onRefused'
+> {
+  accessEnds: AccessEnds
+}
+
+/** Replaces the access tokens of open connections, so that a connection outlives its token. */
+export class Renewals {
+  readonly #options: RenewalsOptions
+  readonly #clock: Clock
+  readonly #limits: Limits
+
+  constructor(options: RenewalsOptions) {
+    this.#options = options
+    this.#clock = options.clock
+    this.#limits = options.limits
+  }
+
+  /** Asked before the token is checked. To check it costs as much as at a claim, and wrong ones count alike. */
+  overRate({ address, app, nativeRates }: NativeConnection): ProtocolError | undefined {
+    const now = this.#clock.monotonic()
+    const failuresMs = this.#limits.failuresMs(address)
+    const waitMs = Math.max(failuresMs, nativeRates.joins.take(1, now), app?.connects.take(1, now) ?? 0)
+    return waitMs > 0 ? protocolError('rate-limited', 'too many renewals', waitMs) : undefined
+  }
+
+  /** The new token must be for the same identity and allow the name that the peer has. */
+  async renew(
+    connection: NativeConnection,
+    session: OnlineSession,
+    { id, token }: PeerMessageOf<'renew'>,
+  ): Promise<NodeMessageOf<'renewed'> | ProtocolError | undefined> {
+    const { app, access, address, wire } = connection
+    if (app === undefined || access?.identity === undefined)
+      return protocolError('forbidden', 'this app has no access tokens')
+    const [asked, name] = [appOf(session.peer), nameOf(session.peer)]
+    const rules = this.#options.access ?? app.policy
+    const admitted = await rules.admit({ app: asked, name, isNameMade: false, wire, address, token })
+    if (!admitted.ok) return this.#refuse(connection, admitted)
+    if (admitted.app !== app.app || admitted.identity !== access.identity)
+      return this.#refuse(connection, OTHER_IDENTITY)
+    const { revocations, accessEnds } = this.#options
+    if (app.policy.hasApi && revocations !== undefined) {
+      const revoked = await revocations.check(app.app, { name, ...holderOf(admitted) })
+      if (!revoked.ok) return this.#refuse(connection, revoked)
+    }
+    if (!connection.isOpen) return undefined
+    connection.access = admitted
+    connection.followRates()
+    accessEnds.set(connection, admitted.endsAt)
+    return { type: 'renewed', id, ...tokenMsOf(admitted, this.#clock.now()) }
+  }
+
+  /** A refused renewal changes nothing: the connection ends when its former token does. */
+  #refuse({ address, app, wire, peer }: NativeConnection, refused: Refused): ProtocolError {
+    const { code, detail, retryAfterMs } = refused
+    const { metrics, onRefused } = this.#options
+    onRefused({ wire, code, detail })
+    if (app !== undefined) metrics.appRefused(app.policy.label, code)
+    if (code !== 'access-unavailable' && peer !== undefined)
+      this.#limits.claimFailed(address, peer, app?.policy.limits.name.failuresPerMinute ?? 0)
+    return protocolError(code, detail, retryAfterMs)
+  }
+}
+
+const OTHER_IDENTITY: Refused = {
+  ok: false,
+  code: 'forbidden',
+  detail: 'the new access token is for another identity; connect again with it',
+}

@@ -1,0 +1,239 @@
+import type { ClaimOutcome, ClaimRequest, Clock, Connection, Node, OnlineSession } from '@peerage/core'
+import { hashSecret } from '@peerage/core'
+import type { App, ErrorCode, Name, Peer } from '@peerage/protocol'
+import { parsePeer, peerOf } from '@peerage/protocol'
+import type { AppBudgets, AppUse } from '../../apps/budgets.js'
+import type { AppPolicies } from '../../apps/policy.js'
+import { pause } from '../../lib/pause.js'
+import type { AccessDecision, Allowed, CheckedAccess } from './access.js'
+import { isOriginAllowed } from './access.js'
+import type { GatewayMetrics, OnRefused } from './events.js'
+import type { Limits } from './limits.js'
+import { WRONG_ORIGIN } from './refuse-upgrade.js'
+
+/** A peer that asks for a name. */
+export interface Applicant {
+  /** The app that it asks for. Undefined if it named none. */
+  app: App | undefined
+  name: Name
+  /** Whether the node made the name, because the peer asked for none. The access rules may then choose another one. */
+  isNameMade: boolean
+  /** The Origin header, if there was one. */
+  origin: string | undefined
+  /** Asks the access rules. Each wire passes its own kind of token. */
+  admit(access: CheckedAccess): Promise<Decision>
+  /** Reserves room for an admitted peer. False: there is none. */
+  reserve?(peer: Peer): boolean
+}
+
+export interface ClaimingConnection extends Connection {
+  /** What limits count the connection by. */
+  readonly address: string
+  /** Set while the connection counts for an app. Whoever ends the connection calls `leaveApp`. */
+  app: AppUse | undefined
+  /** What the access rules decided. */
+  access: Allowed | undefined
+}
+
+/** The unchanged answer of the access rules, and the reclaim secret for the name. */
+export interface Decision {
+  admitted: AccessDecision
+  secret: string
+}
+
+/** Whether a name, an identity or a token is banned or revoked. */
+export interface RevocationCheck {
+  check(
+    app: App,
+    whom: { name?: Name; identity?: string; tokenId?: string; issuedAt?: number },
+  ): Promise<{ ok: true } | Refused>
+}
+
+export interface Refused {
+  ok: false
+  code: ErrorCode
+  detail: string
+  retryAfterMs?: number
+}
+
+export type Claimed =
+  | { ok: true; session: OnlineSession; reclaimed: boolean }
+  /**
+   * `detail`: why the access rules or the app's budget refused. Absent if something else refused. `waitMs`: how long the
+   * peer must wait because it failed too often, 0 if it need not wait. `retryAfterMs`: when a retry may succeed.
+   */
+  | { ok: false; code: ErrorCode; detail?: string; waitMs: number; retryAfterMs?: number }
+
+type Refusal = Extract<Claimed, { ok: false }>
+
+export interface ClaimerOptions {
+  node: Pick<Node, 'claim'>
+  clock: Clock
+  apps: Pick<AppPolicies, 'defaultApp'>
+  budgets: AppBudgets
+  /** An application's own rules, which replace those of every app and may choose the app. */
+  access?: CheckedAccess | undefined
+  /** Absent: nothing can be banned or revoked. */
+  revocations?: RevocationCheck | undefined
+  limits: Limits
+  metrics: Pick<GatewayMetrics, 'appRefused'>
+  onRefused: OnRefused
+  /** When a name is taken, the claim is tried again after each of these delays, because the holder may be leaving. */
+  takenRetriesMs?: readonly number[]
+}
+
+/** How many claims may wait for a retry at once, so that the retries do not multiply a flood of claims. */
+const MAX_RETRYING = 100
+
+const NOT_SERVED: Refused = { ok: false, code: 'forbidden', detail: 'this app is not served here' }
+const FOREIGN_ORIGIN: Refused = { ok: false, code: 'forbidden', detail: WRONG_ORIGIN.detail }
+/** The label of apps that are not served. */
+const OTHER = 'other'
+
+/** The connection no longer counts for its app. Calling it again does nothing. */
+export function leaveApp(connection: Pick<ClaimingConnection, 'app'>): void {
+  connection.app?.left()
+  connection.app = undefined
+}
+
+/** Turns a peer that asks for a name into a session. All wires share these steps. */
+export class Claimer {
+  readonly #options: ClaimerOptions
+  #retrying = 0
+
+  constructor(options: ClaimerOptions) {
+    this.#options = options
+  }
+
+  /** Resolves with undefined if the peer has gone before the claim. */
+  async claim(connection: ClaimingConnection, applicant: Applicant): Promise<Claimed | undefined> {
+    const { apps, budgets, limits, access } = this.#options
+    // This comes before the access rules and the registry, so that a right token and a wrong one get the same answer.
+    // Only the address counts here: if the name counted too, anybody could keep its holder out.
+    const waitMs = limits.failuresMs(connection.address)
+    if (waitMs > 0) return { ok: false, code: 'rate-limited', waitMs }
+    const use = budgets.of(applicant.app ?? apps.defaultApp)
+    const rules = access ?? use?.policy
+    if (rules === undefined) return this.#refuse(connection, applicant, use, NOT_SERVED)
+    // To check a token or to ask a webhook has its price. So every try of a peer counts for its app before that.
+    const connectMs = use?.connects.take(1, this.#options.clock.monotonic()) ?? 0
+    if (connectMs > 0) return this.#overBudget(use, connectMs)
+    if (!isFor(use, applicant)) return this.#refuse(connection, applicant, use, FOREIGN_ORIGIN)
+    const { admitted, secret } = await applicant.admit(rules)
+    if (!admitted.ok) return this.#refuse(connection, applicant, use, admitted)
+    const refused = await this.#revoked(applicant, admitted)
+    if (refused !== undefined) return this.#refuse(connection, applicant, use, refused)
+    return connection.isOpen ? this.#enter(connection, applicant, admitted, secret) : undefined
+  }
+
+  /** The access rules let the peer in. They may have chosen another app than it asked for. */
+  async #enter(
+    connection: ClaimingConnection,
+    applicant: Applicant,
+    allowed: Allowed,
+    secret: string,
+  ): Promise<Claimed> {
+    const use = this.#options.budgets.of(allowed.app)
+    if (use === undefined) return this.#refuse(connection, applicant, use, NOT_SERVED)
+    if (!isFor(use, applicant)) return this.#refuse(connection, applicant, use, FOREIGN_ORIGIN)
+    const retryAfterMs = use.enter()
+    if (retryAfterMs > 0) return this.#overBudget(use, retryAfterMs)
+    connection.app = use
+    connection.access = allowed
+    const peer = ownPeer(peerOf(allowed.app, chosenName(applicant, allowed)))
+    if (applicant.reserve?.(peer) === false) {
+      leaveApp(connection)
+      return { ok: false, code: 'too-many', waitMs: 0 }
+    }
+    const policy = allowed.identity === undefined ? 'refuse' : use.policy.taken
+    const outcome = await this.#claim(connection, { peer, secret, policy })
+    if (outcome.ok) {
+      // A reload has removed the app meanwhile.
+      if (!use.isServed) connection.close('refused')
+      return outcome
+    }
+    leaveApp(connection)
+    const { code } = outcome
+    if (code !== 'name-taken') return { ok: false, code, waitMs: 0 }
+    this.#options.metrics.appRefused(use.policy.label, code)
+    return { ok: false, code, waitMs: this.#failed(connection, use, peer) }
+  }
+
+  async #revoked(applicant: Applicant, allowed: Allowed): Promise<Refused | undefined> {
+    const { budgets, revocations } = this.#options
+    if (revocations === undefined || budgets.of(allowed.app)?.policy.hasApi !== true) return undefined
+    const name = chosenName(applicant, allowed)
+    const answer = await revocations.check(allowed.app, { name, ...holderOf(allowed) })
+    return answer.ok ? undefined : answer
+  }
+
+  #refuse(
+    connection: ClaimingConnection,
+    { name, origin }: Applicant,
+    use: AppUse | undefined,
+    { code, detail, retryAfterMs }: Refused,
+  ): Refusal {
+    const { onRefused, metrics } = this.#options
+    onRefused({ wire: connection.wire, code, detail, origin })
+    metrics.appRefused(use?.policy.label ?? OTHER, code)
+    const retry = retryAfterMs === undefined ? {} : { retryAfterMs }
+    // The peer did nothing wrong.
+    if (code === 'access-unavailable') return { ok: false, code, detail, waitMs: 0, ...retry }
+    const { defaultApp } = this.#options.apps
+    const waitMs = this.#failed(connection, use, peerOf(use?.app ?? defaultApp, name))
+    return { ok: false, code, detail, waitMs, ...retry }
+  }
+
+  /** The key is a hash, because the name is a slice of the text that it came in, and V8 would keep that in memory. */
+  #failed({ address }: ClaimingConnection, use: AppUse | undefined, peer: Peer): number {
+    const perMinute = use?.policy.limits.name.failuresPerMinute ?? 0
+    return this.#options.limits.claimFailed(address, hashSecret(peer, ''), perMinute)
+  }
+
+  #overBudget(use: AppUse | undefined, retryAfterMs: number): Refusal {
+    this.#options.metrics.appRefused(use?.policy.label ?? OTHER, 'overloaded')
+    const detail = 'the app takes no more connections on this node right now; try again later'
+    return { ok: false, code: 'overloaded', detail, waitMs: 0, retryAfterMs }
+  }
+
+  async #claim(connection: Connection, request: ClaimRequest): Promise<ClaimOutcome> {
+    const { node, clock, takenRetriesMs = [] } = this.#options
+    let outcome = await node.claim(connection, request)
+    for (const waitMs of takenRetriesMs) {
+      if (outcome.ok || outcome.code !== 'name-taken' || this.#retrying >= MAX_RETRYING) return outcome
+      this.#retrying++
+      await pause(clock, waitMs)
+      this.#retrying--
+      outcome = await node.claim(connection, request)
+    }
+    return outcome
+  }
+}
+
+/** Who holds a name, as far as the access rules know. By this an application server can end the connection. */
+export function holderOf({ identity, tokenId, issuedAt }: Allowed): {
+  identity?: string
+  tokenId?: string
+  issuedAt?: number
+} {
+  return {
+    ...(identity === undefined ? {} : { identity }),
+    ...(tokenId === undefined ? {} : { tokenId }),
+    ...(issuedAt === undefined ? {} : { issuedAt }),
+  }
+}
+
+/** Whether a page of this origin may use the app. Programs that send no Origin pass here. */
+function isFor(use: AppUse | undefined, { origin }: Applicant): boolean {
+  return use === undefined || isOriginAllowed(use.policy.origins, origin)
+}
+
+function chosenName({ name, isNameMade }: Applicant, allowed: Allowed): Name {
+  return isNameMade ? (allowed.name ?? name) : name
+}
+
+/** A copy. A name is a slice of the text that it came in, and V8 would keep that whole text in memory. */
+function ownPeer(peer: Peer): Peer {
+  const own = parsePeer(Buffer.from(peer).toString())
+  return own.ok ? own.value : peer
+}
