@@ -10,7 +10,7 @@ import {
 import { appOf, type App } from '@peerage/protocol'
 import type { LinkedBackend, LinksOptions } from '@peerage/node-links'
 import { addressWarning, createBackend, linkedBackend, startFailure } from './backend.js'
-import { createAppAccess } from './access/create-access.js'
+import { createMakeAccess } from './access/make-access.js'
 import { createOutbound, type Outbound } from './access/outbound.js'
 import { Revocations } from './access/revocations.js'
 import { Apps } from './apps/apps.js'
@@ -139,7 +139,7 @@ export class PeerageServer {
     const p2p = new P2PServer(onError)
     const udpPort = (): number | null => p2p.port
     const outbound = createOutbound({ clock })
-    const apps = new Apps({ config, makeAccess: createAppAccess({ clock, outbound, onError }) })
+    const apps = new Apps({ config, makeAccess: createMakeAccess({ clock, outbound, onError }) })
     const isIndexed = (app: App): boolean => apps.of(app)?.indexed === true
     node.setIndexed(isIndexed)
     apps.onReplaced(() => node.setIndexed(isIndexed))

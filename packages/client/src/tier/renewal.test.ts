@@ -121,6 +121,22 @@ test('[WL10] at most one call a second, whatever times a node says', async () =>
   expect(Math.min(...gaps())).toBeGreaterThanOrEqual(1_000)
 })
 
+test.each([1, 500, 1_001, 2_500])(
+  '[WL10] [WL1] a node that also ends each connection after %d ms causes at most 1.5 calls a second',
+  async (lastsMs) => {
+    tier.tokenMs = 0
+    const peer = await join()
+    errorsOf(peer)
+    while (clock.monotonic() < 10 * MINUTE_MS) {
+      await clock.advance(lastsMs)
+      tier.cut('ann', 'token-expired')
+      while (peer.state.state !== 'online') await clock.advance(10)
+    }
+    expect(asked.length / 600).toBeLessThan(1.5)
+    peer.close()
+  },
+)
+
 test('[WL10] a clock that is set does not change when the function is asked', async () => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5)
   for (const jumpMs of [-1e12, 1e12]) {

@@ -162,7 +162,7 @@ describe('a request', () => {
       })
     expect(server.connections).toBe(1)
     // From now on, each connection takes one request, and breaks at the next one.
-    const used = new WeakSet<object>()
+    const used = new WeakSet()
     server.answer = (request, response) => {
       if (used.has(request.socket)) return void request.socket.destroy()
       used.add(request.socket)

@@ -19,7 +19,7 @@ function revocationsTest(records: Record<string, string>, failure?: Error) {
     },
     onError: (error) => void errors.push(String(error)),
   })
-  return { clock, errors, reads, check: (holder: object) => revocations.check(chat, holder as Holder) }
+  return { clock, errors, reads, check: (holder: Holder) => revocations.check(chat, holder) }
 }
 
 const START = new FakeClock().now()

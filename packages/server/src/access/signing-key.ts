@@ -1,13 +1,10 @@
 import { createPrivateKey, randomUUID, type JsonWebKey } from 'node:crypto'
-import { importJWK, SignJWT, type CryptoKey } from 'jose'
+import type { CryptoKey } from 'jose'
 import { z } from 'zod'
 import { reasonOf } from '../lib/reason.js'
 import type { Algorithm } from './app-access.js'
 import type { PeerageClaim } from './claims.js'
 import { readJwk } from './verification-key.js'
-
-/** The least bytes of a secret for HS256 (RFC 7518 §3.2). */
-export const SECRET_BYTES_LEAST = 32
 
 /** A key that signs tokens. */
 export interface SigningKey {
@@ -44,6 +41,7 @@ export async function readSigningKey(text: string, wanted?: Algorithm): Promise<
       problem: `cannot sign with ${algorithm}; it is for ${[usual, ...others].join(' and ')}`,
     }
   const { kid, alg: _alg, use: _use, ...members } = jwk
+  const { importJWK } = await import('jose')
   const key = await importJWK(members, algorithm)
   return { ok: true, key: { algorithm, key, ...(kid !== undefined && { kid }) } }
 }
@@ -51,8 +49,20 @@ export async function readSigningKey(text: string, wanted?: Algorithm): Promise<
 const member = z.string().exactOptional()
 const privateJwk = z.object({
   kty: z.string(),
-  ...{ n: member, e: member, d: member, p: member, q: member, dp: member, dq: member, qi: member },
-  ...{ crv: member, x: member, y: member, kid: member, alg: member, use: member },
+  n: member,
+  e: member,
+  d: member,
+  p: member,
+  q: member,
+  dp: member,
+  dq: member,
+  qi: member,
+  crv: member,
+  x: member,
+  y: member,
+  kid: member,
+  alg: member,
+  use: member,
 })
 type PrivateJwk = z.output<typeof privateJwk>
 type JwkRead = { ok: true; jwk: PrivateJwk } | { ok: false; problem: string }
@@ -121,6 +131,7 @@ export async function mintToken(signing: SigningKey, wanted: TokenToMint, now: n
     ...(issuer !== undefined && { iss: issuer }),
     ...(peerage !== undefined && { peerage }),
   }
+  const { SignJWT } = await import('jose')
   const token = await new SignJWT(claims)
     .setProtectedHeader({ alg: algorithm, typ, ...(kid !== undefined && { kid }) })
     .sign(key)

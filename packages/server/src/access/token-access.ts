@@ -1,7 +1,6 @@
 import type { Clock, OnError } from '@peerage/core'
 import { Semaphore } from '@peerage/core'
 import type { App } from '@peerage/protocol'
-import { compactVerify, errors } from 'jose'
 import type { AccessDecision, AdmitRequest } from '../gateway/shared/access.js'
 import { readClaims, type Claims } from './claims.js'
 import { RemoteKeys } from './jwks.js'
@@ -91,6 +90,8 @@ async function payloadOf(
   { algorithm }: TokenHeader,
   keys: readonly VerificationKey[],
 ): Promise<{ ok: true; payload: Uint8Array } | Refusal> {
+  // Only nodes that check tokens load it.
+  const { compactVerify, errors } = await import('jose')
   for (const key of keys.slice(0, TRIES_MOST)) {
     const imported = await key.imported(algorithm)
     if (imported === undefined) continue

@@ -1,5 +1,4 @@
 import { createPublicKey, webcrypto, type KeyObject } from 'node:crypto'
-import { importJWK } from 'jose'
 import { z } from 'zod'
 import type { Algorithm } from './app-access.js'
 
@@ -96,7 +95,10 @@ export function readJwk(input: unknown): VerificationKey | undefined {
   const fitting = algorithmsOf(jwk).filter((algorithm) => alg === undefined || alg === algorithm)
   if (fitting.length === 0) return undefined
   const members = publicMembers(jwk)
-  return keyOf(kid, fitting, (algorithm) => importJWK(members, algorithm))
+  return keyOf(kid, fitting, async (algorithm) => {
+    const { importJWK } = await import('jose')
+    return importJWK(members, algorithm)
+  })
 }
 
 function algorithmsOf(jwk: Jwk): readonly Algorithm[] {

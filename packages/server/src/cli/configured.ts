@@ -60,8 +60,17 @@ function readFile(file: string, source: string, leaves: readonly Leaf[], surroun
   }
 }
 
+/** The settings of a file and of the environment, for a command that has no flags for settings. */
+export function loadFile<T>(file: string, definition: Definition<T>, surroundings: Surroundings): Loaded<T> {
+  const layers = [
+    readEnvironment(definition, surroundings),
+    readFile(file, '--config', definition.leaves, surroundings),
+  ]
+  return resolve(definition, layers)
+}
+
 /** One line for each problem: the setting, where it is set, what is wrong. */
-function printProblems(problems: readonly Problem[], err: (line: string) => void): void {
+export function printProblems(problems: readonly Problem[], err: (line: string) => void): void {
   const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`
   err(`peerage: the configuration has ${count}:`)
   for (const line of linesOf(problems)) err(`  ${line}`)

@@ -1,7 +1,5 @@
-import { PassThrough } from 'node:stream'
 import { describe, expect, test } from 'vitest'
-import { run } from './program.js'
-import type { Surroundings } from './surroundings.js'
+import { peerage } from '../testing/command-line.js'
 
 const COMMANDS = [
   'serve',
@@ -9,33 +7,12 @@ const COMMANDS = [
   'check-config',
   'print-config',
   'doctor',
+  'token',
   'cluster',
   'send',
   'receive',
   'version',
 ] as const
-
-/** Runs the command line with a made-up process around it. */
-async function peerage(args: readonly string[], more: Partial<Surroundings> = {}) {
-  const [out, err]: [string[], string[]] = [[], []]
-  const code = await run(args, {
-    env: {},
-    readFile: () => {
-      throw new Error('no files here')
-    },
-    out: (line) => void out.push(line),
-    err: (line) => void err.push(line),
-    isTerminal: false,
-    columns: undefined,
-    startedAs: { program: 'peerage', serve: 'peerage serve' },
-    terminated: AbortSignal.abort(),
-    onHangup: () => {},
-    endOnHangup: () => {},
-    streams: { stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough() },
-    ...more,
-  })
-  return { code, out: out.join('\n'), err: err.join('\n') }
-}
 
 describe('help', () => {
   test.each([undefined, 80, 100, 300])(

@@ -23,6 +23,7 @@ import { serve } from './serve.js'
 import { addReceive, addSend } from './share/declare.js'
 import { serveStun } from './stun.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
+import { addToken } from './token/declare.js'
 
 const EPILOGUE = `
 Settings come from flags, else from variables (PEERAGE_PORT and the like), else
@@ -122,6 +123,8 @@ function createProgram(execution: Execution): Command {
   addExamples(looking, [[`${name} doctor --redis redis://10.0.0.5`, 'with the flags that `serve` will get']])
   forNode(looking, doctor)
   likeServe(looking)
+
+  addToken(add('token', 'make and check access tokens'), execution)
 
   addCluster(add('cluster', 'try a cluster: Redis, nodes and HAProxy on this machine'), execution)
 

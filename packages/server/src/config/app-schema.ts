@@ -94,7 +94,7 @@ const webhook = section({
   ),
   whenUnreachable: set(
     oneOf('refuse', 'allow').default('refuse'),
-    'what happens to a peer if there is no answer, or none that can be understood',
+    'what happens to a peer while the webhook cannot be reached; an answer that makes no sense always refuses',
   ),
 })
 

@@ -1,7 +1,6 @@
-import { createPublicKey } from 'node:crypto'
 import { parseApp, type App } from '@peerage/protocol'
 import type { AccessSettings, Algorithm, TokenKeys, WebhookSettings } from '../access/app-access.js'
-import { reasonOf } from '../lib/reason.js'
+import { readPublicKey } from '../access/verification-key.js'
 import type { AccessConfig } from './app-schema.js'
 import { isLoopback, isPrivate } from './hosts.js'
 import type { SettingProblem } from './load.js'
@@ -115,6 +114,7 @@ function unusedBy(mode: AccessSettings['mode'], access: AccessConfig): SettingPr
           {
             path,
             problem: `is for access.mode: ${of}, and the mode is ${mode}: set the mode, or leave this out`,
+            because: 'mode',
           },
         ]
       : [],
@@ -139,7 +139,7 @@ function readTokenKeys(token: AccessConfig['token']): ReadKeys {
   if (jwks !== null) keys.push({ type: 'jwks', url: jwks })
   const [only, more] = keys
   if (only === undefined) {
-    problems.push({ path: 'mode', problem: `token needs one of ${SOURCES}` })
+    problems.push({ path: 'mode', problem: `token needs one of ${SOURCES}`, because: 'token' })
     return { ok: false, problems }
   }
   if (more !== undefined)
@@ -153,8 +153,8 @@ function readTokenKeys(token: AccessConfig['token']): ReadKeys {
         : 'must not have HS256 with public keys: anybody who knows a public key could sign. HS256 needs access.token.secret',
     )
   if (only.type === 'public-key') {
-    const problem = problemOfPem(only.pem, algorithms)
-    if (problem !== undefined) wrong('publicKey', problem)
+    const read = readPublicKey(only.pem, algorithms)
+    if (!read.ok) wrong('publicKey', read.problem)
   }
   if (only.type === 'jwks' && !isEncrypted(only.url) && !isLoopback(hostOf(only.url)))
     wrong('jwks', 'must be an https URL: over http, anybody on the way could replace the keys')
@@ -174,45 +174,15 @@ function pathOf({ type }: TokenKeys): string {
   }
 }
 
-/** RFC 7518 §3.3: keys for RS256 and PS256 have at least 2048 bits. */
-const RSA_BITS = 2_048
-
-/** Why a PEM text cannot check tokens of all these algorithms. Undefined if it can. */
-function problemOfPem(pem: string, algorithms: readonly Algorithm[]): string | undefined {
-  const wanted = 'must be a public key or a certificate in PEM: -----BEGIN PUBLIC KEY-----'
-  if (!pem.includes('-----BEGIN ')) return wanted
-  if (pem.includes('PRIVATE KEY-----'))
-    return `${wanted}. This is a private key: keep it where tokens are made`
-  try {
-    const { asymmetricKeyType: type, asymmetricKeyDetails: details } = createPublicKey(pem)
-    const unfit = algorithms.filter((algorithm) => !isHmac(algorithm) && KEY_TYPES[algorithm] !== type)
-    if (unfit.length > 0)
-      return `is a key of the type ${type}, with which ${unfit.join(', ')} cannot be checked`
-    if (type === 'ec' && details?.namedCurve !== 'prime256v1')
-      return 'must be a key of the curve P-256, for ES256'
-    if (type === 'rsa' && (details?.modulusLength ?? 0) < RSA_BITS)
-      return `must have at least ${RSA_BITS} bits`
-    return undefined
-  } catch (error) {
-    return `${wanted}. It cannot be read: ${reasonOf(error)}`
-  }
-}
-
-/** The types of keys in node:crypto. */
-const KEY_TYPES: Readonly<Record<Algorithm, string>> = {
-  HS256: 'secret',
-  RS256: 'rsa',
-  PS256: 'rsa',
-  ES256: 'ec',
-  EdDSA: 'ed25519',
-}
-
 type ReadWebhook = { ok: true; settings: WebhookSettings } | { ok: false; problems: SettingProblem[] }
 
 function readWebhook(webhook: AccessConfig['webhook']): ReadWebhook {
   const { url, allowPrivate } = webhook
   if (url === null)
-    return { ok: false, problems: [{ path: 'mode', problem: 'webhook needs access.webhook.url' }] }
+    return {
+      ok: false,
+      problems: [{ path: 'mode', problem: 'webhook needs access.webhook.url', because: 'webhook' }],
+    }
   const host = hostOf(url)
   if (isPrivate(host) && !allowPrivate)
     return {

@@ -19,9 +19,7 @@ export function checkApps(config: Config): SettingProblem[] {
   }
   const wrong = sections.flatMap(([path, access]) => {
     const read = readAccess(access)
-    return read.ok
-      ? []
-      : read.problems.map(({ problem, ...rest }) => ({ path: `${path}.${rest.path}`, problem }))
+    return read.ok ? [] : read.problems.map((each) => below(path, each))
   })
   problems.push(...checkDefaultApp(config, apps), ...wrong)
   // The other rules need settings that can be read.
@@ -32,6 +30,12 @@ export function checkApps(config: Config): SettingProblem[] {
     ...checkPeerJsKeys(config, apps),
     ...checkApiKeys(config, apps),
   ]
+}
+
+/** A problem of a setting in a section, with its whole path. */
+function below(section: string, { path, problem, because }: SettingProblem): SettingProblem {
+  const whole = { path: `${section}.${path}`, problem }
+  return because === undefined ? whole : { ...whole, because: `${section}.${because}` }
 }
 
 function checkDefaultApp({ defaultApp }: Config, apps: readonly App[]): SettingProblem[] {

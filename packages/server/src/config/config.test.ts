@@ -2,49 +2,13 @@ import { readFileSync } from 'node:fs'
 import { defaultTimes } from '@peerage/core'
 import { describe, expect, test } from 'vitest'
 import { nodeDefinition } from './check.js'
-import { readEnvironment, readYaml } from './sources.js'
-import { resolve, type Layer, type Loaded } from './load.js'
+import { config, load, problems } from '../testing/load-config.js'
 import { redacted, toMarkdown, toYaml } from './print.js'
 import { closest, fromText, textLeaves } from './settings.js'
-import { defaultConfig, type Config } from './schema.js'
+import { defaultConfig } from './schema.js'
 import { stunDefinition } from './stun.js'
 
 const { leaves } = nodeDefinition
-
-interface Given {
-  flags?: Record<string, unknown>
-  env?: Record<string, string>
-  file?: string
-  files?: Record<string, string>
-}
-
-function load({ flags = {}, env = {}, file, files = {} }: Given): Loaded<Config> {
-  const values = Object.entries(flags).map(([path, value]) => [path, { value, source: `--${path}` }] as const)
-  const readFile = (path: string): string => {
-    const text = files[path]
-    if (text === undefined) throw new Error(`ENOENT: no such file, open '${path}'`)
-    return text
-  }
-  const layers: Layer[] = [
-    { values: new Map(values), problems: [] },
-    readEnvironment(nodeDefinition, { env, readFile }),
-  ]
-  if (file !== undefined) layers.push(readYaml('peerage.yaml', file, leaves, readFile))
-  return resolve(nodeDefinition, layers)
-}
-
-function config(given: Given): Config {
-  const loaded = load(given)
-  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
-  return loaded.config
-}
-
-function problems(given: Given): string[] {
-  const loaded = load(given)
-  return loaded.ok
-    ? []
-    : loaded.problems.map(({ path, source, problem }) => `${path} (${source}): ${problem}`)
-}
 
 describe('the source of a setting', () => {
   test('is the default if no source sets it, and the default times are those of core', () => {
@@ -313,11 +277,9 @@ describe('a problem names the setting, its source and the rule', () => {
   })
 
   test('is raised for a file that is no YAML or no mapping, or with a section that is no mapping', () => {
-    expect(problems({ file: 'port: [1' })).toEqual([
-      expect.stringMatching(/^ \(peerage\.yaml:\d+\): is not YAML/),
-    ])
+    expect(problems({ file: 'port: [1' })).toEqual([expect.stringMatching(/^peerage\.yaml:\d+: is not YAML/)])
     expect(problems({ file: 'port: 1\nport: 2' })).toEqual([expect.stringContaining('is not YAML')])
-    expect(problems({ file: '- 1' })).toEqual([' (peerage.yaml): must be a mapping of settings'])
+    expect(problems({ file: '- 1' })).toEqual(['peerage.yaml: must be a mapping of settings'])
     expect(problems({ file: 'tls: yes' })).toEqual([
       'tls (peerage.yaml:1): must be a mapping, because it is a section of settings',
     ])

@@ -1,5 +1,5 @@
 import { systemClock, type Clock } from '@peerage/core'
-import { createAppAccess } from '../access/create-access.js'
+import { createMakeAccess } from '../access/make-access.js'
 import { createOutbound } from '../access/outbound.js'
 import { Apps } from '../apps/apps.js'
 import { configSchema, type ConfigInput } from '../config/schema.js'
@@ -9,6 +9,6 @@ export function appsOf(input: ConfigInput = {}, clock: Clock = systemClock): App
   const onError = (error: unknown): void => {
     throw error
   }
-  const makeAccess = createAppAccess({ clock, outbound: createOutbound({ clock }), onError })
+  const makeAccess = createMakeAccess({ clock, outbound: createOutbound({ clock }), onError })
   return new Apps({ config: configSchema.parse(input), makeAccess })
 }

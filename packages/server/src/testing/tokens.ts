@@ -60,7 +60,7 @@ export interface TokenTest {
   clock: FakeClock
   errors: string[]
   /** Admits a peer that asks for a name with a token. */
-  admit(token: string | undefined, more?: Partial<AdmitRequest>): ReturnType<AppAccess['admit']>
+  admit: (token: string | undefined, more?: Partial<AdmitRequest>) => ReturnType<AppAccess['admit']>
 }
 
 /** The rules of the app `chat` on a fake clock. */

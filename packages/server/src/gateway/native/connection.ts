@@ -53,8 +53,6 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
   refused = 0
   /** Whether a hello waits for its answer. */
   isClaiming = false
-  /** Whether a renewal of the access token waits for its answer. */
-  isRenewing = false
   /** What the claim and socket.io need of the request. Dropped once the peer has a name. */
   request: { headers: IncomingHttpHeaders; connection: { encrypted: boolean } } | undefined
   /** The socket that socket.io holds. Set once the peer has a name. */

@@ -19,9 +19,6 @@ export interface RenewalsOptions extends Pick<
 /** Undefined if the connection has ended. */
 type Answer = NodeMessageOf<'renewed'> | ProtocolError | undefined
 
-/** When a renewal may be tried again that came while another one had no answer. */
-const RENEWING_RETRY_MS = 1_000
-
 /** Replaces the access tokens of open connections, so that a connection outlives its token. */
 export class Renewals {
   readonly #options: RenewalsOptions
@@ -42,24 +39,8 @@ export class Renewals {
     return waitMs > 0 ? protocolError('rate-limited', 'too many renewals', waitMs) : undefined
   }
 
-  /** Handles one renewal of a connection at a time, so that the last answer is the one that counts [WR12]. */
-  async renew(
-    connection: NativeConnection,
-    session: OnlineSession,
-    request: PeerMessageOf<'renew'>,
-  ): Promise<Answer> {
-    if (connection.isRenewing)
-      return protocolError('rate-limited', 'a renewal is on its way', RENEWING_RETRY_MS)
-    connection.isRenewing = true
-    try {
-      return await this.#renew(connection, session, request)
-    } finally {
-      connection.isRenewing = false
-    }
-  }
-
   /** The new token must be for the same identity and allow the name that the peer has. */
-  async #renew(
+  async renew(
     connection: NativeConnection,
     session: OnlineSession,
     { id, token }: PeerMessageOf<'renew'>,

@@ -6,10 +6,10 @@ import { webhookAccess, type WebhookAccessOptions } from './webhook-access.js'
 export type AccessOptions = TokenAccessOptions & WebhookAccessOptions
 
 /**
- * Makes the access rules of apps. Nothing starts before the first peer comes. What it returns throws TypeError for
- * settings that cannot work.
+ * Makes the access rules of apps, as their settings say. Nothing starts before the first peer comes. What it returns
+ * throws TypeError for settings that cannot work.
  */
-export function createAppAccess(options: AccessOptions): MakeAccess {
+export function createMakeAccess(options: AccessOptions): MakeAccess {
   return (app, settings) => {
     switch (settings.mode) {
       case 'open':

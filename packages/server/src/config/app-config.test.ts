@@ -1,0 +1,461 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { parseApp, type App } from '@peerage/protocol'
+import { describe, expect, test } from 'vitest'
+import { config, load, problems } from '../testing/load-config.js'
+import { settingsOf } from './app-settings.js'
+import { nodeDefinition } from './check.js'
+import { toYaml } from './print.js'
+
+function app(text: string): App {
+  const parsed = parseApp(text)
+  if (!parsed.ok) throw new Error(parsed.problem)
+  return parsed.value
+}
+
+const pem = (key: {
+  publicKey: { export(options: { type: 'spki'; format: 'pem' }): string | Buffer }
+}): string => key.publicKey.export({ type: 'spki', format: 'pem' }).toString()
+const EC = pem(generateKeyPairSync('ec', { namedCurve: 'P-256' }))
+const P384 = pem(generateKeyPairSync('ec', { namedCurve: 'P-384' }))
+const RSA = pem(generateKeyPairSync('rsa', { modulusLength: 2_048 }))
+const SHORT_RSA = pem(generateKeyPairSync('rsa', { modulusLength: 1_024 }))
+const ED = pem(generateKeyPairSync('ed25519'))
+const PRIVATE = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  .privateKey.export({ type: 'pkcs8', format: 'pem' })
+  .toString()
+const HMAC = 'a-secret-of-at-least-32-bytes-for-HS256'
+
+describe('apps in the file', () => {
+  test('have settings of their own, each with its line, and secrets from files', () => {
+    const loaded = load({
+      file: `
+defaultApp: chat
+apps:
+  chat:
+    origins: [https://chat.example]
+    access:
+      mode: token
+      token: { algorithms: [ES256], publicKey: { file: /run/chat.pem } }
+    api: { keys: [{ file: /run/api }, a-second-key-with-24-letters] }
+  games:
+    access: { key: { file: /run/games } }
+    limits: { app: { connections: 1000 } }
+    peerjsKeys: [games-key]
+  plain:
+  empty: {}
+`,
+      files: {
+        '/run/chat.pem': EC,
+        '/run/api': 'a-first-key-with-24-letters!\n',
+        '/run/games': 'a-shared-key-of-16\r\n',
+      },
+    })
+    expect(loaded).toMatchObject({
+      ok: true,
+      config: {
+        defaultApp: 'chat',
+        apps: {
+          chat: { api: { keys: ['a-first-key-with-24-letters!', 'a-second-key-with-24-letters'] } },
+          games: { access: { key: 'a-shared-key-of-16' }, limits: { app: { connections: 1_000 } } },
+          plain: {},
+          empty: {},
+        },
+      },
+    })
+    if (!loaded.ok) return
+    expect(loaded.sources.get('apps.games.limits.app.connections')).toBe('peerage.yaml:12')
+    expect(settingsOf(loaded.config, app('chat')).access).toEqual({
+      mode: 'token',
+      token: {
+        algorithms: ['ES256'],
+        keys: { type: 'public-key', pem: EC.replace(/\n$/, '') },
+        typ: null,
+        issuer: null,
+        lifetimeMs: 3_600_000,
+      },
+    })
+    expect(settingsOf(loaded.config, app('games')).access).toEqual({
+      mode: 'key',
+      key: 'a-shared-key-of-16',
+      previousKey: null,
+    })
+  })
+
+  test('are printed without their secrets, and what is printed is read again', () => {
+    const secrets = {
+      access: {
+        mode: 'token',
+        token: { algorithms: ['HS256'], secret: `geheim-1${HMAC}`, previousSecret: `geheim-2${HMAC}` },
+      },
+      turn: { urls: ['turn:a'], secret: 'geheim-3', previousSecret: 'geheim-4' },
+      api: { keys: ['geheim-5-with-24-letters-or-more'] },
+    }
+    const file = JSON.stringify({
+      defaultApp: 'chat',
+      api: { keys: ['geheim-6-with-24-letters-or-more'] },
+      apps: {
+        chat: secrets,
+        hook: {
+          access: {
+            mode: 'webhook',
+            webhook: { url: 'https://a.example/hook', secret: 'geheim-7-geheim-7' },
+          },
+        },
+        key: { access: { key: 'geheim-8-geheim-8', previousKey: 'geheim-9-geheim-9' } },
+      },
+    })
+    const loaded = load({ file })
+    expect(loaded.ok).toBe(true)
+    const yaml = toYaml(loaded.ok && loaded.config, nodeDefinition.leaves, new Map())
+    expect(yaml).not.toContain('geheim')
+    expect(yaml.match(/\[redacted\]/g)).toHaveLength(9)
+
+    const plain = config({
+      file: 'apps:\n  default: { limits: { connection: { lookupsPerSecond: 3 } }, origins: [https://a.example] }\n  games: {}\n',
+    })
+    const again = load({ file: toYaml(plain, nodeDefinition.leaves, new Map()) })
+    expect(again).toMatchObject({ ok: true, config: plain })
+  })
+
+  test('have no flag and no variable', () => {
+    expect(problems({ env: { PEERAGE_APPS: 'chat' } })).toEqual([
+      expect.stringMatching(/^PEERAGE_APPS \(environment\): is not a variable of peerage/),
+    ])
+  })
+})
+
+describe('a secret of the node', () => {
+  test('may be in a file that the setting names, or a variable, and a list has an item in each line', () => {
+    const files = {
+      '/run/key': 'a-shared-key-of-16\n',
+      '/run/keys': 'a-first-key-with-24-letters!\nanother-key-with-24-letters!\n',
+    }
+    expect(config({ file: 'access: { key: { file: /run/key } }', files }).access.key).toBe(
+      'a-shared-key-of-16',
+    )
+    expect(config({ env: { PEERAGE_API_KEYS_FILE: '/run/keys' }, files }).api.keys).toEqual([
+      'a-first-key-with-24-letters!',
+      'another-key-with-24-letters!',
+    ])
+    expect(
+      config({
+        env: {
+          PEERAGE_ACCESS_MODE: 'token',
+          PEERAGE_ACCESS_TOKEN_ALGORITHMS: 'ES256',
+          PEERAGE_ACCESS_TOKEN_PUBLIC_KEY_FILE: '/run/pem',
+        },
+        files: { '/run/pem': EC },
+      }).access.token.publicKey,
+    ).toBe(EC.replace(/\n$/, ''))
+  })
+
+  test('from a file that cannot be read is a problem with the line that names the file', () => {
+    expect(problems({ file: 'access:\n  key: { file: /nowhere }' })).toEqual([
+      "access.key (peerage.yaml:2): cannot be read: ENOENT: no such file, open '/nowhere'",
+    ])
+    expect(problems({ file: 'access:\n  key: { path: /nowhere }' })).toEqual([
+      'access.key (peerage.yaml:2): must be a string, or { file: path }',
+    ])
+  })
+})
+
+describe('a mistake in apps names the setting and its line', () => {
+  test.each([
+    [
+      'games: { origin: [x] }',
+      'apps.games.origin (peerage.yaml:2): is not a setting; did you mean apps.games.origins?',
+    ],
+    [
+      'games: { access: { moed: open } }',
+      'apps.games.access.moed (peerage.yaml:2): is not a setting; did you mean apps.games.access.mode?',
+    ],
+    ['games: { port: 1 }', /^apps\.games\.port \(peerage\.yaml:2\): is not a setting/],
+    ['games: 7', 'apps.games (peerage.yaml:2): must be a mapping, because it is a section of settings'],
+    [
+      'No Spaces: {}',
+      /^apps\.No Spaces \(peerage\.yaml:2\): must be an app, 1 to 32 characters of a-z, 0-9 and -, with its settings/,
+    ],
+    [
+      'games: { origins: [https://a.example/] }',
+      /^apps\.games\.origins\.0 \(peerage\.yaml:2\): must be an exact origin .*; it is "https:\/\/a\.example\/"$/,
+    ],
+    [
+      'games: { access: { mode: lock } }',
+      'apps.games.access.mode (peerage.yaml:2): must be one of open, key, token, webhook; it is "lock"',
+    ],
+    [
+      'games: { access: { key: geheim } }',
+      'apps.games.access.key (peerage.yaml:2): must be at least 16 characters',
+    ],
+    [
+      'games: { access: { key: 7 } }',
+      'apps.games.access.key (peerage.yaml:2): must be a string, or { file: path }',
+    ],
+    [
+      'games: { api: { keys: [geheim] } }',
+      'apps.games.api.keys.0 (peerage.yaml:2): must be at least 24 characters',
+    ],
+    [
+      'games: { limits: { app: { connections: -1 } } }',
+      /^apps\.games\.limits\.app\.connections \(peerage\.yaml:2\): must be a whole number from 0 .*; it is -1$/,
+    ],
+    [
+      'games: { limits: { address: { connections: 1 } } }',
+      /^apps\.games\.limits\.address \(peerage\.yaml:2\): is not a setting/,
+    ],
+    [
+      'games: { peerjsKeys: [v1] }',
+      /^apps\.games\.peerjsKeys\.0 \(peerage\.yaml:2\): must not be v1 or peerage/,
+    ],
+    [
+      'games: { turn: { urls: [turn:a] } }',
+      'apps.games.turn.urls (peerage.yaml:2): needs apps.games.turn.secret: the static-auth-secret of these servers',
+    ],
+    [
+      'games: { relay: { messageBytes: 0 } }',
+      /^apps\.games\.relay\.messageBytes \(peerage\.yaml:2\): must be a whole number from 1/,
+    ],
+  ])('%s', (line, expected) => {
+    const found = problems({ file: `apps:\n  ${line}\n  default: {}\n` })
+    expect(found).toHaveLength(1)
+    if (typeof expected === 'string') expect(found[0]).toBe(expected)
+    else expect(found[0]).toMatch(expected)
+    expect(found.join()).not.toContain('geheim')
+  })
+
+  test('does not hide mistakes in other apps, nor say that a node without apps would be open', () => {
+    const file = 'host: 0.0.0.0\napps:\n  chat: { taken: x }\n  games: { taken: y }\n'
+    expect(problems({ file })).toEqual([
+      'apps.chat.taken (peerage.yaml:3): must be one of refuse, replace; it is "x"',
+      'apps.games.taken (peerage.yaml:4): must be one of refuse, replace; it is "y"',
+    ])
+  })
+})
+
+describe('access.mode', () => {
+  const access = (settings: unknown): string[] => problems({ file: `access: ${JSON.stringify(settings)}` })
+  const token = (settings: unknown): string[] => access({ mode: 'token', token: settings })
+  const webhook = (settings: unknown): string[] => access({ mode: 'webhook', webhook: settings })
+
+  test('is open or key without the setting, and key needs a key', () => {
+    expect(settingsOf(config({}), app('any')).access).toEqual({ mode: 'open' })
+    const ruled = config({ file: 'access: { key: a-shared-key-of-16, previousKey: a-shared-key-of-15 }' })
+    expect(settingsOf(ruled, app('any')).access).toEqual({
+      mode: 'key',
+      key: 'a-shared-key-of-16',
+      previousKey: 'a-shared-key-of-15',
+    })
+    expect(access({ mode: 'key' })).toEqual(['access.mode (peerage.yaml:1): needs access.key'])
+  })
+
+  test.each([
+    [
+      { previousKey: 'a-shared-key-of-16' },
+      'access.previousKey (peerage.yaml:1): is for access.mode: key, and the mode is open',
+    ],
+    [
+      { mode: 'open', key: 'a-shared-key-of-16' },
+      'access.key (peerage.yaml:1): is for access.mode: key, and the mode is open',
+    ],
+    [
+      { token: { issuer: 'x' } },
+      'access.token.issuer (peerage.yaml:1): is for access.mode: token, and the mode is open',
+    ],
+    [
+      { webhook: { url: 'https://a.example' } },
+      'access.webhook.url (peerage.yaml:1): is for access.mode: webhook',
+    ],
+  ])('refuses a setting of another mode: %j', (settings, expected) => {
+    expect(access(settings)).toEqual([expect.stringContaining(expected)])
+  })
+
+  test('that is wrong itself hides what depends on it', () => {
+    expect(access({ mode: 'lock', key: 'a-shared-key-of-16', token: { issuer: 'x' } })).toEqual([
+      'access.mode (peerage.yaml:1): must be one of open, key, token, webhook; it is "lock"',
+    ])
+  })
+
+  test.each([
+    [{ algorithms: ['HS256'], secret: HMAC }],
+    [{ algorithms: ['HS256'], secret: HMAC, previousSecret: `${HMAC}2` }],
+    [{ algorithms: ['ES256'], publicKey: EC }],
+    [{ algorithms: ['RS256', 'PS256'], publicKey: RSA }],
+    [{ algorithms: ['EdDSA'], publicKey: ED }],
+    [{ algorithms: ['RS256', 'ES256', 'EdDSA'], jwks: 'https://id.example/keys.json' }],
+    [{ algorithms: ['ES256'], jwks: 'http://127.0.0.1:8080/keys' }],
+    [{ algorithms: ['ES256'], jwks: 'http://[::1]:8080/keys' }],
+    [{ algorithms: ['ES256'], jwks: 'http://localhost/keys' }],
+  ])('token takes %j', (settings) => {
+    expect(token(settings)).toEqual([])
+  })
+
+  test.each<[unknown, (string | RegExp)[]]>([
+    [
+      {},
+      [
+        'access.token.algorithms (default): must name the algorithms of your tokens, such as [ES256]',
+        'access.mode (peerage.yaml:1): token needs one of access.token.secret, access.token.publicKey and access.token.jwks',
+      ],
+    ],
+    [
+      { algorithms: ['none'], secret: HMAC },
+      [/^access\.token\.algorithms\.0 .*must be one of HS256, RS256, PS256, ES256, EdDSA; it is "none"$/],
+    ],
+    [
+      { algorithms: ['HS256'], secret: 'x'.repeat(31) },
+      ['access.token.secret (peerage.yaml:1): must be at least 32 bytes'],
+    ],
+    [{ algorithms: ['HS256'], secret: 'ä'.repeat(16) }, []],
+    [
+      { algorithms: ['HS256', 'ES256'], secret: HMAC },
+      [/must be \[HS256\] with access\.token\.secret; ES256 needs/],
+    ],
+    [
+      { algorithms: ['HS256'], publicKey: RSA },
+      [/must not have HS256 with public keys: anybody who knows a public key could sign/],
+    ],
+    [{ algorithms: ['RS256', 'HS256'], jwks: 'https://a.example' }, [/must not have HS256 with public keys/]],
+    [
+      { algorithms: ['ES256'], publicKey: EC, jwks: 'https://a.example' },
+      [/^access\.token\.jwks .*: is set, and publicKey is set too: set only one of/],
+    ],
+    [
+      { algorithms: ['ES256'], publicKey: EC, previousSecret: HMAC },
+      [/^access\.token\.previousSecret .*: needs access\.token\.secret/],
+    ],
+    [
+      { algorithms: ['ES256'], publicKey: RSA },
+      [/^access\.token\.publicKey .*: is a key of the type rsa, with which ES256 cannot be checked/],
+    ],
+    [{ algorithms: ['ES256'], publicKey: P384 }, [/must be a key of the curve P-256/]],
+    [{ algorithms: ['RS256'], publicKey: SHORT_RSA }, [/must have at least 2048 bits/]],
+    [{ algorithms: ['ES256'], publicKey: PRIVATE }, [/This is a private key/]],
+    [{ algorithms: ['ES256'], publicKey: 'no pem' }, [/must be a public key or a certificate in PEM/]],
+    [
+      { algorithms: ['ES256'], publicKey: '-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----' },
+      [/It cannot be read: /],
+    ],
+    [
+      { algorithms: ['ES256'], jwks: 'http://id.example/keys' },
+      [/^access\.token\.jwks .*: must be an https URL/],
+    ],
+    [{ algorithms: ['ES256'], jwks: 'http://10.0.0.7/keys' }, [/must be an https URL/]],
+    [{ algorithms: ['ES256'], jwks: 'file:///etc/keys' }, [/must be a URL such as https:/]],
+    [{ algorithms: ['ES256'], jwks: 'https://u:p@id.example/keys' }, [/must not have a login/]],
+    [
+      { algorithms: ['ES256'], publicKey: EC, lifetimeMs: 1 },
+      [/^access\.token\.lifetimeMs .*: must be a whole number from 1000/],
+    ],
+  ])('token refuses %j', (settings, expected) => {
+    const found = token(settings)
+    expect(found).toHaveLength(expected.length)
+    for (const [index, each] of expected.entries())
+      if (typeof each === 'string') expect(found[index]).toBe(each)
+      else expect(found[index]).toMatch(each)
+    expect(found.join()).not.toContain(HMAC)
+  })
+
+  test('webhook takes public https URLs, and private ones or http if that is meant', () => {
+    expect(webhook({ url: 'https://a.example/hook', headers: ['Cookie', 'X-Real-IP'] })).toEqual([])
+    expect(webhook({ url: 'http://10.0.0.7/hook', allowPrivate: true })).toEqual([])
+    const hook = config({
+      file: `access: { mode: webhook, webhook: { url: 'https://a.example', headers: [Cookie] } }`,
+    })
+    expect(settingsOf(hook, app('default')).access).toEqual({
+      mode: 'webhook',
+      webhook: {
+        url: 'https://a.example',
+        timeoutMs: 1_500,
+        headers: ['cookie'],
+        secret: null,
+        allowPrivate: false,
+        whenUnreachable: 'refuse',
+      },
+    })
+  })
+
+  test.each([
+    [{}, 'access.mode (peerage.yaml:1): webhook needs access.webhook.url'],
+    [
+      { url: 'https://10.0.0.7/' },
+      'access.webhook.url (peerage.yaml:1): leads to a private address (10.0.0.7): set access.webhook.allowPrivate',
+    ],
+    [{ url: 'https://[::1]/' }, 'leads to a private address (::1)'],
+    [{ url: 'http://a.example/' }, 'must be an https URL, or access.webhook.allowPrivate must be true'],
+    [
+      { url: 'https://a.example', headers: ['a b'] },
+      'access.webhook.headers.0 (peerage.yaml:1): must be the name of a request header',
+    ],
+    [
+      { url: 'https://a.example', headers: Array.from({ length: 17 }, (_, n) => `x-${n}`) },
+      'must be at most 16 headers',
+    ],
+    [{ url: 'https://a.example', whenUnreachable: 'maybe' }, 'must be one of refuse, allow'],
+  ])('webhook refuses %j', (settings, expected) => {
+    expect(webhook(settings)).toEqual([expect.stringContaining(expected)])
+  })
+})
+
+describe('rules between apps', () => {
+  test('the default app is one of the listed apps', () => {
+    expect(problems({ file: 'apps: { chat: {} }' })).toEqual([
+      'defaultApp (default): must be one of apps (chat)',
+    ])
+    expect(problems({ file: 'defaultApp: chat\napps: { chat: {} }' })).toEqual([])
+  })
+
+  test('beyond loopback each app needs a rule of its own or of the node, or open', () => {
+    const file =
+      'host: 0.0.0.0\ndefaultApp: chat\napps:\n  chat: { access: { key: a-shared-key-of-16 } }\n  games: {}\n'
+    expect(problems({ file })).toEqual([
+      'host (peerage.yaml:1): is beyond loopback, and no rule says who may connect to games: set access or origins of each app, or open (--open) if anybody may',
+    ])
+    expect(problems({ file: `${file}  more: {}\n` })).toEqual([
+      expect.stringContaining('connect to games, more:'),
+    ])
+    expect(problems({ file: `${file}open: true\n` })).toEqual([])
+    expect(problems({ file: `${file}origins: [https://a.example]\n` })).toEqual([])
+    // An app may also take a rule of the node back.
+    const opened = `${file}access: { key: another-shared-key }\n`.replace(
+      'games: {}',
+      'games: { access: { mode: open } }',
+    )
+    expect(problems({ file: opened })).toEqual([expect.stringContaining('connect to games:')])
+  })
+
+  test('a key of PeerJS stands for one app, and for one that is served', () => {
+    const apps = 'apps:\n  default: { peerjsKeys: [a] }\n  games: { peerjsKeys: [b, a] }\n'
+    expect(problems({ file: apps })).toEqual([
+      'apps.games.peerjsKeys (peerage.yaml:3): has the key 2 that apps.default.peerjsKeys has already: a key of PeerJS stands for one app',
+    ])
+    expect(problems({ file: 'peerjs: { key: a }\napps:\n  default: { peerjsKeys: [a] }\n' })).toEqual([
+      expect.stringMatching(/^apps\.default\.peerjsKeys .*: has the key 1 that peerjs\.key has already/),
+    ])
+    expect(problems({ file: 'peerjs: { key: { k: other } }\napps: { default: {} }\n' })).toEqual([
+      'peerjs.key (peerage.yaml:1): stands for the app other with the key k, and apps (default) does not list it',
+    ])
+  })
+
+  test('a key of the API stands for one app, and the port of the API needs a key', () => {
+    const key = 'a-key-of-the-API-with-24-letters'
+    const file = `apps:\n  default: { api: { keys: [${key}] } }\n  games: { api: { keys: [${key}] } }\n`
+    const found = problems({ file })
+    expect(found).toEqual([
+      'apps.games.api.keys (peerage.yaml:3): has a key of default: a key of the API says which app is meant, so each app needs its own',
+    ])
+    expect(
+      problems({
+        file: `api: { keys: [${key}] }\napps:\n  default: {}\n  games: { api: { keys: [${key}] } }\n`,
+      }),
+    ).toEqual([expect.stringContaining('has a key of default')])
+    expect(problems({ flags: { 'api.port': 9_300 } })).toEqual([
+      'api.port (--api.port): needs a key: set api.keys, or the api.keys of an app',
+    ])
+    expect(problems({ flags: { 'api.port': 9_300 }, file: file.split('\n').slice(0, 2).join('\n') })).toEqual(
+      [],
+    )
+    expect(problems({ flags: { 'api.port': 9_000, 'api.keys': [key] } })).toEqual([
+      'api.port (--api.port): must differ from port (9000)',
+    ])
+  })
+})
