@@ -91,6 +91,7 @@ test('[WR13] a name that this peer may not look up ends all messages to it as fo
   expect([lookups, wire]).toEqual([1, []])
   found = { state: 'online', since: 7 }
   const third = send()
+  await clock.advance(0)
   await ack(4)
   expect(third.end).toBe('delivered')
 })
