@@ -102,6 +102,7 @@ describe('keys', () => {
       'an RSA key with a huge exponent',
       key('RS256', 'one', { e: Buffer.alloc(255, 255).toString('base64url') }),
     ],
+    ['an RSA key with an exponent of 5 bytes', key('RS256', 'one', { e: 'AQAAAAE' })],
     ['an RSA key with the exponent 1', key('RS256', 'one', { e: 'AQ' })],
     ['a key with a kid that is a number', { ...key('ES256', 'one'), kid: 1 }],
     ['a key with a member of a wrong type', { ...key('ES256', 'one'), x: 1 }],

@@ -2,7 +2,6 @@ import { RegistryUnavailable, type OnError } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import { z } from 'zod'
 import type { Clock } from '@peerage/core'
-import type { Allowed } from '../gateway/shared/access.js'
 import { refusal, type Refusal } from './refusal.js'
 
 const UNAVAILABLE_RETRY_MS = 1_000
@@ -57,7 +56,13 @@ export interface RevocationsOptions {
   onError: OnError
 }
 
-export type Holder = Pick<Allowed, 'name' | 'identity' | 'tokenId' | 'issuedAt'>
+/** What is known of a peer: its name, and what its token says (see `Allowed`). */
+export interface Holder {
+  name?: string | undefined
+  identity?: string | undefined
+  tokenId?: string | undefined
+  issuedAt?: number | undefined
+}
 
 /** Whether an application server has banned a peer, or revoked its token. Asked before each claim of an app with the API. */
 export class Revocations {
