@@ -144,7 +144,7 @@ test('the names of an app that gets an index later are written at once', async (
   expect(await listed(b)).toEqual({ alice: `online ${alice.session.lease.since}` })
 })
 
-test('a flood of claims is written in a few batches, and no claim waits for one', async () => {
+test('[SET8] a flood of claims is written in a few batches, and no claim waits for one', async () => {
   const made = await indexed()
   const { a, b, clock } = made
   await clock.advance(100)
@@ -205,7 +205,7 @@ test('a node keeps a limited number of changes during an outage of the index, an
   expect(await listed(b)).toEqual({ stays: `online ${stays.session.lease.since}` })
 })
 
-test('after a flush, the index has all names again, away ones too', async () => {
+test('[SET8] after a flush, the index has all names again, away ones too', async () => {
   const { a, b, clock, cluster, times } = await indexed()
   const alice = await arrive(a, 'alice')
   const bob = await arrive(b, 'bob')
@@ -219,7 +219,7 @@ test('after a flush, the index has all names again, away ones too', async () => 
   expect(alice.connection.closed).toBeUndefined()
 })
 
-test('the entries of one partition that is lost unnoticed are back after a round of renewals', async () => {
+test('[I15] entries that are lost unnoticed are back after a round of renewals', async () => {
   const { a, b, clock, cluster } = await indexed()
   for (let i = 0; i < 40; i++) await arrive(a, `peer-${i}`)
   await clock.advance(100)
@@ -230,7 +230,7 @@ test('the entries of one partition that is lost unnoticed are back after a round
   expect(await listed(b)).toEqual(before)
 })
 
-test('names of a dead node are away, then left out, and no longer counted when their entries have ended', async () => {
+test('[SET8] names of a dead node are away, then left out, and no longer counted when their entries have ended', async () => {
   const { a, b, clock, cuts, times } = await indexed()
   const alice = await arrive(a, 'alice')
   await clock.advance(100)
