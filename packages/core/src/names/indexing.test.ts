@@ -16,6 +16,12 @@ import { RegistryUnavailable } from './registry.js'
 const APP: App = must(parseApp('default'))
 const ROUND_MS = RENEW_ROUND_BEATS * 2_000
 
+function foldedFnv(bytes: readonly number[]): number {
+  let hash = 0x811c9dc5n
+  for (const byte of bytes) hash = ((hash ^ BigInt(byte)) * 0x01000193n) & 0xffffffffn
+  return Number((hash ^ (hash >> 16n)) & 15n)
+}
+
 /** All names of the index, however they are spread over its partitions. */
 async function listed(node: Node): Promise<Record<string, string>> {
   const { peers, next } = await node.list(APP, undefined, 10_000)
@@ -62,6 +68,8 @@ test('[KEY6] the partition of a name is its folded FNV-1a hash', () => {
   // Published vectors of 32-bit FNV-1a: "" 811c9dc5, "a" e40c292c, "foobar" bf9cf968.
   expect(partitionOf('a' as Name)).toBe((0xe40c292c ^ 0xe40c) & 15)
   expect(partitionOf('foobar' as Name)).toBe((0xbf9cf968 ^ 0xbf9c) & 15)
+  // The bytes of «ä» are c3 a4.
+  expect(partitionOf('ä' as Name)).toBe(foldedFnv([0xc3, 0xa4]))
 })
 
 test('a peer is listed on all nodes from its claim until it leaves', async () => {
