@@ -59,21 +59,24 @@ export class Reloads {
     this.#closing?.cancel()
   }
 
-  #closeUnserved(): void {
+  /** `isLast`: no claim is on its way any more that was allowed before the app was taken away. */
+  #closeUnserved(isLast = false): void {
     this.#closing?.cancel()
     const { apps, node, clock } = this.#options
-    const ids = [...node.sessions.all()].flatMap((session) =>
-      session.state === 'online' && apps.of(appOf(session.peer)) === undefined ? [session.connection.id] : [],
+    const ids = [...node.sessions.allOnline()].flatMap(({ peer, connection }) =>
+      apps.of(appOf(peer)) === undefined ? [connection.id] : [],
     )
+    const { handshakeMs } = this.#running.limits
     const batch = Math.ceil(ids.length / CLOSING_BATCHES)
     const closeSome = (): void => {
       for (const id of ids.splice(0, batch)) {
         const session = node.sessions.get(id)
         if (session !== undefined) node.sessions.close(session, 'refused')
       }
-      this.#closing = ids.length === 0 ? undefined : clock.after(CLOSING_MS / CLOSING_BATCHES, closeSome)
+      if (ids.length > 0) this.#closing = clock.after(CLOSING_MS / CLOSING_BATCHES, closeSome)
+      else if (!isLast) this.#closing = clock.after(handshakeMs, () => this.#closeUnserved(true))
     }
-    if (ids.length > 0) closeSome()
+    closeSome()
   }
 }
 

@@ -204,6 +204,9 @@ describe('if no app is listed', () => {
     const open = recorded({ access: { key: KEY } })
     expect(open.apps.of(app('any'))).toMatchObject({ app: 'any', label: 'other' })
     expect(open.apps.of(app('default'))).toMatchObject({ label: 'default' })
+    // A budget of an app that peers choose would keep nobody out.
+    for (const name of ['any', 'default'])
+      expect(open.apps.of(app(name))?.limits.app).toMatchObject({ connections: 0, messagesPerSecond: 0 })
     const closed = recorded({ access: TOKEN })
     expect(closed.apps.of(app('any'))).toBeUndefined()
     expect(await admitByApp(closed.apps, { wire: 'native', address: 'a', app: app('any') })).toEqual(

@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { parseApp, type App } from '@peerage/protocol'
 import { describe, expect, test } from 'vitest'
 import { config, load, problems } from '../testing/load-config.js'
@@ -458,4 +459,12 @@ describe('rules between apps', () => {
       'api.port (--api.port): must differ from port (9000)',
     ])
   })
+})
+
+test('the file of docs/server.md has no mistake, and at most fifteen lines', () => {
+  const document = readFileSync(new URL('../../../../docs/server.md', import.meta.url), 'utf8')
+  const [, file = ''] = /```yaml\n(host: [^`]*)```/.exec(document) ?? []
+  expect(file.trimEnd().split('\n')).toHaveLength(15)
+  const files = { '/run/secrets/chat-api': 'x'.repeat(24), '/run/secrets/games-key': 'x'.repeat(16) }
+  expect(problems({ file, files })).toEqual([])
 })
