@@ -87,7 +87,13 @@ function withAppsOf(running: Config, next: Config): Config {
   const { key, allowDiscovery } = next.peerjs
   return {
     ...running,
-    ...{ defaultApp, apps, access, origins, taken, open, relay },
+    defaultApp,
+    apps,
+    access,
+    origins,
+    taken,
+    open,
+    relay,
     api: { ...running.api, keys: next.api.keys },
     limits: { ...running.limits, connection, name, app },
     peerjs: { ...running.peerjs, key, allowDiscovery },
