@@ -59,14 +59,13 @@ export class Reloads {
     this.#closing?.cancel()
   }
 
-  /** `isLast`: no claim is on its way any more that was allowed before the app was taken away. */
-  #closeUnserved(isLast = false): void {
+  // The claimer closes those whose claim is on its way.
+  #closeUnserved(): void {
     this.#closing?.cancel()
     const { apps, node, clock } = this.#options
     const ids = [...node.sessions.allOnline()].flatMap(({ peer, connection }) =>
       apps.of(appOf(peer)) === undefined ? [connection.id] : [],
     )
-    const { handshakeMs } = this.#running.limits
     const batch = Math.ceil(ids.length / CLOSING_BATCHES)
     const closeSome = (): void => {
       for (const id of ids.splice(0, batch)) {
@@ -74,7 +73,6 @@ export class Reloads {
         if (session !== undefined) node.sessions.close(session, 'refused')
       }
       if (ids.length > 0) this.#closing = clock.after(CLOSING_MS / CLOSING_BATCHES, closeSome)
-      else if (!isLast) this.#closing = clock.after(handshakeMs, () => this.#closeUnserved(true))
     }
     closeSome()
   }
