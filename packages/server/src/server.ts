@@ -10,6 +10,7 @@ import {
 import { appOf } from '@peerage/protocol'
 import type { LinkedBackend, LinksOptions } from '@peerage/node-links'
 import { addressWarning, createBackend, linkedBackend, startFailure } from './backend.js'
+import { Revocations } from './access/revocations.js'
 import { createMakeAccess } from './access/make-access.js'
 import { createOutbound, type Outbound } from './access/outbound.js'
 import { Apps } from './apps/apps.js'
@@ -135,16 +136,20 @@ export class PeerageServer {
       onError,
       onEvent,
     })
-    node.setIndexed(() => config.peerjs.allowDiscovery)
     const p2p = new P2PServer(onError)
     const udpPort = (): number | null => p2p.port
     const outbound = createOutbound({ clock })
     const apps = new Apps({ config, makeAccess: createMakeAccess({ clock, outbound, onError }) })
+    const setIndexed = (): void => node.setIndexed((app) => apps.of(app)?.indexed ?? false)
+    setIndexed()
+    apps.onReplaced(setIndexed)
+    const revocations = new Revocations({ records: store.records, clock, onError })
     const gateways = createGateways({
       ...hooks,
       config,
       apps,
       access,
+      revocations,
       node,
       clock,
       metrics,

@@ -201,6 +201,3 @@ export const appSchema = z.strictObject({
     })
     .optional(),
 })
-
-/** The settings of one app as the configuration has them. */
-export type AppConfig = z.output<typeof appSchema>

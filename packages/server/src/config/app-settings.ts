@@ -143,7 +143,7 @@ function readTokenKeys(token: AccessConfig['token']): ReadKeys {
     return { ok: false, problems }
   }
   if (more !== undefined)
-    wrong(pathOf(more), `is set, and ${pathOf(only)} is set too: set only one of ${SOURCES}`)
+    wrong(pathOf(more), `is set, and access.token.${pathOf(only)} is set too: set only one of ${SOURCES}`)
   const unfit = algorithms.filter((algorithm) => isHmac(algorithm) !== (only.type === 'secret'))
   if (unfit.length > 0)
     wrong(
@@ -152,7 +152,7 @@ function readTokenKeys(token: AccessConfig['token']): ReadKeys {
         ? `must be [HS256] with access.token.secret; ${unfit.join(', ')} needs access.token.publicKey or access.token.jwks`
         : 'must not have HS256 with public keys: anybody who knows a public key could sign. HS256 needs access.token.secret',
     )
-  if (only.type === 'public-key') {
+  if (only.type === 'public-key' && unfit.length === 0) {
     const read = readPublicKey(only.pem, algorithms)
     if (!read.ok) wrong('publicKey', read.problem)
   }

@@ -80,7 +80,7 @@ export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> 
     onError,
     onEvent: () => {},
   })
-  node.setIndexed(() => options.allowDiscovery ?? false)
+  node.setIndexed((app) => apps.of(app)?.indexed ?? false)
   await node.start()
   const metrics: PeerJsGatewayOptions['metrics'] = {
     connected: () => {},

@@ -1,6 +1,6 @@
 import type { Clock, OnlineSession } from '@peerage/core'
 import type { NodeMessageOf, PeerMessageOf, ProtocolError } from '@peerage/protocol'
-import { appOf, errorTexts, nameOf, protocolError } from '@peerage/protocol'
+import { appOf, nameOf, protocolError } from '@peerage/protocol'
 import type { AccessEnds } from '../shared/access-ends.js'
 import type { Refused } from '../shared/claimer.js'
 import { holderOf } from '../shared/claimer.js'
