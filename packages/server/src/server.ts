@@ -7,12 +7,12 @@ import {
   type OnError,
   type Readiness,
 } from '@peerage/core'
-import { appOf } from '@peerage/protocol'
+import { appOf, type App } from '@peerage/protocol'
 import type { LinkedBackend, LinksOptions } from '@peerage/node-links'
 import { addressWarning, createBackend, linkedBackend, startFailure } from './backend.js'
-import { Revocations } from './access/revocations.js'
 import { createMakeAccess } from './access/make-access.js'
 import { createOutbound, type Outbound } from './access/outbound.js'
+import { Revocations } from './access/revocations.js'
 import { Apps } from './apps/apps.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
@@ -140,9 +140,9 @@ export class PeerageServer {
     const udpPort = (): number | null => p2p.port
     const outbound = createOutbound({ clock })
     const apps = new Apps({ config, makeAccess: createMakeAccess({ clock, outbound, onError }) })
-    const setIndexed = (): void => node.setIndexed((app) => apps.of(app)?.indexed ?? false)
-    setIndexed()
-    apps.onReplaced(setIndexed)
+    const isIndexed = (app: App): boolean => apps.of(app)?.indexed === true
+    node.setIndexed(isIndexed)
+    apps.onReplaced(() => node.setIndexed(isIndexed))
     const revocations = new Revocations({ records: store.records, clock, onError })
     const gateways = createGateways({
       ...hooks,

@@ -1,12 +1,11 @@
-import { FakeClock } from '@peerage/test-support/fake-clock.js'
+import { systemClock, type Clock } from '@peerage/core'
 import { createMakeAccess } from '../access/make-access.js'
 import { createOutbound } from '../access/outbound.js'
 import { Apps } from '../apps/apps.js'
 import { configSchema, type ConfigInput } from '../config/schema.js'
 
 /** The apps of settings that a test gives. */
-export function appsOf(input: ConfigInput = {}): Apps {
-  const clock = new FakeClock()
+export function appsOf(input: ConfigInput = {}, clock: Clock = systemClock): Apps {
   const onError = (error: unknown): void => {
     throw error
   }

@@ -48,7 +48,8 @@ export async function startNative(
   const { limitValues = unlimited, times, claimMs = 10_000, backend, settings, ...options } = more
   const { connection, name } = limitValues
   const relay = { bytesPerSecond: 1_000_000_000, messageBytes: 10_000 }
-  const apps = more.apps ?? appsOf({ relay, ...settings, limits: { connection, name, ...settings?.limits } })
+  const apps =
+    more.apps ?? appsOf({ relay, ...settings, limits: { connection, name, ...settings?.limits } }, more.clock)
   const counted: string[] = []
   const node = new Node({
     backend: backend ?? memoryCluster().backend(),

@@ -62,7 +62,8 @@ export interface FixtureOptions extends Partial<PeerJsGatewayOptions> {
 export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> {
   const { limitValues = unlimited, wrap = (backend: Backend) => backend, settings = {}, ...options } = more
   const { connection, name } = limitValues
-  const apps = more.apps ?? appsOf({ ...settings, limits: { connection, name, ...settings.limits } })
+  const apps =
+    more.apps ?? appsOf({ ...settings, limits: { connection, name, ...settings.limits } }, more.time)
   const clock = more.time ?? new FakeClock()
   const cluster = more.cluster ?? memoryCluster({ clock })
   const seen: string[] = []
@@ -80,7 +81,7 @@ export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> 
     onError,
     onEvent: () => {},
   })
-  node.setIndexed((app) => apps.of(app)?.indexed ?? false)
+  node.setIndexed((app) => apps.of(app)?.indexed === true)
   await node.start()
   const metrics: PeerJsGatewayOptions['metrics'] = {
     connected: () => {},

@@ -11,10 +11,13 @@ import type { NativeGatewayOptions } from './options.js'
 
 export interface RenewalsOptions extends Pick<
   NativeGatewayOptions,
-  'clock' | 'limits' | 'metrics' | 'access' | 'revocations' | 'onRefused'
+  'node' | 'clock' | 'limits' | 'metrics' | 'access' | 'revocations' | 'onRefused'
 > {
   accessEnds: AccessEnds
 }
+
+/** Undefined if the connection has ended. */
+type Answer = NodeMessageOf<'renewed'> | ProtocolError | undefined
 
 /** Replaces the access tokens of open connections, so that a connection outlives its token. */
 export class Renewals {
@@ -41,7 +44,7 @@ export class Renewals {
     connection: NativeConnection,
     session: OnlineSession,
     { id, token }: PeerMessageOf<'renew'>,
-  ): Promise<NodeMessageOf<'renewed'> | ProtocolError | undefined> {
+  ): Promise<Answer> {
     const { app, access, address, wire } = connection
     if (app === undefined || access?.identity === undefined)
       return protocolError('forbidden', 'this app has no access tokens')
@@ -57,6 +60,7 @@ export class Renewals {
       if (!revoked.ok) return this.#refuse(connection, revoked)
     }
     if (!connection.isOpen) return undefined
+    this.#options.node.sessions.apply(connection.id, { type: 'renewed', holder: holderOf(admitted) })
     connection.access = admitted
     connection.followRates()
     accessEnds.set(connection, admitted.endsAt)

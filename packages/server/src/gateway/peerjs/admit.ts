@@ -12,6 +12,8 @@ import { refusals } from './wire.js'
 
 /** Separates an access token from the peer's own secret in PeerJS's single `token` field. Our own tokens never have it. */
 const TOKEN_DIVIDER = '~'
+/** A signed token in its compact form (RFC 7515 §3.1). The group is its payload. */
+const JWT_PATTERN = /^[\w-]+\.([\w-]+)\.[\w-]+$/
 /** The beginning of secrets that the node derives. No peer can present one: its token may not begin like this. */
 const DERIVED = '\0own '
 
@@ -31,17 +33,19 @@ export async function admitPeerJs(
   meaning: KeyMeaning,
 ): Promise<Decision> {
   const divider = token.indexOf(TOKEN_DIVIDER)
-  const ask = (presented: string): Promise<AccessDecision> => access.admit({ ...asked, token: presented })
-  const byToken = meaning.ok ? await ask(divider < 0 ? token : token.slice(0, divider)) : undefined
+  const presented = divider < 0 ? token : token.slice(0, divider)
+  const ask = (proof: string): Promise<AccessDecision> => access.admit({ ...asked, token: proof })
+  const byToken = meaning.ok ? await ask(presented) : undefined
   if (byToken?.ok === true) return { admitted: byToken, secret: secretOf(byToken, token, divider) }
   // A key that everybody knows proves nothing. If the rules could not be asked, asking them again will not help.
   const isKeyProof = !(meaning.ok && key === PUBLIC_KEY) && byToken?.code !== 'access-unavailable'
   const byKey = isKeyProof ? await ask(key) : undefined
   if (byKey?.ok === true && byKey.identity !== undefined) return { admitted: byKey, secret: token }
-  const refused = byToken ?? byKey
   const words = meaning.ok ? refusals.token : refusals.key
+  const isKeyToken = JWT_PATTERN.test(key)
+  const refused = byToken === undefined || isKeyToken ? (byKey ?? byToken) : byToken
   if (refused === undefined || refused.ok) return { admitted: forbidden(words), secret: token }
-  return { admitted: inWordsOfPeer(refused, words), secret: token }
+  return { admitted: inWordsOfPeer(refused, words, isKeyToken ? key : presented), secret: token }
 }
 
 /** The default key of PeerJS. Everybody knows it. */
@@ -50,17 +54,21 @@ export const PUBLIC_KEY = 'peerjs'
 const forbidden = (detail: string): AccessDecision => ({ ok: false, code: 'forbidden', detail })
 
 /**
- * A refusal begins with the words of `peer`, the PeerJS server. What a token lacks follows. A shared key that is wrong has
- * nothing to add, and an application's own rules may write a name into their text.
+ * A refusal begins with the words of `peer`, the PeerJS server. What a token lacks follows. For a shared key that is wrong
+ * there is nothing to add.
  */
-function inWordsOfPeer(refused: Extract<AccessDecision, { ok: false }>, words: string): AccessDecision {
+function inWordsOfPeer(
+  refused: Extract<AccessDecision, { ok: false }>,
+  words: string,
+  presented: string,
+): AccessDecision {
   switch (refused.code) {
     case 'bad-token':
     case 'token-expired':
     case 'banned':
       return { ...refused, detail: `${words}: ${refused.detail}` }
     case 'forbidden':
-      return forbidden(words)
+      return forbidden(JWT_PATTERN.test(presented) ? `${words}: ${refused.detail}` : words)
     default:
       return refused
   }
@@ -78,8 +86,6 @@ function secretOf({ app, identity, isOwnName }: Allowed, token: string, divider:
   const who = createHash('sha256').update(`${app}/${identity}`).digest('base64url')
   return `${DERIVED}${who} ${own}`
 }
-
-const JWT_PATTERN = /^[\w-]+\.([\w-]+)\.[\w-]+$/
 
 /**
  * The app that the access token in `key` is for, as the token itself says (`aud`, RFC 7519 §4.1.3). The access rules of

@@ -157,6 +157,9 @@ export class PeerJsEntry {
         await this.#refused(connection, code, lateMs)
         connection.close(code === 'draining' ? 'drain' : code)
         return
+      case 'banned':
+      case 'bad-token':
+        return this.#refuse(connection, encodeError(inWordsOfPeer(detail)), code, lateMs)
       default:
         return this.#refuse(connection, encodeError(detail), code, lateMs)
     }
@@ -176,4 +179,10 @@ export class PeerJsEntry {
     const waitMs = Math.max(lateMs, limits.refusedMs(connection.address))
     if (waitMs > 0) await pause(this.#options.clock, waitMs)
   }
+}
+
+/** A ban or a revocation says nothing in the words of `peer` yet. */
+function inWordsOfPeer(detail: string): string {
+  const isWorded = detail.startsWith(refusals.token) || detail.startsWith(refusals.key)
+  return isWorded ? detail : `${refusals.token}: ${detail}`
 }

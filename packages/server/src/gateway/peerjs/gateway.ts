@@ -11,7 +11,7 @@ import { PeerJsFrames } from './frames.js'
 import { PeerJsHttp } from './http.js'
 import type { PeerJsGatewayOptions } from './options.js'
 
-/** The PeerJS wire over WebSocket at `{path}/peerjs`. SPEC: packages/server/SPEC.md, rules PJ1 to PJ21. */
+/** The PeerJS wire over WebSocket at `{path}/peerjs`. SPEC: packages/server/SPEC.md, rules PJ1 to PJ24. */
 export class PeerJsGateway extends WebSocketGateway<PeerJsConnection> implements PeerJsHost {
   readonly drops: Drops
   readonly frames: PeerJsFrames

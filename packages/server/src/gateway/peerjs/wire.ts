@@ -1,5 +1,5 @@
 // The PeerJS wire, as peerjs 1.x speaks it: JSON objects in WebSocket frames. Only this file knows its fields.
-// SPEC: packages/server/SPEC.md, rules PJ1 to PJ17.
+// SPEC: packages/server/SPEC.md, rules PJ1 to PJ24.
 
 import { readMembers, valueOf } from './json-text.js'
 

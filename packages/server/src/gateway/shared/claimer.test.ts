@@ -1,16 +1,16 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import type { ClaimRequest } from '@peerage/core'
+import type { ClaimRequest, OnlineSession } from '@peerage/core'
 import { RecordedConnection, peerNamed } from '@peerage/test-support/testing/core.js'
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
-import { expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { appsOf } from '../../testing/apps.js'
 import { appOf } from '../../testing/peerjs-fixture.js'
 import { unlimited } from '../../testing/unlimited.js'
 import { AppBudgets } from '../../apps/budgets.js'
-import type { ConfigInput } from '../../config/schema.js'
+import { configSchema, type ConfigInput } from '../../config/schema.js'
 import type { AccessDecision, Allowed } from './access.js'
 import type { Applicant, Claimed, ClaimerOptions, ClaimingConnection } from './claimer.js'
 import { Claimer } from './claimer.js'
@@ -84,7 +84,7 @@ test('[I9] an identity replaces a holder, also if the answer of the access rules
   await claim(applicant('bob', new Answer()))
   await claim(applicant('bob', admitted))
   expect(asked).toEqual([
-    { peer: peerNamed('bob'), secret: 'secret', policy: 'replace' },
+    { peer: peerNamed('bob'), secret: 'secret', policy: 'replace', holder: { identity: 'somebody' } },
     { peer: peerNamed('bob'), secret: 'secret', policy: 'refuse' },
   ])
 })
@@ -119,4 +119,105 @@ test('the count of a refused name does not keep the text that the name came in',
     await claim(applicant(query.slice(0, query.indexOf('&')), refused))
   }
   expect(heap() - before).toBeLessThan(20_000_000)
+})
+
+describe('which app a peer gets', () => {
+  const [chat, games] = [appOf('chat'), appOf('games')]
+  const settings: ConfigInput = {
+    defaultApp: 'chat',
+    apps: {
+      chat: { origins: ['https://chat.example'] },
+      games: { taken: 'refuse', limits: { app: { connections: 1, connectsPerSecond: 2 } } },
+    },
+  }
+  const inApp = (app: ReturnType<typeof appOf> | undefined, more: Partial<Applicant> = {}): Applicant =>
+    applicant('bob', { ok: true, app: app ?? chat, identity: 'x' }, { app, ...more })
+
+  test('an app that is not served is refused before the access rules are asked', async () => {
+    const { claim, refusals, asked } = claimer(settings)
+    const admit = vi.fn()
+    expect(await claim(inApp(appOf('other'), { admit }))).toMatchObject({
+      ok: false,
+      code: 'forbidden',
+      detail: 'this app is not served here',
+    })
+    expect([admit.mock.calls.length, asked.length, refusals]).toEqual([0, 0, ['other forbidden']])
+  })
+
+  test('[ASVS 4.4.2] a page of an origin that another app lists is refused', async () => {
+    const { claim, asked } = claimer(settings)
+    const admit = vi.fn()
+    for (const origin of ['https://games.example', 'null', 'https://chat.example.evil'])
+      expect(await claim(inApp(chat, { origin, admit }))).toMatchObject({
+        code: 'forbidden',
+        detail: 'this origin may not connect',
+      })
+    expect([admit.mock.calls.length, asked.length]).toEqual([0, 0])
+    await claim(inApp(chat, { origin: 'https://chat.example' }))
+    expect(asked).toHaveLength(1)
+  })
+
+  test('an application’s own rules choose the app, which must be served and allow the origin', async () => {
+    const access = { admit: () => Promise.resolve(admitted) }
+    const { claim, asked } = claimer(settings, { access })
+    const choosing = (app: ReturnType<typeof appOf>, origin?: string): Applicant =>
+      applicant('bob', { ok: true, app }, { app: appOf('nobody'), origin })
+    expect(await claim(choosing(games))).toMatchObject({ code: 'name-taken' })
+    expect(await claim(choosing(chat, 'https://evil.example'))).toMatchObject({ code: 'forbidden' })
+    expect(await claim(choosing(appOf('other')))).toMatchObject({ code: 'forbidden' })
+    expect(asked).toEqual([{ peer: 'games/bob', secret: 'secret', policy: 'refuse' }])
+  })
+
+  test('the rules choose the name of a peer that asked for none, and of no other', async () => {
+    const { claim, asked } = claimer()
+    const answer: AccessDecision = { ok: true, app: appOf('default'), name: nameOf('chosen') }
+    await claim(applicant('made', answer, { isNameMade: true }))
+    await claim(applicant('wanted', answer))
+    expect(asked.map(({ peer }) => peer)).toEqual(['default/chosen', 'default/wanted'])
+  })
+
+  test('an app has its own budget of connections and of tries on a node', async () => {
+    const { claim, clock, budgets, refusals } = claimer(settings, {
+      node: { claim: () => new Promise(() => {}) },
+    })
+    const first = inApp(games)
+    void claim(first)
+    await vi.waitFor(() => expect(budgets.of(games)?.connections).toBe(1))
+    expect(await claim(inApp(games))).toMatchObject({ code: 'overloaded', retryAfterMs: 5_000, waitMs: 0 })
+    for (let i = 0; i < 2; i++) await claim(inApp(games))
+    const admit = vi.fn()
+    const over = await claim(inApp(games, { admit }))
+    expect(over).toMatchObject({ code: 'overloaded', retryAfterMs: 500 })
+    expect(admit).not.toHaveBeenCalled()
+    expect(refusals).toEqual(Array.from({ length: 4 }, () => 'games overloaded'))
+    await clock.advance(1_000)
+    void claim(inApp(chat))
+    await vi.waitFor(() => expect(budgets.of(chat)?.connections).toBe(1))
+  })
+
+  test('a claim that fails gives its place back', async () => {
+    const { claim, budgets, connection } = claimer(settings)
+    await claim(inApp(games))
+    expect([budgets.of(games)?.connections, connection.app]).toEqual([0, undefined])
+  })
+
+  test('[WH13] rules that cannot be asked count as no failure of the peer', async () => {
+    const { claim } = claimer({ limits: { name: { failuresPerMinute: 1 } } })
+    const down: AccessDecision = { ok: false, code: 'access-unavailable', detail: 'down', retryAfterMs: 9 }
+    for (let i = 0; i < 5; i++) expect(await claim(applicant('bob', down))).toEqual({ ...down, waitMs: 0 })
+  })
+
+  test('the peer of an app that a reload removes during the claim is closed', async () => {
+    const { claim, budgets, connection, apps } = claimer(settings, {
+      node: {
+        claim: () => {
+          apps.replace(configSchema.parse({ apps: { chat: {} }, defaultApp: 'chat' }))
+          budgets.refresh()
+          return Promise.resolve({ ok: true, session: {} as OnlineSession, reclaimed: false })
+        },
+      },
+    })
+    await claim(inApp(games))
+    expect(connection.closed).toBe('refused')
+  })
 })

@@ -1,4 +1,12 @@
-import type { ClaimOutcome, ClaimRequest, Clock, Connection, Node, OnlineSession } from '@peerage/core'
+import type {
+  ClaimOutcome,
+  ClaimRequest,
+  Clock,
+  Connection,
+  Holder,
+  Node,
+  OnlineSession,
+} from '@peerage/core'
 import { hashSecret } from '@peerage/core'
 import type { App, ErrorCode, Name, Peer } from '@peerage/protocol'
 import { parsePeer, peerOf } from '@peerage/protocol'
@@ -43,10 +51,7 @@ export interface Decision {
 
 /** Whether a name, an identity or a token is banned or revoked. */
 export interface RevocationCheck {
-  check(
-    app: App,
-    whom: { name?: Name; identity?: string; tokenId?: string; issuedAt?: number },
-  ): Promise<{ ok: true } | Refused>
+  check(app: App, whom: Holder & { name?: Name }): Promise<{ ok: true } | Refused>
 }
 
 export interface Refused {
@@ -146,7 +151,9 @@ export class Claimer {
       return { ok: false, code: 'too-many', waitMs: 0 }
     }
     const policy = allowed.identity === undefined ? 'refuse' : use.policy.taken
-    const outcome = await this.#claim(connection, { peer, secret, policy })
+    const request: ClaimRequest = { peer, secret, policy }
+    if (allowed.identity !== undefined || allowed.tokenId !== undefined) request.holder = holderOf(allowed)
+    const outcome = await this.#claim(connection, request)
     if (outcome.ok) {
       // A reload has removed the app meanwhile.
       if (!use.isServed) connection.close('refused')
@@ -210,17 +217,13 @@ export class Claimer {
   }
 }
 
-/** Who holds a name, as far as the access rules know. By this an application server can end the connection. */
-export function holderOf({ identity, tokenId, issuedAt }: Allowed): {
-  identity?: string
-  tokenId?: string
-  issuedAt?: number
-} {
-  return {
-    ...(identity === undefined ? {} : { identity }),
-    ...(tokenId === undefined ? {} : { tokenId }),
-    ...(issuedAt === undefined ? {} : { issuedAt }),
-  }
+/** What the access rules know of a peer, by which an application server can end its connection. */
+export function holderOf({ identity, tokenId, issuedAt }: Allowed): Holder {
+  const holder: Holder = {}
+  if (identity !== undefined) holder.identity = identity
+  if (tokenId !== undefined) holder.tokenId = tokenId
+  if (issuedAt !== undefined) holder.issuedAt = issuedAt
+  return holder
 }
 
 /** Whether a page of this origin may use the app. Programs that send no Origin pass here. */
