@@ -22,8 +22,8 @@ interface JwksTest extends TokenTest {
   with(kid: string | undefined, algorithm?: Signer, signer?: KeyObject): ReturnType<TokenTest['admit']>
 }
 
-function jwksTest(algorithms: Algorithm[] = ['ES256'], url = server.url): JwksTest {
-  const test = tokenTest({ algorithms, keys: { type: 'jwks', url } })
+function jwksTest(algorithms: Algorithm[] = ['ES256'], url = server.url, allowPrivate = false): JwksTest {
+  const test = tokenTest({ algorithms, keys: { type: 'jwks', url, allowPrivate } })
   onTestFinished(() => test.access.stop())
   return {
     ...test,
@@ -333,10 +333,12 @@ describe('fetching', () => {
     expect(test.errors[0]).not.toContain('hush')
   })
 
-  test('a name that leads to a private address is refused', async () => {
-    const test = jwksTest(['ES256'], `http://localhost.:${server.port}/`)
+  test('a name that leads to a private address is refused, unless the operator allows it', async () => {
+    const url = `http://localhost.:${server.port}/`
+    const test = jwksTest(['ES256'], url)
     expect(await test.with('one')).toMatchObject(unreachable)
     expect(server.count).toBe(0)
+    expect(await jwksTest(['ES256'], url, true).with('one')).toMatchObject(ok)
     expect(await jwksTest(['ES256'], `http://localhost:${server.port}/`).with('one')).toMatchObject(ok)
   })
 

@@ -283,6 +283,7 @@ describe('access.mode', () => {
     [{ algorithms: ['RS256', 'PS256'], publicKey: RSA }],
     [{ algorithms: ['EdDSA'], publicKey: ED }],
     [{ algorithms: ['RS256', 'ES256', 'EdDSA'], jwks: 'https://id.example/keys.json' }],
+    [{ algorithms: ['ES256'], jwks: 'http://keycloak.auth.svc:8080/keys', allowPrivate: true }],
     [{ algorithms: ['ES256'], jwks: 'http://127.0.0.1:8080/keys' }],
     [{ algorithms: ['ES256'], jwks: 'http://[::1]:8080/keys' }],
     [{ algorithms: ['ES256'], jwks: 'http://localhost/keys' }],
@@ -353,6 +354,7 @@ describe('access.mode', () => {
       [/^access\.token\.jwks .*: must be an https URL/],
     ],
     [{ algorithms: ['ES256'], jwks: 'http://10.0.0.7/keys' }, [/must be an https URL/]],
+    [{ algorithms: ['HS256'], secret: 's'.repeat(32), allowPrivate: true }, [/allowPrivate/]],
     [{ algorithms: ['ES256'], jwks: 'file:///etc/keys' }, [/must be a URL such as https:/]],
     [{ algorithms: ['ES256'], jwks: 'https://u:p@id.example/keys' }, [/must not have a login/]],
     [

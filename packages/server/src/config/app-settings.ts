@@ -103,6 +103,7 @@ function unusedBy(mode: AccessSettings['mode'], access: AccessConfig): SettingPr
     ['token.previousSecret', 'token', token.previousSecret !== null],
     ['token.publicKey', 'token', token.publicKey !== null],
     ['token.jwks', 'token', token.jwks !== null],
+    ['token.allowPrivate', 'token', token.allowPrivate],
     ['token.typ', 'token', token.typ !== null],
     ['token.issuer', 'token', token.issuer !== null],
     ['webhook.url', 'webhook', webhook.url !== null],
@@ -126,17 +127,18 @@ type ReadKeys = { ok: true; keys: TokenKeys } | { ok: false; problems: SettingPr
 const SOURCES = 'access.token.secret, access.token.publicKey and access.token.jwks'
 
 function readTokenKeys(token: AccessConfig['token']): ReadKeys {
-  const { algorithms, secret, previousSecret, publicKey, jwks } = token
+  const { algorithms, secret, previousSecret, publicKey, jwks, allowPrivate } = token
   const problems: SettingProblem[] = []
   const wrong = (path: string, problem: string): void =>
     void problems.push({ path: `token.${path}`, problem })
   if (algorithms.length === 0) wrong('algorithms', 'must name the algorithms of your tokens, such as [ES256]')
   if (previousSecret !== null && secret === null)
     wrong('previousSecret', 'needs access.token.secret, which replaces it')
+  if (allowPrivate && jwks === null) wrong('allowPrivate', 'needs access.token.jwks')
   const keys: TokenKeys[] = []
   if (secret !== null) keys.push({ type: 'secret', secret, previousSecret })
   if (publicKey !== null) keys.push({ type: 'public-key', pem: publicKey })
-  if (jwks !== null) keys.push({ type: 'jwks', url: jwks })
+  if (jwks !== null) keys.push({ type: 'jwks', url: jwks, allowPrivate })
   const [only, more] = keys
   if (only === undefined) {
     problems.push({ path: 'mode', problem: `token needs one of ${SOURCES}`, because: 'token' })
@@ -156,8 +158,11 @@ function readTokenKeys(token: AccessConfig['token']): ReadKeys {
     const read = readPublicKey(only.pem, algorithms)
     if (!read.ok) wrong('publicKey', read.problem)
   }
-  if (only.type === 'jwks' && !isEncrypted(only.url) && !isLoopback(hostOf(only.url)))
-    wrong('jwks', 'must be an https URL: over http, anybody on the way could replace the keys')
+  if (only.type === 'jwks' && !isEncrypted(only.url) && !isLoopback(hostOf(only.url)) && !allowPrivate)
+    wrong(
+      'jwks',
+      'must be an https URL, or access.token.allowPrivate must be true: over http, anybody on the way could replace the keys',
+    )
   return problems.length === 0 ? { ok: true, keys: only } : { ok: false, problems }
 }
 
