@@ -3,6 +3,7 @@ import { channel } from './channel.js'
 import { connects } from './connects.js'
 import { crossNode } from './cross-node.js'
 import { memory } from './memory.js'
+import { namesIndex } from './names-index.js'
 import { reconnect } from './reconnect.js'
 import { registry } from './registry.js'
 import { relay } from './relay.js'
@@ -28,4 +29,5 @@ export const COMPARISONS: readonly Comparison[] = [
   ...size,
   ...stun,
   ...registry,
+  ...namesIndex,
 ]

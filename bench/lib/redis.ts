@@ -11,6 +11,8 @@ export interface BenchRedis {
   usedBytes(): Promise<number>
   /** Calls of each command so far, with those inside scripts and without INFO (INFO commandstats). */
   calls(): Promise<Readonly<Record<string, number>>>
+  /** Microseconds in which Redis has carried out this command so far (INFO commandstats). */
+  spentUs(command: string): Promise<number>
   command(name: string, ...args: (string | number)[]): Promise<unknown>
   stop(): Promise<void>
 }
@@ -30,6 +32,10 @@ export async function startBenchRedis(): Promise<BenchRedis> {
     cpuUs: async () => 1e6 * ((await field('cpu', 'used_cpu_user')) + (await field('cpu', 'used_cpu_sys'))),
     usedBytes: () => field('memory', 'used_memory'),
     calls: async () => readCalls(await connection.info('commandstats')),
+    spentUs: async (command) => {
+      const text = await connection.info('commandstats')
+      return Number(new RegExp(`^cmdstat_${command}:calls=\\d+,usec=(\\d+)`, 'm').exec(text)?.[1] ?? 0)
+    },
     command: (name, ...args) => connection.call(name, ...args),
     stop: async () => {
       connection.disconnect()

@@ -1,5 +1,5 @@
 import { must, newNodeId, peer } from '@peerage/test-support/testing/core.js'
-import { parsePeer } from '@peerage/protocol'
+import { appOf, parsePeer } from '@peerage/protocol'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Keys, checkPrefix } from './keys.js'
@@ -22,6 +22,11 @@ test('keys have the documented form', () => {
   const node = newNodeId()
   expect(keys.node(node)).toBe(`pg:node:${node}`)
   expect(keys.inbox(node)).toBe(`pg:inbox:${node}`)
+  const app = appOf(alice)
+  expect(keys.indexed(app, 15)).toBe('pg:{app#15}:names')
+  expect(keys.records(app, 'bans')).toBe('pg:{app#bans}:records')
+  // printf %s k1 | openssl dgst -sha256 -binary | head -c 16 | basenc --base64url
+  expect(keys.answer(app, 'k1')).toBe('pg:{app#a:arnx6499M4j0-dWG9m6Z_Q}:answer')
 })
 
 test('[KEY1] all keys of a name have one slot, whatever its characters, and different names have different keys', () => {

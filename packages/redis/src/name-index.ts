@@ -25,11 +25,7 @@ export class RedisNameIndex implements NameIndex {
 
   async write(app: App, partition: number, changes: readonly IndexChange[]): Promise<void> {
     const { commands, keys, nodes } = this.#options
-    const args = changes.flatMap((change) =>
-      change.type === 'put'
-        ? [change.entry.name, change.over, change.ttlMs, formatPlace(change.entry)]
-        : [change.name, change.over, change.from, ''],
-    )
+    const args = formatChanges(changes)
     const key = keys.indexed(app, partition)
     const write = (): Promise<unknown> =>
       commands.script(writeIndexScript, key, [nodes.commandDeadline(), ...args])
@@ -68,6 +64,24 @@ export class RedisNameIndex implements NameIndex {
     if (typeof answer === 'number') return answer
     throw new RegistryUnavailable('Redis gave an answer that none of our scripts gives')
   }
+}
+
+/** Groups of changes with the same TTL: the TTL, how many changes, then each name with a text. */
+function formatChanges(changes: readonly IndexChange[]): (string | number)[] {
+  const groups = new Map<number, string[]>()
+  for (const change of changes) {
+    const ttlMs = change.type === 'put' ? change.ttlMs : 0
+    let group = groups.get(ttlMs)
+    if (group === undefined) groups.set(ttlMs, (group = []))
+    if (change.type === 'put') group.push(change.entry.name, formatPut(change.entry, change.over))
+    else group.push(change.name, ` ${change.from} ${change.over}`)
+  }
+  return [...groups].flatMap(([ttlMs, group]) => [ttlMs, group.length / 2, ...group])
+}
+
+/** The place. Before it, in the rare case, an epoch greater than its own that it may replace. */
+function formatPut(entry: IndexEntry, over: number): string {
+  return over === entry.epoch ? formatPlace(entry) : `  ${over} ${formatPlace(entry)}`
 }
 
 const BASE = 36

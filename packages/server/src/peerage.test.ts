@@ -772,3 +772,71 @@ test('errors of an embedded node name settings, and no flags', async () => {
     /: set accessRules, access\.key or origins, or open if anybody may$/,
   )
 })
+
+describe('apps of an embedded node', () => {
+  const KEY = 'a-shared-key-of-16'
+  /** The first frame of a PeerJS client with this key. */
+  const opens = async (port: number, key: string, id: string): Promise<string> =>
+    firstMessage(`ws://127.0.0.1:${port}/peerjs?key=${key}&id=${id}&token=t`)
+
+  test('have rules of their own, and reload changes them while peers stay', async () => {
+    const lines: string[] = []
+    const logger = pino({ base: null }, { write: (line: string) => void lines.push(line) })
+    const node = peerage({
+      port: 0,
+      defaultApp: 'chat',
+      apps: { chat: {}, games: { access: { key: KEY } } },
+      logger,
+    })
+    const { port } = await node.listen()
+    await node.ready()
+    expect(await opens(port, KEY, 'a')).toBe('{"type":"OPEN"}')
+    expect(await opens(port, 'new-key', 'b')).toContain('Invalid key provided')
+    node.reload({ apps: { chat: { peerjsKeys: ['new-key'] }, games: { access: { key: KEY } } }, port: 1 })
+    expect(await opens(port, 'new-key', 'b')).toBe('{"type":"OPEN"}')
+    expect(await node.metrics()).toContain('peerage_app_connections{app="games"} 1')
+    const said = lines.map((line): unknown => JSON.parse(line))
+    expect(said).toContainEqual(expect.objectContaining({ msg: 'reloaded', changed: ['apps.chat'] }))
+    expect(said).toContainEqual(
+      expect.objectContaining({
+        msg: 'these settings have changed and need a restart',
+        settings: ['port'],
+      }),
+    )
+    // What is not passed stays, so the next reload does not end the apps.
+    node.reload({ taken: 'replace' })
+    expect(await opens(port, 'new-key', 'c')).toBe('{"type":"OPEN"}')
+  })
+
+  test('stay as they were if reload gets a mistake, which it names', async () => {
+    const node = peerage({ port: 0, defaultApp: 'chat', apps: { chat: { peerjsKeys: ['one'] } } })
+    const { port } = await node.listen()
+    await node.ready()
+    const wrong: unknown = { apps: { chat: { access: { mode: 'lock' } }, games: { origin: [] } } }
+    expect(() => node.reload(wrong as PeerageOptions)).toThrow(
+      new TypeError(
+        'options: apps.games.origin is not an option; did you mean apps.games.origins?; apps.chat.access.mode must be one of open, key, token, webhook; it is "lock"',
+      ),
+    )
+    expect(() => node.reload({ apps: { games: {} } })).toThrow('defaultApp must be one of apps (games)')
+    expect(await opens(port, 'one', 'a')).toBe('{"type":"OPEN"}')
+    expect(await node.metrics()).toContain('peerage_reloads_total{result="failed"} 2')
+  })
+
+  test('cannot be opened to everybody by reload, if the node listens beyond loopback', async () => {
+    const node = peerage({ port: 0, host: '0.0.0.0', access: { key: KEY } })
+    await node.listen()
+    expect(() => node.reload({ access: {} })).toThrow(/^options: host is beyond loopback, and no rule says/)
+    node.reload({ access: {}, open: true })
+  })
+
+  test('are served only if they are listed, also if the rules of the application choose them', async () => {
+    const accessRules = { admit: () => ({ ok: true, app: 'other' }) as const }
+    const node = peerage({ port: 0, apps: { default: {} }, accessRules })
+    const { port } = await node.listen()
+    await node.ready()
+    expect(await opens(port, 'peerjs', 'a')).toContain('"ERROR"')
+    node.reload({ apps: { default: {}, other: {} } })
+    expect(await opens(port, 'peerjs', 'a')).toBe('{"type":"OPEN"}')
+  })
+})

@@ -59,11 +59,12 @@ export class Reloads {
     this.#closing?.cancel()
   }
 
+  // The claimer closes those whose claim is on its way.
   #closeUnserved(): void {
     this.#closing?.cancel()
     const { apps, node, clock } = this.#options
-    const ids = [...node.sessions.all()].flatMap((session) =>
-      session.state === 'online' && apps.of(appOf(session.peer)) === undefined ? [session.connection.id] : [],
+    const ids = [...node.sessions.allOnline()].flatMap(({ peer, connection }) =>
+      apps.of(appOf(peer)) === undefined ? [connection.id] : [],
     )
     const batch = Math.ceil(ids.length / CLOSING_BATCHES)
     const closeSome = (): void => {
@@ -71,9 +72,9 @@ export class Reloads {
         const session = node.sessions.get(id)
         if (session !== undefined) node.sessions.close(session, 'refused')
       }
-      this.#closing = ids.length === 0 ? undefined : clock.after(CLOSING_MS / CLOSING_BATCHES, closeSome)
+      if (ids.length > 0) this.#closing = clock.after(CLOSING_MS / CLOSING_BATCHES, closeSome)
     }
-    if (ids.length > 0) closeSome()
+    closeSome()
   }
 }
 
@@ -84,7 +85,13 @@ function withAppsOf(running: Config, next: Config): Config {
   const { key, allowDiscovery } = next.peerjs
   return {
     ...running,
-    ...{ defaultApp, apps, access, origins, taken, open, relay },
+    defaultApp,
+    apps,
+    access,
+    origins,
+    taken,
+    open,
+    relay,
     api: { ...running.api, keys: next.api.keys },
     limits: { ...running.limits, connection, name, app },
     peerjs: { ...running.peerjs, key, allowDiscovery },

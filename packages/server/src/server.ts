@@ -143,12 +143,13 @@ export class PeerageServer {
     const isIndexed = (app: App): boolean => apps.of(app)?.indexed === true
     node.setIndexed(isIndexed)
     apps.onReplaced(() => node.setIndexed(isIndexed))
+    const revocations = new Revocations({ records: store.records, clock, onError })
     const gateways = createGateways({
       ...hooks,
       config,
       apps,
-      revocations: new Revocations({ records: store.records, clock, onError }),
       access,
+      revocations,
       node,
       clock,
       metrics,

@@ -16,6 +16,12 @@ import { RegistryUnavailable } from './registry.js'
 const APP: App = must(parseApp('default'))
 const ROUND_MS = RENEW_ROUND_BEATS * 2_000
 
+function foldedFnv(bytes: readonly number[]): number {
+  let hash = 0x811c9dc5n
+  for (const byte of bytes) hash = ((hash ^ BigInt(byte)) * 0x01000193n) & 0xffffffffn
+  return Number((hash ^ (hash >> 16n)) & 15n)
+}
+
 /** All names of the index, however they are spread over its partitions. */
 async function listed(node: Node): Promise<Record<string, string>> {
   const { peers, next } = await node.list(APP, undefined, 10_000)
@@ -62,6 +68,8 @@ test('[KEY6] the partition of a name is its folded FNV-1a hash', () => {
   // Published vectors of 32-bit FNV-1a: "" 811c9dc5, "a" e40c292c, "foobar" bf9cf968.
   expect(partitionOf('a' as Name)).toBe((0xe40c292c ^ 0xe40c) & 15)
   expect(partitionOf('foobar' as Name)).toBe((0xbf9cf968 ^ 0xbf9c) & 15)
+  // The bytes of «ä» are c3 a4.
+  expect(partitionOf('ä' as Name)).toBe(foldedFnv([0xc3, 0xa4]))
 })
 
 test('a peer is listed on all nodes from its claim until it leaves', async () => {
@@ -144,7 +152,7 @@ test('the names of an app that gets an index later are written at once', async (
   expect(await listed(b)).toEqual({ alice: `online ${alice.session.lease.since}` })
 })
 
-test('a flood of claims is written in a few batches, and no claim waits for one', async () => {
+test('[SET8] a flood of claims is written in a few batches, and no claim waits for one', async () => {
   const made = await indexed()
   const { a, b, clock } = made
   await clock.advance(100)
@@ -205,7 +213,7 @@ test('a node keeps a limited number of changes during an outage of the index, an
   expect(await listed(b)).toEqual({ stays: `online ${stays.session.lease.since}` })
 })
 
-test('after a flush, the index has all names again, away ones too', async () => {
+test('[SET8] after a flush, the index has all names again, away ones too', async () => {
   const { a, b, clock, cluster, times } = await indexed()
   const alice = await arrive(a, 'alice')
   const bob = await arrive(b, 'bob')
@@ -219,7 +227,7 @@ test('after a flush, the index has all names again, away ones too', async () => 
   expect(alice.connection.closed).toBeUndefined()
 })
 
-test('the entries of one partition that is lost unnoticed are back after a round of renewals', async () => {
+test('[I15] entries that are lost unnoticed are back after a round of renewals', async () => {
   const { a, b, clock, cluster } = await indexed()
   for (let i = 0; i < 40; i++) await arrive(a, `peer-${i}`)
   await clock.advance(100)
@@ -230,7 +238,7 @@ test('the entries of one partition that is lost unnoticed are back after a round
   expect(await listed(b)).toEqual(before)
 })
 
-test('names of a dead node are away, then left out, and no longer counted when their entries have ended', async () => {
+test('[SET8] names of a dead node are away, then left out, and no longer counted when their entries have ended', async () => {
   const { a, b, clock, cuts, times } = await indexed()
   const alice = await arrive(a, 'alice')
   await clock.advance(100)

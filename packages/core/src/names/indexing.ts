@@ -36,6 +36,8 @@ interface Partition {
 const PAUSE_MS = 50
 /** Redis takes about a millisecond for this many changes. */
 const CHANGES_PER_WRITE = 500
+/** The ends of entries are rounded up to this, so that most entries of a write have the same TTL. */
+const TTL_STEP_MS = 100
 /** Changes of all partitions that are sent at once, so that claims do not wait behind them for long. */
 const CHANGES_PER_TURN = 2_000
 /** Changes that may wait, some 250 bytes each. Beyond that, all of them are dropped, and the names are written anew. */
@@ -256,7 +258,7 @@ export class Indexing {
 /** Undefined if the entry would have ended by now. */
 function changeOf(name: Name, change: Waiting, now: number): IndexChange | undefined {
   if (change.type === 'drop') return { name, ...change }
-  const ttlMs = Math.ceil(change.until - now)
+  const ttlMs = TTL_STEP_MS * Math.ceil((change.until - now) / TTL_STEP_MS)
   if (ttlMs <= 0) return undefined
   const { node, state, since, epoch } = change.lease
   return { type: 'put', entry: { name, node, state, since, epoch }, over: change.over, ttlMs }

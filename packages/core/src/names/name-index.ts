@@ -6,6 +6,8 @@ export const PARTITIONS = 16
 const FNV_OFFSET = 0x811c9dc5
 const FNV_PRIME = 0x01000193
 const encoder = new TextEncoder()
+/** The bytes of an ASCII name are its characters, so it need not be encoded. */
+const ASCII_MOST = 0x7f
 
 /**
  * The partition of a name: the 32-bit FNV-1a hash of its UTF-8, its upper half folded into its lower half, modulo 16.
@@ -13,7 +15,21 @@ const encoder = new TextEncoder()
  */
 export function partitionOf(name: Name): number {
   let hash = FNV_OFFSET
-  for (const byte of encoder.encode(name)) hash = Math.imul(hash ^ byte, FNV_PRIME)
+  for (let i = 0; i < name.length; i++) {
+    const unit = name.charCodeAt(i)
+    if (unit > ASCII_MOST) return folded(hashOf(encoder.encode(name)))
+    hash = Math.imul(hash ^ unit, FNV_PRIME)
+  }
+  return folded(hash)
+}
+
+function hashOf(bytes: Uint8Array): number {
+  let hash = FNV_OFFSET
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, FNV_PRIME)
+  return hash
+}
+
+function folded(hash: number): number {
   return (hash ^ (hash >>> 16)) & (PARTITIONS - 1)
 }
 

@@ -12,30 +12,48 @@ end
 `
 
 /**
- * KEYS: names. ARGV: latest, then for each change: name, the greatest epoch that it may replace, TTL, and the place. To
- * remove an entry: name, the greatest and the least epoch that it may have, ''. Answers 1, or 0 if it is too late.
+ * KEYS: names. ARGV: latest, then groups of changes: a TTL, how many changes, and for each change its name and a text:
+ * - the place, to write an entry over one whose epoch is not greater;
+ * - two spaces, an epoch, a space and the place, to write it over one up to that epoch;
+ * - a space, the least epoch, a space and the greatest epoch, to remove an entry between these two.
+ *
+ * Answers 1, or 0 if it is too late.
  */
 export const writeIndexScript = script(`${LISTED}${EPOCH}
 if late(ARGV[1]) then return 0 end
 local values = KEYS[1] .. ':places'
 sweep(values)
-local names, puts, drops, places, theirEnds = {}, {}, {}, {}, {}
-for i = 2, #ARGV, 4 do names[#names + 1] = ARGV[i] end
+local names, texts, overs = {}, {}, {}
+local at = 2
+while at < #ARGV do
+  local over = text(now + ARGV[at] + 1)
+  local last = at + 1 + 2 * ARGV[at + 1]
+  for i = at + 2, last, 2 do
+    local n = #names + 1
+    names[n], texts[n], overs[n] = ARGV[i], ARGV[i + 1], over
+  end
+  at = last + 1
+end
+local puts, drops, places, theirEnds = {}, {}, {}, {}
 local held = redis.call('HMGET', values, unpack(names))
 for n, name in ipairs(names) do
-  local at = 4 * n - 2
-  local place = ARGV[at + 3]
-  if not held[n] or held[n] == place or epochOf(held[n]) <= tonumber(ARGV[at + 1]) then
-    if place == '' then
-      if held[n] and epochOf(held[n]) >= tonumber(ARGV[at + 2]) then drops[#drops + 1] = name end
-    else
-      puts[#puts + 1] = 0
-      puts[#puts + 1] = name
-      theirEnds[#theirEnds + 1] = text(now + ARGV[at + 2] + 1)
-      theirEnds[#theirEnds + 1] = name
-      places[#places + 1] = name
-      places[#places + 1] = place
-    end
+  local place, known = texts[n], held[n]
+  local least, most
+  if string.byte(place) == 32 then
+    least, most, place = string.match(place, '^ (%d*) (%d+) ?(.*)$')
+    most = tonumber(most)
+  end
+  if known and known ~= place then
+    local epoch = epochOf(known)
+    if epoch > (most or epochOf(place)) or epoch < (tonumber(least) or 0) then place = nil end
+  end
+  if place == '' then
+    if known then drops[#drops + 1] = name end
+  elseif place then
+    local m = #puts
+    puts[m + 1], puts[m + 2] = 0, name
+    theirEnds[m + 1], theirEnds[m + 2] = overs[n], name
+    places[m + 1], places[m + 2] = name, place
   end
 end
 if #puts > 0 then

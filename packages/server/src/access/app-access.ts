@@ -10,8 +10,8 @@ export type TokenKeys =
   | { type: 'secret'; secret: string; previousSecret: string | null }
   /** `pem`: a public key (SPKI) or a certificate. */
   | { type: 'public-key'; pem: string }
-  /** `url`: https, or http at loopback. */
-  | { type: 'jwks'; url: string }
+  /** `allowPrivate`: whether the name in the URL may lead to an address that cannot be reached from outside. */
+  | { type: 'jwks'; url: string; allowPrivate: boolean }
 
 /** How an app checks tokens. */
 export interface TokenSettings {

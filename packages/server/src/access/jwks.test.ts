@@ -22,8 +22,8 @@ interface JwksTest extends TokenTest {
   with(kid: string | undefined, algorithm?: Signer, signer?: KeyObject): ReturnType<TokenTest['admit']>
 }
 
-function jwksTest(algorithms: Algorithm[] = ['ES256'], url = server.url): JwksTest {
-  const test = tokenTest({ algorithms, keys: { type: 'jwks', url } })
+function jwksTest(algorithms: Algorithm[] = ['ES256'], url = server.url, allowPrivate = false): JwksTest {
+  const test = tokenTest({ algorithms, keys: { type: 'jwks', url, allowPrivate } })
   onTestFinished(() => test.access.stop())
   return {
     ...test,
@@ -102,6 +102,7 @@ describe('keys', () => {
       'an RSA key with a huge exponent',
       key('RS256', 'one', { e: Buffer.alloc(255, 255).toString('base64url') }),
     ],
+    ['an RSA key with an exponent of 5 bytes', key('RS256', 'one', { e: 'AQAAAAE' })],
     ['an RSA key with the exponent 1', key('RS256', 'one', { e: 'AQ' })],
     ['a key with a kid that is a number', { ...key('ES256', 'one'), kid: 1 }],
     ['a key with a member of a wrong type', { ...key('ES256', 'one'), x: 1 }],
@@ -332,10 +333,12 @@ describe('fetching', () => {
     expect(test.errors[0]).not.toContain('hush')
   })
 
-  test('a name that leads to a private address is refused', async () => {
-    const test = jwksTest(['ES256'], `http://localhost.:${server.port}/`)
+  test('a name that leads to a private address is refused, unless the operator allows it', async () => {
+    const url = `http://localhost.:${server.port}/`
+    const test = jwksTest(['ES256'], url)
     expect(await test.with('one')).toMatchObject(unreachable)
     expect(server.count).toBe(0)
+    expect(await jwksTest(['ES256'], url, true).with('one')).toMatchObject(ok)
     expect(await jwksTest(['ES256'], `http://localhost:${server.port}/`).with('one')).toMatchObject(ok)
   })
 

@@ -27,6 +27,8 @@ export interface RemoteKeysOptions {
   app: App
   /** The URL of the configuration. No claim or header of a token changes it. */
   url: string
+  /** Whether the name in the URL may lead to a private address. */
+  allowPrivate: boolean
   outbound: Outbound
   clock: Clock
   onError: OnError
@@ -118,13 +120,13 @@ export class RemoteKeys implements KeySource {
   }
 
   async #read(): Promise<ReadSet> {
-    const { url, outbound } = this.#options
+    const { url, allowPrivate, outbound } = this.#options
     const answer = await outbound.request(url, {
       method: 'GET',
       headers: { accept: 'application/jwk-set+json, application/json' },
       timeoutMs: FETCH_TIMEOUT_MS,
       mostBytes: SET_BYTES_MOST,
-      allowPrivate: namesItsAddress(url),
+      allowPrivate: allowPrivate || namesItsAddress(url),
       signal: this.#stopped.signal,
     })
     if (!answer.ok) return { ok: false, problem: answer.problem }

@@ -96,10 +96,6 @@ describe('a request', () => {
 
   test.each([
     ['garbage', 'hello\r\n\r\n'],
-    [
-      'a switch of protocols',
-      'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n',
-    ],
     ['half an answer', 'HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc'],
     ['huge headers', `HTTP/1.1 200 OK\r\n${'x: y\r\n'.repeat(10_000)}\r\n`],
     ['nothing', ''],
@@ -114,6 +110,17 @@ describe('a request', () => {
     expect(await outboundTest().request(`http://127.0.0.1:${port}/`, GET)).toMatchObject({
       ok: false,
       problem: expect.any(String),
+    })
+  })
+
+  test('fails at once if the server switches protocols', async () => {
+    const server = await webServer((request) => {
+      request.socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n')
+    })
+    expect(await outboundTest().request(server.url, GET)).toEqual({
+      ok: false,
+      cause: 'answer',
+      problem: 'gave no answer of HTTP',
     })
   })
 

@@ -55,6 +55,7 @@ export interface Outbound {
 /**
  * Requests of a node to servers that its configuration names. A host is resolved once for each request, every address is
  * checked, and the connection goes to one of these addresses. So a DNS answer that changes in between changes nothing.
+ * If a connection that was kept breaks before any answer, the request is sent once more, so a server may get it twice.
  * The names in Host, SNI and certificate stay those of the URL. A redirect is a failure, and proxies of the environment
  * are not used.
  *

@@ -28,7 +28,7 @@ const holder = { name: 'alice', identity: 'user-1', tokenId: 'token-1', issuedAt
 test('all records about a peer are read with one command, and a peer without any is let in', async () => {
   const { check, reads } = revocationsTest({})
   expect(await check(holder)).toEqual({ ok: true })
-  expect(reads).toEqual([['n:alice', 's:user-1', 'j:token-1']])
+  expect(reads).toEqual([['n:alice', 's:user-1', 'r:user-1', 'j:token-1']])
   expect(await check({})).toEqual({ ok: true })
   expect(reads).toHaveLength(1)
 })
@@ -63,7 +63,7 @@ test('a revoked token is refused for good', async () => {
 })
 
 test('tokens of a user that were issued before a time are void, and so are those that do not say when', async () => {
-  const { check } = revocationsTest({ 's:user-1': encodeBan({ until: START + 60_000, before: START }) })
+  const { check } = revocationsTest({ 'r:user-1': encodeBan({ until: START + 60_000, before: START }) })
   expect(await check({ ...holder, issuedAt: START - 1 })).toMatchObject({ ok: false, code: 'bad-token' })
   expect(await check({ identity: 'user-1' })).toMatchObject({ ok: false, code: 'bad-token' })
   expect(await check(holder)).toEqual({ ok: true })
@@ -82,22 +82,31 @@ test('while the records cannot be read, nobody comes in', async () => {
   expect(fault.errors).toEqual(['TypeError: a bug'])
 })
 
-test.each(['', '{}', 'null', '[]', '{"until":"x"}'])(
-  'the malformed record %j counts as a ban',
-  async (text) => {
-    const { check, errors } = revocationsTest({ 'n:alice': text })
-    expect(await check(holder)).toMatchObject({ ok: false, code: 'banned' })
+test('a ban of a user and the end of its older tokens do not replace each other', async () => {
+  const until = START + 60_000
+  const { check } = revocationsTest({
+    's:user-1': encodeBan({ until: START }),
+    'r:user-1': encodeBan({ until, before: START }),
+  })
+  expect(await check({ ...holder, issuedAt: START - 1 })).toMatchObject({ ok: false, code: 'bad-token' })
+})
+
+test.each(['', '{}', 'null', '[]', '{"until":"x"}'])('the malformed record %j counts', async (text) => {
+  for (const [key, code] of [
+    ['n:alice', 'banned'],
+    ['s:user-1', 'banned'],
+    ['j:token-1', 'bad-token'],
+    ['r:user-1', 'bad-token'],
+  ] as const) {
+    const { check, errors } = revocationsTest({ [key]: text })
+    expect(await check(holder)).toMatchObject({ ok: false, code })
     expect(errors).toHaveLength(1)
-  },
-)
+  }
+})
 
 test('records are texts that can be read again, and keys of different kinds do not meet', () => {
   expect(decodeBan(encodeBan({ until: 1 }))).toEqual({ until: 1 })
   expect(decodeBan(encodeBan({ until: 1, before: 2 }))).toEqual({ until: 1, before: 2 })
-  const keys = [
-    banKey({ type: 'name', name: 'a' }),
-    banKey({ type: 'identity', identity: 'a' }),
-    banKey({ type: 'tokenId', tokenId: 'a' }),
-  ]
-  expect(new Set(keys).size).toBe(3)
+  const keys = (['name', 'identity', 'token', 'tokens'] as const).map((kind) => banKey(kind, 'a'))
+  expect(new Set(keys).size).toBe(4)
 })

@@ -2,8 +2,7 @@ import { RegistryUnavailable, type OnError } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import { z } from 'zod'
 import type { Clock } from '@peerage/core'
-import type { Allowed } from '../gateway/shared/access.js'
-import { refusal, type Refusal } from './refusal.js'
+import { badToken, refusal, type Refusal } from './refusal.js'
 
 const UNAVAILABLE_RETRY_MS = 1_000
 
@@ -12,28 +11,20 @@ export interface BanRecords {
   get(app: App, kind: 'bans', keys: readonly string[]): Promise<(string | undefined)[]>
 }
 
-/** What a ban or a revocation is about. `identity` is the `sub` of tokens, `tokenId` their `jti`. */
-export type Whom =
-  | { type: 'name'; name: string }
-  | { type: 'identity'; identity: string }
-  | { type: 'tokenId'; tokenId: string }
+/**
+ * What a record is about, and the letter of its key: a name; an identity (the `sub` of tokens); one token by its `jti`;
+ * the tokens of a `sub` that were issued before a time. A `sub` can be banned and have such tokens at the same time.
+ */
+const LETTERS = { name: 'n', identity: 's', token: 'j', tokens: 'r' } as const
+export type BanKind = keyof typeof LETTERS
 
-/** The key of its record. */
-export function banKey(whom: Whom): string {
-  switch (whom.type) {
-    case 'name':
-      return `n:${whom.name}`
-    case 'identity':
-      return `s:${whom.identity}`
-    case 'tokenId':
-      return `j:${whom.tokenId}`
-  }
-}
+/** The key of a record. */
+export const banKey = (kind: BanKind, value: string): string => `${LETTERS[kind]}:${value}`
 
 /** A record. Times are Unix ms. */
 export interface Ban {
   until: number
-  /** Only tokens that were issued before this are refused. Absent: every peer that the record is about. */
+  /** Of kind `tokens`: only tokens that were issued before this are void. */
   before?: number
 }
 
@@ -57,7 +48,13 @@ export interface RevocationsOptions {
   onError: OnError
 }
 
-export type Holder = Pick<Allowed, 'name' | 'identity' | 'tokenId' | 'issuedAt'>
+/** What is known of a peer: its name, and what its token says (see `Allowed`). */
+export interface Holder {
+  name?: string | undefined
+  identity?: string | undefined
+  tokenId?: string | undefined
+  issuedAt?: number | undefined
+}
 
 /** Whether an application server has banned a peer, or revoked its token. Asked before each claim of an app with the API. */
 export class Revocations {
@@ -69,11 +66,12 @@ export class Revocations {
 
   /** Reads all records about a peer with one command. If they cannot be read, the peer is told to come back. Never rejects. */
   async check(app: App, holder: Holder): Promise<{ ok: true } | Refusal> {
-    const about = whomOf(holder)
+    const about = recordsOf(holder)
     if (about.length === 0) return { ok: true }
     let texts: (string | undefined)[]
     try {
-      texts = await this.#options.records.get(app, 'bans', about.map(banKey))
+      const keys = about.map(({ kind, value }) => banKey(kind, value))
+      texts = await this.#options.records.get(app, 'bans', keys)
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) this.#options.onError(error, { stage: 'bans' })
       return refusal(
@@ -82,39 +80,40 @@ export class Revocations {
         UNAVAILABLE_RETRY_MS,
       )
     }
-    const refusals = about.map((whom, i) => this.#refusedBy(whom, texts[i], holder))
+    const refusals = about.map(({ kind }, i) => this.#refusedBy(kind, texts[i], holder))
     return refusals.find((refused) => refused !== undefined) ?? { ok: true }
   }
 
-  #refusedBy({ type }: Whom, text: string | undefined, { issuedAt }: Holder): Refusal | undefined {
+  #refusedBy(kind: BanKind, text: string | undefined, { issuedAt }: Holder): Refusal | undefined {
     if (text === undefined) return undefined
     const ban = decodeBan(text)
-    if (ban === undefined) {
-      // Only nodes write records. One that cannot be read counts as a ban, because it was meant to keep somebody out.
-      this.#options.onError(new Error('a record of a ban is malformed'), { stage: 'bans' })
-      return refusal('banned', banned(type))
-    }
-    const { until, before } = ban
+    if (ban === undefined)
+      this.#options.onError(new Error(`a record of a ban (${kind}) is malformed`), { stage: 'bans' })
+    // Only nodes write records. One that cannot be read counts, because it was meant to keep somebody out.
+    const { until, before = Number.POSITIVE_INFINITY } = ban ?? { until: Number.POSITIVE_INFINITY }
     const leftMs = Math.ceil(until - this.#options.clock.now())
     if (leftMs <= 0) return undefined
-    if (type === 'tokenId') return refusal('bad-token', 'the token was revoked; get a new one')
-    if (before === undefined) return refusal('banned', banned(type), leftMs)
-    // A token that does not say when it was issued may be an old one.
-    if (issuedAt !== undefined && issuedAt >= before) return undefined
-    return refusal(
-      'bad-token',
-      'the token was revoked, as were all that were issued before it; get a new one',
-    )
+    switch (kind) {
+      case 'name':
+      case 'identity': {
+        const detail = `an application server has banned this ${kind === 'name' ? 'name' : 'user'}`
+        return refusal('banned', detail, Number.isFinite(leftMs) ? leftMs : undefined)
+      }
+      case 'token':
+        return badToken('the token was revoked; get a new one')
+      case 'tokens':
+        // A token that does not say when it was issued may be an old one.
+        if (issuedAt !== undefined && issuedAt >= before) return undefined
+        return badToken('the token was revoked, with all that were issued before a time; get a new one')
+    }
   }
 }
 
-const banned = (type: Whom['type']): string =>
-  `an application server has banned this ${type === 'name' ? 'name' : 'user'}`
-
-function whomOf({ name, identity, tokenId }: Holder): Whom[] {
-  const about: Whom[] = []
-  if (name !== undefined) about.push({ type: 'name', name })
-  if (identity !== undefined) about.push({ type: 'identity', identity })
-  if (tokenId !== undefined) about.push({ type: 'tokenId', tokenId })
+function recordsOf({ name, identity, tokenId }: Holder): { kind: BanKind; value: string }[] {
+  const about: { kind: BanKind; value: string }[] = []
+  if (name !== undefined) about.push({ kind: 'name', value: name })
+  if (identity !== undefined)
+    about.push({ kind: 'identity', value: identity }, { kind: 'tokens', value: identity })
+  if (tokenId !== undefined) about.push({ kind: 'token', value: tokenId })
   return about
 }

@@ -125,7 +125,8 @@ export async function mintToken(signing: SigningKey, wanted: TokenToMint, now: n
   const claims = {
     aud: app,
     sub: subject,
-    iat: Math.floor(now / 1_000),
+    // With milliseconds, so that a token made just after `tokens` of its `sub` were revoked is valid.
+    iat: now / 1_000,
     exp: endsAt / 1_000,
     jti: tokenId,
     ...(issuer !== undefined && { iss: issuer }),

@@ -118,7 +118,7 @@ function keySource(app: App, { keys, algorithms }: TokenSettings, options: Token
       throw new TypeError(`access.token.publicKey ${read.problem}`)
     }
     case 'jwks':
-      return new RemoteKeys({ ...options, app, url: keys.url })
+      return new RemoteKeys({ ...options, app, url: keys.url, allowPrivate: keys.allowPrivate })
   }
 }
 

@@ -4,7 +4,7 @@ import type { App } from '@peerage/protocol'
 import type { AppAccess, MakeAccess } from '../access/app-access.js'
 import { listedApps, settingsOf, type AppSettings } from '../config/app-settings.js'
 import type { Config } from '../config/schema.js'
-import type { AccessDecision, AdmitRequest } from '../gateway/shared/access.js'
+import type { AccessDecision } from '../gateway/shared/access.js'
 import { isOriginAllowed } from '../gateway/shared/access.js'
 import type { AppPolicies, AppPolicy, KeyMeaning } from './policy.js'
 
@@ -237,26 +237,3 @@ function keysOf(config: Config, served: ReadonlyMap<App, Served>): Map<string, A
   else if (key !== ANY_KEY) keys.set(hash('sha256', key), undefined)
   return keys
 }
-
-/** What the access rules of the apps say, after the app and the origin of the peer were checked. */
-export async function admitByApp(apps: AppPolicies, request: AdmitRequest): Promise<AccessDecision> {
-  const app = request.app ?? apps.defaultApp
-  const policy = apps.of(app)
-  if (policy === undefined) return refuse('this app is not served here')
-  if (!isOriginAllowed(policy.origins, request.origin)) return refuse('this origin may not connect')
-  return policy.admit({ ...request, app })
-}
-
-/** Checks the app that an application's own rules have chosen, and its origins. */
-export function checkChosen(
-  apps: AppPolicies,
-  request: AdmitRequest,
-  decision: AccessDecision,
-): AccessDecision {
-  if (!decision.ok) return decision
-  const policy = apps.of(decision.app)
-  if (policy === undefined) return refuse('this app is not served here')
-  return isOriginAllowed(policy.origins, request.origin) ? decision : refuse('this origin may not connect')
-}
-
-const refuse = (detail: string): AccessDecision => ({ ok: false, code: 'forbidden', detail })

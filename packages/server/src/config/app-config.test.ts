@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { parseApp, type App } from '@peerage/protocol'
 import { describe, expect, test } from 'vitest'
 import { config, load, problems } from '../testing/load-config.js'
@@ -282,6 +283,7 @@ describe('access.mode', () => {
     [{ algorithms: ['RS256', 'PS256'], publicKey: RSA }],
     [{ algorithms: ['EdDSA'], publicKey: ED }],
     [{ algorithms: ['RS256', 'ES256', 'EdDSA'], jwks: 'https://id.example/keys.json' }],
+    [{ algorithms: ['ES256'], jwks: 'http://keycloak.auth.svc:8080/keys', allowPrivate: true }],
     [{ algorithms: ['ES256'], jwks: 'http://127.0.0.1:8080/keys' }],
     [{ algorithms: ['ES256'], jwks: 'http://[::1]:8080/keys' }],
     [{ algorithms: ['ES256'], jwks: 'http://localhost/keys' }],
@@ -317,7 +319,7 @@ describe('access.mode', () => {
     [{ algorithms: ['RS256', 'HS256'], jwks: 'https://a.example' }, [/must not have HS256 with public keys/]],
     [
       { algorithms: ['ES256'], publicKey: EC, jwks: 'https://a.example' },
-      [/^access\.token\.jwks .*: is set, and publicKey is set too: set only one of/],
+      [/^access\.token\.jwks .*: is set, and access\.token\.publicKey is set too: set only one of/],
     ],
     [
       { algorithms: ['ES256'], publicKey: EC, previousSecret: HMAC },
@@ -325,21 +327,34 @@ describe('access.mode', () => {
     ],
     [
       { algorithms: ['ES256'], publicKey: RSA },
-      [/^access\.token\.publicKey .*: is a key of the type rsa, with which ES256 cannot be checked/],
+      [/^access\.token\.publicKey .*: is a key for RS256 and PS256, and token\.algorithms has ES256$/],
     ],
-    [{ algorithms: ['ES256'], publicKey: P384 }, [/must be a key of the curve P-256/]],
-    [{ algorithms: ['RS256'], publicKey: SHORT_RSA }, [/must have at least 2048 bits/]],
-    [{ algorithms: ['ES256'], publicKey: PRIVATE }, [/This is a private key/]],
-    [{ algorithms: ['ES256'], publicKey: 'no pem' }, [/must be a public key or a certificate in PEM/]],
+    [
+      { algorithms: ['ES256'], publicKey: P384 },
+      [/must be PEM text of a public key or a certificate: RSA of 2048 to 8192 bits, EC P-256 or Ed25519$/],
+    ],
+    [
+      { algorithms: ['RS256'], publicKey: SHORT_RSA },
+      [/must be PEM text of a public key or a certificate: RSA of 2048 to 8192 bits, EC P-256 or Ed25519$/],
+    ],
+    [
+      { algorithms: ['ES256'], publicKey: PRIVATE },
+      [/must be a public key: a node must not have the private key of the issuer$/],
+    ],
+    [
+      { algorithms: ['ES256'], publicKey: 'no pem' },
+      [/must be PEM text of a public key or a certificate: RSA of 2048 to 8192 bits, EC P-256 or Ed25519$/],
+    ],
     [
       { algorithms: ['ES256'], publicKey: '-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----' },
-      [/It cannot be read: /],
+      [/must be PEM text of a public key or a certificate: RSA of 2048 to 8192 bits, EC P-256 or Ed25519$/],
     ],
     [
       { algorithms: ['ES256'], jwks: 'http://id.example/keys' },
       [/^access\.token\.jwks .*: must be an https URL/],
     ],
     [{ algorithms: ['ES256'], jwks: 'http://10.0.0.7/keys' }, [/must be an https URL/]],
+    [{ algorithms: ['HS256'], secret: 's'.repeat(32), allowPrivate: true }, [/allowPrivate/]],
     [{ algorithms: ['ES256'], jwks: 'file:///etc/keys' }, [/must be a URL such as https:/]],
     [{ algorithms: ['ES256'], jwks: 'https://u:p@id.example/keys' }, [/must not have a login/]],
     [
@@ -458,4 +473,12 @@ describe('rules between apps', () => {
       'api.port (--api.port): must differ from port (9000)',
     ])
   })
+})
+
+test('the file of docs/server.md has no mistake, and at most fifteen lines', () => {
+  const document = readFileSync(new URL('../../../../docs/server.md', import.meta.url), 'utf8')
+  const [, file = ''] = /```yaml\n(host: [^`]*)```/.exec(document) ?? []
+  expect(file.trimEnd().split('\n')).toHaveLength(15)
+  const files = { '/run/secrets/chat-api': 'x'.repeat(24), '/run/secrets/games-key': 'x'.repeat(16) }
+  expect(problems({ file, files })).toEqual([])
 })

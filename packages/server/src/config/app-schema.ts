@@ -60,7 +60,11 @@ const token = section({
   ),
   jwks: set(
     webUrl.nullable().default(null),
-    'URL of the keys that tokens are checked with (JWKS); https, or http on this machine',
+    'URL of the keys that tokens are checked with (JWKS); https, or http on this machine or with allowPrivate',
+  ),
+  allowPrivate: set(
+    flag.default(false),
+    'let the name in jwks lead to a private address, such as a server of your own cluster',
   ),
   typ: set(
     text.nullable().default(null),
@@ -201,6 +205,3 @@ export const appSchema = z.strictObject({
     })
     .optional(),
 })
-
-/** The settings of one app as the configuration has them. */
-export type AppConfig = z.output<typeof appSchema>

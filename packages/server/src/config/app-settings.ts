@@ -103,6 +103,7 @@ function unusedBy(mode: AccessSettings['mode'], access: AccessConfig): SettingPr
     ['token.previousSecret', 'token', token.previousSecret !== null],
     ['token.publicKey', 'token', token.publicKey !== null],
     ['token.jwks', 'token', token.jwks !== null],
+    ['token.allowPrivate', 'token', token.allowPrivate],
     ['token.typ', 'token', token.typ !== null],
     ['token.issuer', 'token', token.issuer !== null],
     ['webhook.url', 'webhook', webhook.url !== null],
@@ -126,24 +127,25 @@ type ReadKeys = { ok: true; keys: TokenKeys } | { ok: false; problems: SettingPr
 const SOURCES = 'access.token.secret, access.token.publicKey and access.token.jwks'
 
 function readTokenKeys(token: AccessConfig['token']): ReadKeys {
-  const { algorithms, secret, previousSecret, publicKey, jwks } = token
+  const { algorithms, secret, previousSecret, publicKey, jwks, allowPrivate } = token
   const problems: SettingProblem[] = []
   const wrong = (path: string, problem: string): void =>
     void problems.push({ path: `token.${path}`, problem })
   if (algorithms.length === 0) wrong('algorithms', 'must name the algorithms of your tokens, such as [ES256]')
   if (previousSecret !== null && secret === null)
     wrong('previousSecret', 'needs access.token.secret, which replaces it')
+  if (allowPrivate && jwks === null) wrong('allowPrivate', 'needs access.token.jwks')
   const keys: TokenKeys[] = []
   if (secret !== null) keys.push({ type: 'secret', secret, previousSecret })
   if (publicKey !== null) keys.push({ type: 'public-key', pem: publicKey })
-  if (jwks !== null) keys.push({ type: 'jwks', url: jwks })
+  if (jwks !== null) keys.push({ type: 'jwks', url: jwks, allowPrivate })
   const [only, more] = keys
   if (only === undefined) {
     problems.push({ path: 'mode', problem: `token needs one of ${SOURCES}`, because: 'token' })
     return { ok: false, problems }
   }
   if (more !== undefined)
-    wrong(pathOf(more), `is set, and ${pathOf(only)} is set too: set only one of ${SOURCES}`)
+    wrong(pathOf(more), `is set, and access.token.${pathOf(only)} is set too: set only one of ${SOURCES}`)
   const unfit = algorithms.filter((algorithm) => isHmac(algorithm) !== (only.type === 'secret'))
   if (unfit.length > 0)
     wrong(
@@ -152,12 +154,15 @@ function readTokenKeys(token: AccessConfig['token']): ReadKeys {
         ? `must be [HS256] with access.token.secret; ${unfit.join(', ')} needs access.token.publicKey or access.token.jwks`
         : 'must not have HS256 with public keys: anybody who knows a public key could sign. HS256 needs access.token.secret',
     )
-  if (only.type === 'public-key') {
+  if (only.type === 'public-key' && unfit.length === 0) {
     const read = readPublicKey(only.pem, algorithms)
     if (!read.ok) wrong('publicKey', read.problem)
   }
-  if (only.type === 'jwks' && !isEncrypted(only.url) && !isLoopback(hostOf(only.url)))
-    wrong('jwks', 'must be an https URL: over http, anybody on the way could replace the keys')
+  if (only.type === 'jwks' && !isEncrypted(only.url) && !isLoopback(hostOf(only.url)) && !allowPrivate)
+    wrong(
+      'jwks',
+      'must be an https URL, or access.token.allowPrivate must be true: over http, anybody on the way could replace the keys',
+    )
   return problems.length === 0 ? { ok: true, keys: only } : { ok: false, problems }
 }
 

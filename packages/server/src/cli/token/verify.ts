@@ -113,7 +113,11 @@ function settingsFor(app: App, flags: VerifyFlags, surroundings: Surroundings): 
       return { ...rules, algorithms: algorithmsOf(pem, value), keys: { type: 'public-key', pem } }
     }
     case '--jwks':
-      return { ...rules, algorithms: ASYMMETRIC, keys: { type: 'jwks', url: urlOf(value) } }
+      return {
+        ...rules,
+        algorithms: ASYMMETRIC,
+        keys: { type: 'jwks', url: urlOf(value), allowPrivate: true },
+      }
   }
 }
 

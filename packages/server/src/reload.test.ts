@@ -1,0 +1,108 @@
+import { Node, defaultTimes, memoryCluster } from '@peerage/core'
+import { parsePeer } from '@peerage/protocol'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
+import { RecordedConnection } from '@peerage/test-support/testing/core.js'
+import { pino } from 'pino'
+import { afterEach, expect, test } from 'vitest'
+import { configSchema, type ConfigInput } from './config/schema.js'
+import { Reloads } from './reload.js'
+import { appsOf } from './testing/apps.js'
+
+const closers: (() => Promise<void> | void)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+async function running(input: ConfigInput) {
+  const clock = new FakeClock()
+  const node = new Node({
+    backend: memoryCluster({ clock }).backend({ onError: () => {} }),
+    times: defaultTimes,
+    clock,
+    claimMs: 10_000,
+    mailboxMs: 5_000,
+    onError: () => {},
+    onEvent: () => {},
+  })
+  await node.start()
+  const lines: Record<string, unknown>[] = []
+  const results: string[] = []
+  const reloads = new Reloads({
+    config: configSchema.parse(input),
+    apps: appsOf(input),
+    node,
+    clock,
+    metrics: { reloaded: (result) => results.push(result) },
+    log: pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
+  })
+  closers.push(
+    () => node.stop(),
+    () => reloads.stop(),
+  )
+  const join = async (text: string): Promise<RecordedConnection> => {
+    const peer = parsePeer(text)
+    if (!peer.ok) throw new Error(peer.problem)
+    const connection = new RecordedConnection(node.sessions.newId())
+    node.open(connection)
+    await node.claim(connection, { peer: peer.value, secret: 's', policy: 'refuse' })
+    return connection
+  }
+  return {
+    clock,
+    lines,
+    results,
+    reloads,
+    join,
+    take: (next: ConfigInput) => reloads.take(configSchema.parse(next)),
+  }
+}
+
+const closedOf = (connections: readonly RecordedConnection[]): number =>
+  connections.filter(({ closed }) => closed === 'refused').length
+
+test('the peers of an app that is no longer served are closed one after the other, and no others', async () => {
+  const { clock, take, join } = await running({ apps: { default: {}, old: {} } })
+  const stays = await join('default/ann')
+  const old = await Promise.all(Array.from({ length: 100 }, (_, index) => join(`old/${index}`)))
+  take({ apps: { default: {} } })
+  expect(closedOf(old)).toBe(5)
+  await clock.advance(2_500)
+  expect(closedOf(old)).toBeGreaterThan(40)
+  expect(closedOf(old)).toBeLessThan(60)
+  await clock.advance(2_500)
+  expect(closedOf(old)).toBe(100)
+  expect(stays.closed).toBeUndefined()
+})
+
+test('an app that comes back in time keeps its remaining peers', async () => {
+  const former = { apps: { default: {}, old: {} } }
+  const { clock, take, join } = await running(former)
+  const old = await Promise.all(Array.from({ length: 100 }, (_, index) => join(`old/${index}`)))
+  take({ apps: { default: {} } })
+  take(former)
+  await clock.advance(20_000)
+  expect(closedOf(old)).toBe(5)
+})
+
+test('the log names what has changed and what needs a restart, without a value, each time', async () => {
+  const { take, lines, results } = await running({})
+  const next: ConfigInput = {
+    port: 1,
+    redis: { password: 'geheim' },
+    access: { key: 'geheim-geheim-geheim' },
+    peerjs: { key: 'geheim', path: '/p' },
+    limits: { connection: { lookupsPerSecond: 1 }, address: { connections: 1 } },
+    apps: { default: { api: { keys: ['geheim-geheim-geheim-geheim'] } } },
+  }
+  take(next)
+  take(next)
+  const restart = ['port', 'redis.password', 'limits.address.connections', 'peerjs.path']
+  expect(lines.map(({ msg, changed, settings }) => [msg, changed ?? settings])).toEqual([
+    ['reloaded', ['access.key', 'limits.connection.lookupsPerSecond', 'peerjs.key', 'apps.default']],
+    ['these settings have changed and need a restart', restart],
+    ['reloaded', []],
+    ['these settings have changed and need a restart', restart],
+  ])
+  expect(JSON.stringify(lines)).not.toContain('geheim')
+  expect(results).toEqual(['ok', 'ok'])
+})
