@@ -1,26 +1,15 @@
-import {
-  Node,
-  inTurn,
-  systemClock,
-  type Backend,
-  type Clock,
-  type OnError,
-  type Readiness,
-} from '@peerage/core'
-import { appOf, type App } from '@peerage/protocol'
-import type { LinkedBackend, LinksOptions } from '@peerage/node-links'
-import { addressWarning, createBackend, linkedBackend, startFailure } from './backend.js'
-import { createMakeAccess } from './access/make-access.js'
-import { createOutbound, type Outbound } from './access/outbound.js'
-import { Revocations } from './access/revocations.js'
-import { Apps } from './apps/apps.js'
+import type { Clock, Backend, Node, OnError, Readiness } from '@peerage/core'
+import { inTurn, systemClock } from '@peerage/core'
+import type { LinkedBackend } from '@peerage/node-links'
+import type { Outbound } from './access/outbound.js'
+import type { Apps } from './apps/apps.js'
+import { addressWarning, startFailure } from './backend.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
-import { TlsFiles } from './config/tls-files.js'
+import type { TlsFiles } from './config/tls-files.js'
 import type { HttpGateway } from './gateway/http-gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
 import type { Access } from './gateway/shared/access.js'
-import { createGateways } from './gateways.js'
 import { listenAdmin } from './http/admin.js'
 import { attachTo } from './http/attach.js'
 import { AttachedPorts } from './http/attached-ports.js'
@@ -28,13 +17,11 @@ import { PortUnavailable, closeServer, listenPair, localHost, type AnyServer } f
 import { createOwnServer } from './http/own-server.js'
 import { keepStringsFast } from './lib/fast-strings.js'
 import { withoutFlags } from './lib/without-flags.js'
-import { readVersion } from './lib/version.js'
-import { countBus } from './metrics/bus-counts.js'
-import { errorLog, eventLog, type Logger } from './metrics/log.js'
-import { Metrics } from './metrics/metrics.js'
-import { P2PServer } from './p2p-server.js'
-import { redisAdvice } from './redis-advice.js'
-import { Reloads } from './reload.js'
+import type { Logger } from './metrics/log.js'
+import type { Metrics } from './metrics/metrics.js'
+import type { P2PServer } from './p2p-server.js'
+import { createParts } from './parts.js'
+import type { Reloads } from './reload.js'
 
 /** Where a node listens. */
 export interface Listening {
@@ -64,18 +51,7 @@ const MOVING_SHARE = 0.6
 /** How often `ready` checks whether the node is ready. */
 const READY_POLL_MS = 25
 
-/** How many connections have a name in each app, by the label of the app in metrics. */
-function connectionsByApp(node: Node, apps: Apps): ReadonlyMap<string, number> {
-  const counts = new Map(apps.all().map(({ label }) => [label, 0]))
-  for (const session of node.sessions.all()) {
-    if (session.state !== 'online') continue
-    const label = apps.labelOf(appOf(session.peer))
-    counts.set(label, (counts.get(label) ?? 0) + 1)
-  }
-  return counts
-}
-
-/** The composition root: one node with its store, gateways and ports. The constructor starts nothing. */
+/** One node with its parts and its ports. The constructor starts nothing. */
 export class PeerageServer {
   readonly node: Node
   readonly metrics: Metrics
@@ -102,87 +78,30 @@ export class PeerageServer {
   constructor(options: ServerOptions) {
     const { config, log, access, clock = systemClock, backend, isEmbedded = false, ...hooks } = options
     keepStringsFast()
-    const metrics = new Metrics({ version: readVersion(), node: process.version })
-    const advise = redisAdvice(config.redis)
-    const logError = errorLog(log, () => clock.monotonic(), advise)
-    const logEvent = eventLog(log, () => clock.monotonic(), advise)
-    const onError: OnError = (error, context) => {
-      metrics.failed(context.stage)
-      logError(this.#worded(error), context)
-    }
-    const files = new TlsFiles({
-      clock,
-      onRenewed: (section, validTo) => log.info({ section, validTo }, 'certificate renewed'),
-      onError: (error) => {
-        metrics.failed('tls files')
-        log.warn({ stage: 'tls files', error: error.message }, 'failed')
-      },
-    })
-    const onCanary: Metrics['canary'] = (canary) => metrics.canary(canary)
-    const onEvent: LinksOptions['onEvent'] = (event, details) => {
-      metrics.happened(event, details)
-      logEvent(event, details)
-    }
-    const inner = backend ?? createBackend(config, { clock, files, onError, onCanary })
-    const undelivered: LinksOptions['undelivered'] = (envelope) => node.router.undelivered(envelope)
-    const linked = linkedBackend(config, inner, { clock, undelivered, onError, onEvent })
-    const store = countBus(linked ?? inner)
-    const node: Node = new Node({
-      backend: store,
-      times: config.times,
-      clock,
-      claimMs: config.limits.handshakeMs,
-      mailboxMs: config.peerjs.expireMs,
-      onError,
-      onEvent,
-    })
-    const p2p = new P2PServer(onError)
-    const udpPort = (): number | null => p2p.port
-    const outbound = createOutbound({ clock })
-    const apps = new Apps({ config, makeAccess: createMakeAccess({ clock, outbound, onError }) })
-    const isIndexed = (app: App): boolean => apps.of(app)?.indexed === true
-    node.setIndexed(isIndexed)
-    apps.onReplaced(() => node.setIndexed(isIndexed))
-    const revocations = new Revocations({ records: store.records, clock, onError })
-    const gateways = createGateways({
+    const parts = createParts({
       ...hooks,
       config,
-      apps,
-      access,
-      revocations,
-      node,
-      clock,
-      metrics,
       log,
-      udpPort,
-      onError,
+      access,
+      clock,
+      backend,
+      worded: (error) => this.#worded(error),
     })
-    metrics.observe({
-      connections: () => new Map(gateways.map((gateway) => [gateway.wire, gateway.connections])),
-      names: () => node.leases.count,
-      ready: () => this.readiness().ready,
-      fenced: () => node.fenced,
-      draining: () => node.draining,
-      stun: () => p2p.counters,
-      bus: () => store.counts,
-      links: () => linked?.links,
-      apps: () => connectionsByApp(node, apps),
-      nodesLive: () => store.nodes.list().filter(({ status }) => status.state === 'live').length,
-    })
-    this.node = node
+    parts.metrics.observe({ ...parts.readings, ready: () => this.readiness().ready })
+    this.node = parts.node
+    this.metrics = parts.metrics
+    this.reloads = parts.reloads
     this.#isEmbedded = isEmbedded
-    this.metrics = metrics
-    this.reloads = new Reloads({ config, apps, node, clock, metrics, log })
-    this.#apps = apps
-    this.#outbound = outbound
+    this.#apps = parts.apps
+    this.#outbound = parts.outbound
     this.#config = config
     this.#log = log
     this.#clock = clock
-    this.#files = files
-    this.#gateways = gateways
-    this.#p2p = p2p
-    this.#onError = onError
-    this.#links = linked
+    this.#files = parts.files
+    this.#gateways = parts.gateways
+    this.#p2p = parts.p2p
+    this.#onError = parts.onError
+    this.#links = parts.links
   }
 
   /** The `host:port` that this node announces for links. Null if it is not known yet, or if there are no links. */

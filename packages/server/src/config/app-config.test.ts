@@ -1,10 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { parseApp, type App } from '@peerage/protocol'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { config, load, problems } from '../testing/load-config.js'
 import { settingsOf } from './app-settings.js'
 import { nodeDefinition } from './check.js'
+import { checkOptions, type PeerageOptions } from './options.js'
 import { toYaml } from './print.js'
 
 function app(text: string): App {
@@ -118,6 +120,14 @@ apps:
     expect(again).toMatchObject({ ok: true, config: plain })
   })
 
+  test('may share settings by an anchor', () => {
+    const file = 'apps:\n  default: &shared { origins: [https://a.example], access: {} }\n  games: *shared\n'
+    expect(config({ file }).apps).toMatchObject({ games: { origins: ['https://a.example'] } })
+    expect(problems({ file: 'apps: &a { default: *a }' })).toEqual([
+      'apps.default.default (peerage.yaml:1): is not a setting; did you mean apps.default.relay?',
+    ])
+  })
+
   test('have no flag and no variable', () => {
     expect(problems({ env: { PEERAGE_APPS: 'chat' } })).toEqual([
       expect.stringMatching(/^PEERAGE_APPS \(environment\): is not a variable of peerage/),
@@ -172,6 +182,7 @@ describe('a mistake in apps names the setting and its line', () => {
     ],
     ['games: { port: 1 }', /^apps\.games\.port \(peerage\.yaml:2\): is not a setting/],
     ['games: 7', 'apps.games (peerage.yaml:2): must be a mapping, because it is a section of settings'],
+    ["'*': {}", /^apps\.\* \(peerage\.yaml:2\): must be an app/],
     [
       'No Spaces: {}',
       /^apps\.No Spaces \(peerage\.yaml:2\): must be an app, 1 to 32 characters of a-z, 0-9 and -, with its settings/,
@@ -473,6 +484,31 @@ describe('rules between apps', () => {
       'api.port (--api.port): must differ from port (9000)',
     ])
   })
+})
+
+test('whatever an application passes as apps is taken, or refused with a TypeError', () => {
+  const secret = { withBoxedValues: true, withNullPrototype: true, maxDepth: 4 }
+  const section = fc.dictionary(
+    fc.constantFrom('access', 'origins', 'limits', 'api', '__proto__', 'x'),
+    fc.anything(secret),
+  )
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.anything(secret),
+        fc.dictionary(fc.constantFrom('default', 'constructor', 'a.b', ''), section),
+      ),
+      (apps) => {
+        try {
+          checkOptions({ apps } as PeerageOptions)
+        } catch (error) {
+          expect(error).toBeInstanceOf(TypeError)
+          expect(String(error)).toMatch(/^TypeError: options: /)
+        }
+      },
+    ),
+    { numRuns: 100 },
+  )
 })
 
 test('the file of docs/server.md has no mistake, and at most fifteen lines', () => {

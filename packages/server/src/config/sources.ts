@@ -1,4 +1,13 @@
-import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document, type YAMLMap } from 'yaml'
+import {
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  type Document,
+  type YAMLMap,
+} from 'yaml'
 import { reasonOf } from '../lib/reason.js'
 import { EMPTY_SECTION, type Definition, type Layer } from './load.js'
 import { closest, didYouMean, fromText, placeOf, textLeaves, type Leaf, type TextLeaf } from './settings.js'
@@ -135,11 +144,13 @@ interface YamlContext {
 
 function readSection(section: YAMLMap, prefix: string, context: YamlContext): void {
   const { document, leaves, layer, where, readFile } = context
-  for (const { key, value } of section.items) {
+  for (const { key, value: written } of section.items) {
+    // Apps with the same settings may share them by an anchor.
+    const value = isAlias(written) ? written.resolve(document) : written
     const source = where(isScalar(key) ? (key.range?.[0] ?? 0) : 0)
     const path = `${prefix}${isScalar(key) ? String(key.value) : String(key)}`
     const wrong = (problem: string): void => void layer.problems.push({ path, source, problem })
-    const isEmpty = value === null || (isScalar(value) && value.value === null)
+    const isEmpty = value === null || value === undefined || (isScalar(value) && value.value === null)
     const place = placeOf(leaves, path)
     switch (place.type) {
       case 'unknown':
