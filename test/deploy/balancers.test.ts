@@ -117,3 +117,36 @@ test('nginx uses the other node when one has died', async () => {
   const peer = await PeerJsPeer.open({ url: nginx.url, id: 'after-death' })
   await peer.close()
 })
+
+/** Asks for the URLs in which PeerJS clients carry their tokens, through a balancer whose nodes are all dead. */
+async function carryTokens(url: string, token: string): Promise<void> {
+  const query = `key=peerjs&id=a&token=${token}`
+  await fetch(`${url}/peerjs?${query}`)
+  await fetch(`${url}/${token}/id`)
+  await fetch(`${url}/${token}/peers?ts=1`)
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/peerjs?${query}`)
+  await new Promise((resolve) => socket.once('error', resolve))
+}
+
+const DEAD = [1, 2, 3].map((port) => ({ host: '127.0.0.1', port }))
+const TOKEN = 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.secret-signature'
+
+test('the log of the shipped nginx configuration has no access token, though it has errors', async () => {
+  const nginx = await startNginx(DEAD)
+  ends.push(() => nginx.stop())
+  await fetch(`${nginx.url}/healthz`)
+  await carryTokens(nginx.url, TOKEN)
+  await vi.waitFor(() => expect(nginx.output()).toContain('/healthz'))
+  expect(nginx.output()).not.toContain(TOKEN)
+})
+
+test('the log of the shipped HAProxy configuration has no access token, also if every request is logged', async () => {
+  const shipped = await readFile(new URL('../../deploy/haproxy.cfg', import.meta.url), 'utf8')
+  const config = shipped.replace('daemon notice', 'daemon info')
+  expect(config).not.toBe(shipped)
+  const haproxy = await startHaproxy({ backends: DEAD, config })
+  ends.push(() => haproxy.stop())
+  await carryTokens(haproxy.url, TOKEN)
+  await vi.waitFor(() => expect(haproxy.output().match(/ GET 503 /gu)?.length).toBeGreaterThanOrEqual(4))
+  expect(haproxy.output()).not.toContain(TOKEN)
+})

@@ -100,7 +100,7 @@ async function pageOf(id: string, seconds: number): Promise<Page> {
   return page
 }
 
-test('[PJ18] [PJ19] a PeerJS page whose token ends is disconnected, and its data connection lives on', async () => {
+test('[PJ18] [PJ23] a PeerJS page whose token ends is disconnected, and its data connection lives on', async () => {
   const [one, other] = [await pageOf('tom', 3), await pageOf('eve', 600)]
   await connectTo(one, 'eve', 'chat', 'json')
   await one.waitForFunction(() => globalThis.said.includes('disconnected'), undefined, { timeout: 40_000 })

@@ -272,6 +272,7 @@ export class Line {
     const found = await this.#options.lookup(this.to)
     this.#looking = false
     if (found === undefined || this.#holder !== undefined) return
+    if (found === 'forbidden') return this.#endAll(found)
     const gone = this.#gone
     this.#gone = undefined
     const { state, since } = found

@@ -13,7 +13,7 @@ let clock: FakeClock
 let wire: Sent[]
 let watching: string[]
 let online: boolean
-let found: { state: PresenceState; since?: number } | undefined
+let found: { state: PresenceState; since?: number } | 'forbidden' | undefined
 let lookups: number
 let outbox: Outbox
 let streams: number
@@ -81,6 +81,19 @@ test('[WD2] a message to a name without a holder is unavailable at once', async 
   await settled()
   expect(sent.end).toBe('unavailable')
   expect(clock.pending).toBe(0)
+})
+
+test('[WR13] a name that this peer may not look up ends all messages to it as forbidden, and the next one is tried', async () => {
+  found = 'forbidden'
+  const [first, second] = [send(), send()]
+  await clock.advance(0)
+  expect([first.end, second.end]).toEqual(['forbidden', 'forbidden'])
+  expect([lookups, wire]).toEqual([1, []])
+  found = { state: 'online', since: 7 }
+  const third = send()
+  await clock.advance(0)
+  await ack(4)
+  expect(third.end).toBe('delivered')
 })
 
 test('[WD2] a lookup without an answer is repeated', async () => {

@@ -85,8 +85,8 @@ export interface OutboxOptions {
   /** 64 random bits as 11 characters of base64url. */
   streamId: () => string
   server: Carrier
-  /** Resolves to undefined if there is no answer now. Never rejects. */
-  lookup: (name: Name) => Promise<{ state: PresenceState; since?: number } | undefined>
+  /** Resolves to undefined if there is no answer now. `forbidden`: this peer may not send to the name. Never rejects. */
+  lookup: (name: Name) => Promise<{ state: PresenceState; since?: number } | 'forbidden' | undefined>
   /** Watches the presence of a peer that is away while messages wait for it. */
   watch: (name: Name) => void
   unwatch: (name: Name) => void

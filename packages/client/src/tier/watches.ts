@@ -59,10 +59,11 @@ export class Watches {
     this.#send({ type: 'unwatch', names: [name] })
   }
 
-  /** The current presence of a name, watched or not. Undefined if there is no answer. */
-  async lookup(name: Name): Promise<Presence | undefined> {
+  /** The current presence of a name, watched or not. Undefined if there is no answer. `forbidden`: see WR13. */
+  async lookup(name: Name): Promise<Presence | 'forbidden' | undefined> {
     const answer = await this.#requests.ask((id) => ({ type: 'lookup', id, names: [name] }))
-    return answer.ok && answer.message.type === 'found' ? answer.message.peers[0] : undefined
+    if (!answer.ok) return answer.code === 'forbidden' ? answer.code : undefined
+    return answer.message.type === 'found' ? answer.message.peers[0] : undefined
   }
 
   online(): void {
