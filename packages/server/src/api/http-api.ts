@@ -78,7 +78,7 @@ export class HttpApi {
 
   async #replyTo(request: IncomingMessage): Promise<Answer> {
     const { base, keys, addresses, document } = this.#options
-    const [path = '', query = ''] = splitOnce(request.url ?? '', '?')
+    const [path, query] = splitOnce(request.url ?? '', '?')
     const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '')
     if (path === `${base}openapi.json` && method === 'GET') return { document }
     const app = keys.appOf(request.headers.authorization, addresses.bucketOf(request))

@@ -1,18 +1,5 @@
 import type { Node } from '@peerage/core'
-import type { App, Name, NodeId, Room } from '@peerage/protocol'
-
-/** A place in the list of an app's names. */
-export interface ListCursor {
-  partition: number
-  after?: Name
-}
-
-export interface ListedPeer {
-  name: Name
-  state: 'online' | 'away'
-  since: number
-  node: NodeId
-}
+import type { App, Name, Room } from '@peerage/protocol'
 
 export interface RoomMember {
   name: Name
@@ -27,7 +14,9 @@ export type Whom = { name: Name } | { identity: string } | { tokenId: string }
 export interface ApiNode extends Pick<
   Node,
   | 'id'
+  | 'count'
   | 'draining'
+  | 'list'
   | 'recovering'
   | 'sessions'
   | 'router'
@@ -38,8 +27,6 @@ export interface ApiNode extends Pick<
   | 'leave'
   | 'lookup'
 > {
-  list(app: App, cursor: ListCursor, most: number): Promise<{ peers: ListedPeer[]; next?: ListCursor }>
-  count(app: App): Promise<number>
   disconnect(
     app: App,
     whom: Whom,

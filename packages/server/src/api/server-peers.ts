@@ -1,5 +1,4 @@
 import type { Peer } from '@peerage/client'
-import { PeerageError, connect } from '@peerage/client'
 import type { Clock, OnError } from '@peerage/core'
 import type { App, Name, Room } from '@peerage/protocol'
 import type { ServerConnectionOptions } from './server-connection.js'
@@ -11,6 +10,9 @@ const CONNECT_MS = 5_000
 const UNDER_WAY_MOST = 200
 /** The SDK needs a URL. No connection is made to it. */
 const NOWHERE = 'http://localhost'
+
+/** Loaded with the first message, because a node without the API needs no SDK. */
+const sdk = (): Promise<typeof import('@peerage/client')> => import('@peerage/client')
 
 /** How a message of an application server ended. */
 export type Sent =
@@ -109,7 +111,7 @@ export class ServerPeers {
   }
 
   #peerOf(app: App): Promise<Peer> {
-    if (this.#stopped) return Promise.reject(new PeerageError('closed'))
+    if (this.#stopped) return Promise.reject(new Error('this node is stopping'))
     const known = this.#peers.get(app)
     if (known !== undefined) return known
     const peer = this.#connect(app)
@@ -124,6 +126,7 @@ export class ServerPeers {
 
   async #connect(app: App): Promise<Peer> {
     const { onError, clock } = this.#options
+    const { connect } = await sdk()
     const peer = await connect(NOWHERE, {
       transport: serverTransport({ ...this.#options, app }),
       clock,
@@ -137,7 +140,8 @@ export class ServerPeers {
     return peer
   }
 
-  #resultOf(error: unknown): Sent {
+  async #resultOf(error: unknown): Promise<Sent> {
+    const { PeerageError } = await sdk()
     if (!(error instanceof PeerageError)) {
       this.#options.onError(error, { stage: 'api send' })
       return 'store-unavailable'

@@ -1,5 +1,5 @@
 import { peerOf, type App, type Name } from '@peerage/protocol'
-import { Semaphore } from '@peerage/core'
+import { Semaphore, type ListCursor, type ListPage } from '@peerage/core'
 import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
 import { STORE_UNAVAILABLE, done, refuse } from '../replies.js'
@@ -130,14 +130,15 @@ export function messageRoutes(dependencies: ApiDependencies) {
 async function sendToAll({ node, peers, onError }: ApiDependencies, app: App, data: unknown): Promise<void> {
   const turns = new Semaphore(BROADCAST_AT_ONCE, BROADCAST_PAGE)
   try {
-    for (let at: Parameters<typeof node.list>[1] | undefined = { partition: 0 }; at !== undefined;) {
-      const page: Awaited<ReturnType<typeof node.list>> = await node.list(app, at, BROADCAST_PAGE)
+    let at: ListCursor | undefined
+    do {
+      const page: ListPage = await node.list(app, at, BROADCAST_PAGE)
       const online = page.peers.filter(({ state }) => state === 'online')
       await Promise.all(
         online.map(({ name }) => turns.run(() => peers.send(app, name, data, SEND_DEFAULT_MS))),
       )
-      at = node.draining ? undefined : page.next
-    }
+      at = page.next
+    } while (at !== undefined && !node.draining)
   } catch (error) {
     onError(error, { stage: 'api broadcast' })
   }

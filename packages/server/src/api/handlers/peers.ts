@@ -1,7 +1,7 @@
+import { PARTITIONS, type ListCursor } from '@peerage/core'
 import { parseName, peerOf, type App, type Name } from '@peerage/protocol'
 import { cursorOf, placeOf } from '../cursors.js'
 import type { ApiDependencies } from '../dependencies.js'
-import type { ListCursor } from '../node.js'
 import { operations } from '../operations.js'
 import { BAD_CURSOR, done, notFound } from '../replies.js'
 import { route } from '../route.js'
@@ -10,8 +10,8 @@ import { route } from '../route.js'
 export function peerRoutes({ node, nodes }: ApiDependencies) {
   return {
     listPeers: route(operations.listPeers, async ({ app, query: { limit, cursor, state } }) => {
-      const from = cursor === undefined ? { partition: 0 } : listCursorOf(app, cursor)
-      if (from === undefined) return BAD_CURSOR
+      const from = cursor === undefined ? undefined : listCursorOf(app, cursor)
+      if (cursor !== undefined && from === undefined) return BAD_CURSOR
       const { peers, next } = await node.list(app, from, limit)
       return done({
         peers: state === undefined ? peers : peers.filter((peer) => peer.state === state),
@@ -66,8 +66,8 @@ function listCursor(app: App, { partition, after }: ListCursor): string {
 
 function listCursorOf(app: App, cursor: string): ListCursor | undefined {
   const [partition, last, ...more] = placeOf(app, 'peers', cursor) ?? []
-  if (typeof partition !== 'number' || !Number.isInteger(partition) || partition < 0 || more.length > 0)
-    return undefined
+  if (typeof partition !== 'number' || !Number.isInteger(partition) || more.length > 0) return undefined
+  if (partition < 0 || partition >= PARTITIONS) return undefined
   if (last === undefined) return { partition }
   const after = nameIn(last)
   return after === undefined ? undefined : { partition, after }
