@@ -43,7 +43,17 @@ const API = 'v1/'
 
 /** Creates the API of a node. It starts nothing before the first message. */
 export function createApi(options: ApiOptions): Api {
-  const { base: root, version, apps, answers, addresses, failuresPerMinute, clock, metrics, onError } = options
+  const {
+    base: root,
+    version,
+    apps,
+    answers,
+    addresses,
+    failuresPerMinute,
+    clock,
+    metrics,
+    onError,
+  } = options
   const base = root + API
   const peers = new ServerPeers(options)
   const keys = new ApiKeys(apps, failuresPerMinute, clock)

@@ -1,5 +1,4 @@
 import { afterEach, expect, test, vi } from 'vitest'
-import { PeerJsPeer } from '@peerage/test-support/peerjs.js'
 import { closeApiFixtures, startApi } from '../testing/api-fixture.js'
 
 afterEach(closeApiFixtures)
@@ -83,7 +82,8 @@ test('[API23] a broadcast reaches each peer that is online', async () => {
   const peers = await Promise.all(['a', 'b', 'c'].map((name) => peer(name)))
   const outsider = await peer('d', 'other')
   const got: string[] = []
-  for (const one of [...peers, outsider]) one.on('message', (_, data) => got.push(`${one.name} ${String(data)}`))
+  for (const one of [...peers, outsider])
+    one.on('message', (_, data) => got.push(`${one.name} ${String(data)}`))
   await vi.waitFor(async () => {
     expect((await call('/peers/count')).json).toEqual({ count: 3 })
   })

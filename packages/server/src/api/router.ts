@@ -7,6 +7,8 @@ interface Entry {
   segments: readonly string[]
 }
 
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE']
+
 export type Found =
   | { ok: true; id: string; route: Route; params: Record<string, string> }
   | { ok: false; problem: Problem }
@@ -35,8 +37,9 @@ export class Router {
     const entry = fitting.find(({ route }) => route.operation.method === method)
     if (entry !== undefined) return read(entry, segments)
     if (fitting.length === 0) return undefined
-    const methods = new Set(fitting.map(({ route }) => route.operation.method))
-    const allow = [...methods].flatMap((one) => (one === 'GET' ? ['GET', 'HEAD'] : [one]))
+    const allow = METHODS.filter((one) =>
+      fitting.some(({ route }) => route.operation.method === (one === 'HEAD' ? 'GET' : one)),
+    )
     return {
       ok: false,
       problem: { code: 'method-not-allowed', detail: `this path takes ${allow.join(', ')}`, allow },
@@ -53,7 +56,10 @@ function isParameter(segment: string): boolean {
 }
 
 function fits(wanted: readonly string[], given: readonly string[]): boolean {
-  return wanted.length === given.length && wanted.every((one, i) => isParameter(one) || one === given[i])
+  return (
+    wanted.length === given.length &&
+    wanted.every((one, i) => (isParameter(one) ? given[i] !== '' : one === given[i]))
+  )
 }
 
 function read({ id, route, segments }: Entry, given: readonly string[]): Found {

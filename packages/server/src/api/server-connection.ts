@@ -71,7 +71,12 @@ class ServerConnection implements Connection {
     const { node, app, graceMs, onError } = this.#options
     try {
       // The SDK always sends a secret.
-      const request = { peer: peerOf(app, name), secret: secret ?? '', policy: 'refuse', isListed: false } as const
+      const request = {
+        peer: peerOf(app, name),
+        secret: secret ?? '',
+        policy: 'refuse',
+        isListed: false,
+      } as const
       const outcome = await node.claim(this, request)
       if (!this.isOpen) return
       if (!outcome.ok) {

@@ -12,7 +12,7 @@ const UNDER_WAY_MOST = 200
 const NOWHERE = 'http://localhost'
 
 /** Loaded with the first message, because a node without the API needs no SDK. */
-const sdk = (): Promise<typeof import('@peerage/client')> => import('@peerage/client')
+const sdk = () => import('@peerage/client')
 
 /** How a message of an application server ended. */
 export type Sent =

@@ -5,14 +5,16 @@ import type { Peer } from '@peerage/client'
 import { connect } from '@peerage/client'
 import { memoryCluster, systemClock, type MemoryCluster } from '@peerage/core'
 import { defaultTimes } from '@peerage/core'
-import type { App, Name, Room } from '@peerage/protocol'
-import { parseApp } from '@peerage/protocol'
+import type { App, Room } from '@peerage/protocol'
+import { parseApp, parseName } from '@peerage/protocol'
 import { pino } from 'pino'
 import { createApi, type Api, type ApiOptions } from '../api/create-api.js'
 import type { Answers, ApiNode, Records, Whom } from '../api/node.js'
+import { openApi } from '../api/openapi.js'
 import { configSchema } from '../config/schema.js'
 import { Addresses } from '../gateway/shared/address.js'
 import { PeerageServer } from '../server.js'
+import { DocumentCheck, documentShape, type Called } from './api-document.js'
 
 const closers: (() => Promise<unknown> | void)[] = []
 
@@ -36,11 +38,11 @@ export interface ApiFixture {
   errors: unknown[]
   answers: string[]
   minted: unknown[]
-  setKeys(keys: { app: App; keys: string[] }[]): void
+  setKeys: (keys: { app: App; keys: string[] }[]) => void
   /** Sends a request with the key of the default app. */
-  call(path: string, options?: CallOptions): Promise<Called>
+  call: (path: string, options?: CallOptions) => Promise<Called>
   /** Connects a peer with the SDK. */
-  peer(name: string, app?: string): Promise<Peer>
+  peer: (name: string, app?: string) => Promise<Peer>
 }
 
 export interface CallOptions {
@@ -48,13 +50,6 @@ export interface CallOptions {
   body?: unknown
   headers?: Record<string, string>
   key?: string | null
-}
-
-export interface Called {
-  status: number
-  headers: Headers
-  text: string
-  json: unknown
 }
 
 export interface FixtureOptions extends Partial<ApiOptions> {
@@ -68,9 +63,13 @@ export function app(text: string): App {
   return parsed.value
 }
 
+/** Each answer that a test gets must be one that the document describes. */
+const check = new DocumentCheck(documentShape.parse(JSON.parse(JSON.stringify(openApi('/v1', '1.2.3')))))
+
 /** Starts a node in memory, with an API for two apps. */
 export async function startApi(options: FixtureOptions = {}): Promise<ApiFixture> {
-  const { cluster = memoryCluster({ clock: systemClock, times: defaultTimes }), store = new FakeStore() } = options
+  const { cluster = memoryCluster({ clock: systemClock, times: defaultTimes }), store = new FakeStore() } =
+    options
   const config = configSchema.parse({ port: 0, page: false, p2p: { useAsP2PServer: false } })
   const server = new PeerageServer({
     config,
@@ -166,12 +165,11 @@ function nodeOf({ node }: PeerageServer, { disconnects, said }: Pick<Kept, 'disc
       said.push({ app: of, room, frame })
       return Promise.resolve('sent')
     },
-    page: (_, __, after) =>
-      Promise.resolve(
-        after === undefined
-          ? { members: [member('ada'), member('bob')], more: true }
-          : { members: [member('eve')], more: false },
-      ),
+    // Pages of two.
+    page: (_, __, after) => {
+      const left = ['ada', 'bob', 'eve'].filter((name) => after === undefined || name > after)
+      return Promise.resolve({ members: left.slice(0, 2).map(memberOf), more: left.length > 2 })
+    },
   }
   const disconnect: ApiNode['disconnect'] = (of, whom, options) => {
     disconnects.push({ app: of, whom, options })
@@ -187,7 +185,16 @@ function nodeOf({ node }: PeerageServer, { disconnects, said }: Pick<Kept, 'disc
   }) as unknown as ApiNode
 }
 
-const member = (name: string) => ({ name: name as Name, state: 'online' as const, since: 1 })
+function memberOf(text: string) {
+  const name = parseName(text)
+  if (!name.ok) throw new Error(name.problem)
+  return { name: name.value, state: 'online' as const, since: 1 }
+}
+
+function bodyOf(body: unknown): string | Uint8Array<ArrayBuffer> {
+  if (typeof body === 'string') return body
+  return body instanceof Uint8Array ? new Uint8Array(body) : JSON.stringify(body)
+}
 
 async function call(
   url: string,
@@ -201,10 +208,13 @@ async function call(
       ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
       ...headers,
     },
-    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    ...(body === undefined ? {} : { body: bodyOf(body) }),
   })
   const text = await answer.text()
-  return { status: answer.status, headers: answer.headers, text, json: text === '' ? undefined : JSON.parse(text) }
+  const json: unknown = text === '' ? undefined : JSON.parse(text)
+  const called = { status: answer.status, headers: answer.headers, text, json }
+  check.expectDescribed(method ?? (body === undefined ? 'GET' : 'POST'), path, called)
+  return called
 }
 
 /** Records and answers in memory, which never end by themselves. Nodes may share one. */
