@@ -57,7 +57,7 @@ const cursor = z
   .describe('`next` of the page before. Without it, the first page.')
 const next = z
   .string()
-  .optional()
+  .exactOptional()
   .describe(
     'The cursor of the next page. Absent: this is the last page. A page may be short, even empty, and have a next one.',
   )
@@ -95,7 +95,7 @@ const peer = z
     since: time('When the peer claimed the name').describe(
       'When the peer claimed the name, in Unix milliseconds. Another value means another holder.',
     ),
-    node: z.string().optional().describe('The id of the node that the peer is connected to, or was.'),
+    node: z.string().exactOptional().describe('The id of the node that the peer is connected to, or was.'),
   })
   .meta({ id: 'Peer' })
 
@@ -166,7 +166,7 @@ const closed = z
       .min(0)
       .nullable()
       .describe('How many connections were closed. Null: not known, because another node closes them.'),
-    until: time('When the ban ends').optional(),
+    until: time('When the ban ends').exactOptional(),
   })
   .meta({ id: 'Disconnected' })
 
@@ -180,7 +180,7 @@ const ban = z
     kind: banKind,
     value: z.string().describe('The name, the identity, the `jti` of the token, or the `sub` of the tokens.'),
     until: time('When the ban ends'),
-    before: time('Only tokens that were issued before this time are refused').optional(),
+    before: time('Only tokens that were issued before this time are refused').exactOptional(),
   })
   .meta({ id: 'Ban' })
 

@@ -16,7 +16,7 @@ const LETTERS = { name: 'n', identity: 's', token: 'j', tokens: 'r' } as const
 type BanKind = keyof typeof LETTERS
 const KINDS = ['name', 'identity', 'token', 'tokens'] as const satisfies BanKind[]
 
-const stored = z.object({ until: z.number(), before: z.number().optional() })
+const stored = z.object({ until: z.number(), before: z.number().exactOptional() })
 
 /** Disconnects, bans, tokens and their revocation. */
 export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDependencies) {
@@ -116,7 +116,7 @@ function keyOf(kind: BanKind, value: string): string {
 function readBan(
   key: string,
   text: string,
-): { kind: BanKind; value: string; until: number; before?: number | undefined } | undefined {
+): { kind: BanKind; value: string; until: number; before?: number } | undefined {
   const kind = KINDS.find((one) => key.startsWith(`${LETTERS[one]}:`))
   if (kind === undefined) return undefined
   try {
