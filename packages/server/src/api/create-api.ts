@@ -1,13 +1,12 @@
-import type { Nodes, OnError } from '@peerage/core'
-import type { Clock } from '@peerage/core'
+import type { Answers, Clock, Nodes, OnError, Records } from '@peerage/core'
 import type { Addresses } from '../gateway/shared/address.js'
 import type { GatewayMetrics } from '../gateway/shared/events.js'
 import type { Mint } from './dependencies.js'
 import type { App } from '@peerage/protocol'
 import { createRoutes } from './handlers.js'
 import { HttpApi } from './http-api.js'
-import { ApiKeys } from './keys.js'
-import type { Answers, ApiApps, ApiNode, Records } from './node.js'
+import { ApiKeys, type KeyedApps } from './keys.js'
+import type { ApiNode } from './node.js'
 import { Once } from './once.js'
 import { openApi } from './openapi.js'
 import { ServerPeers } from './server-peers.js'
@@ -16,7 +15,7 @@ export interface ApiOptions {
   /** The path of the node, with slashes at both ends. The API is at `v1/` below it. */
   base: string
   version: string
-  apps: ApiApps
+  apps: KeyedApps
   node: ApiNode
   nodes: Pick<Nodes, 'list'>
   records: Records

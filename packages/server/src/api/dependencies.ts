@@ -1,12 +1,13 @@
-import type { Clock, Nodes, OnError } from '@peerage/core'
+import type { Clock, Nodes, OnError, Records } from '@peerage/core'
 import type { App } from '@peerage/protocol'
-import type { ApiNode, Records } from './node.js'
+import type { PeerageClaim } from '../access/claims.js'
+import type { ApiNode } from './node.js'
 import type { ServerPeers } from './server-peers.js'
 
 /** Mints a token of an app. Undefined: the app has no secret to sign with. */
 export type Mint = (
   app: App,
-  claims: { sub: string; ttlMs: number; peerage: unknown },
+  claims: { sub: string; ttlMs: number; peerage?: PeerageClaim | undefined },
 ) => Promise<{ token: string; jti: string; expiresAt: number } | undefined>
 
 /** What the handlers need. */

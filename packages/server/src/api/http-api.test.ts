@@ -57,7 +57,7 @@ describe('keys', () => {
     expect((await call('/nodes', { headers: { Authorization: `bearer  ${KEY}` }, key: null })).status).toBe(
       200,
     )
-    setKeys([{ app: app('default'), keys: ['another-key-of-24-letters'] }])
+    setKeys([[app('default'), ['another-key-of-24-letters']]])
     expect((await call('/nodes')).status).toBe(401)
     expect((await call('/nodes', { key: 'another-key-of-24-letters' })).status).toBe(200)
   })
@@ -107,14 +107,15 @@ describe('requests', () => {
 
   test('[API5] a fault is reported, and its text is not answered', async () => {
     const { call, errors, store } = await startApi()
-    store.failure = new Error('secret text')
+    const failure = new Error('secret text')
+    store.records.page = () => Promise.reject(failure)
     expect(await call('/servers')).toMatchObject({ status: 500, json: { code: 'internal' } })
-    expect(errors).toEqual([store.failure])
+    expect(errors).toEqual([failure])
   })
 
   test('[API5] a store that does not answer is 503, to be tried again', async () => {
     const { call, errors, store } = await startApi()
-    store.failure = new RegistryUnavailable('gone')
+    store.records.page = () => Promise.reject(new RegistryUnavailable('gone'))
     const answer = await call('/servers')
     expect([answer.status, answer.headers.get('Retry-After')]).toEqual([503, '1'])
     expect(answer.json).toMatchObject({ code: 'store-unavailable' })

@@ -3,21 +3,27 @@ import type { Clock } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import { isLoopback } from '../gateway/shared/address.js'
 import { KeyedBuckets } from '../lib/token-bucket.js'
-import type { ApiApps } from './node.js'
 import type { Problem } from './problems.js'
+
+/** The keys of each app that has the API. */
+export interface KeyedApps {
+  apiKeys(): ReadonlyMap<App, readonly string[]>
+  /** Calls the listener after each change. Returns a function that ends this. */
+  onReplaced(listener: () => void): () => void
+}
 
 /** The longest key that is hashed. The configured ones are shorter, because they come in one header. */
 const KEY_MOST = 1_024
 
 /** Finds the app of an API key. Keys are compared by their hash, so the time says nothing about them. */
 export class ApiKeys {
-  readonly #apps: ApiApps
+  readonly #apps: KeyedApps
   readonly #wrong: KeyedBuckets
   #byHash: ReadonlyMap<string, App>
   readonly #stop: () => void
 
   /** `failuresPerMinute`: wrong keys a minute of one address. 0: no limit. */
-  constructor(apps: ApiApps, failuresPerMinute: number, clock: Clock) {
+  constructor(apps: KeyedApps, failuresPerMinute: number, clock: Clock) {
     this.#apps = apps
     this.#wrong = KeyedBuckets.perMinute(failuresPerMinute, clock)
     this.#byHash = this.#read()
@@ -69,7 +75,7 @@ export class ApiKeys {
 
   #read(): Map<string, App> {
     const byHash = new Map<string, App>()
-    for (const { app, keys } of this.#apps.apiKeys()) for (const key of keys) byHash.set(hashOf(key), app)
+    for (const [app, keys] of this.#apps.apiKeys()) for (const key of keys) byHash.set(hashOf(key), app)
     return byHash
   }
 }

@@ -67,6 +67,7 @@ test('[API9] a cursor of another app or another list is refused', async () => {
   await Promise.all([peer('a'), peer('b')])
   await listed(call, ['a', 'b'])
   const peers = cursorOf(await call('/peers?limit=1'))
+  for (const name of ['c', 'd']) await (await peer(name)).join('hall')
   const members = cursorOf(await call('/rooms/hall/members?limit=1'))
   for (const id of ['s1', 's2', 's3']) await call(`/servers/${id}`, { method: 'PUT', body: { address: 'x' } })
   const servers = cursorOf(await call('/servers?limit=1'))
@@ -115,12 +116,15 @@ test('[API16] one peer has its state, its since and its node; a name with a slas
   }
 })
 
-test('[API17] the members of a room come in pages', async () => {
-  const { call } = await startApi()
-  for (const limit of [1, 2, 256])
-    expect(await all(call, `/rooms/a%2Fb/members?limit=${limit}`, 'members')).toEqual(
-      ['ada', 'bob', 'eve'].map((name) => ({ name, state: 'online', since: 1 })),
-    )
+test('[API17] the members of a room come in pages, and a room without members is an empty list', async () => {
+  const { call, peer } = await startApi()
+  const names = ['ada', 'bob', 'eve']
+  for (const name of names) await (await peer(name)).join('a/b')
+  for (const limit of [1, 2, 256]) {
+    const members = await all(call, `/rooms/a%2Fb/members?limit=${limit}`, 'members')
+    expect(members).toMatchObject(names.map((name) => ({ name, state: 'online' })))
+  }
+  expect((await call('/rooms/empty/members')).json).toEqual({ members: [] })
 })
 
 test('[API35] the nodes have ids and states, and no addresses', async () => {
@@ -145,7 +149,7 @@ test('[API36] an application server registers, is found and listed by its own ap
 
 test('[API36] an app has at most 1,000 servers', async () => {
   const { call, store } = await startApi()
-  store.put = () => Promise.resolve('full')
+  store.records.put = () => Promise.resolve('full')
   expect(await call('/servers/a', { method: 'PUT', body: { address: 'x' } })).toMatchObject({
     status: 409,
     json: { code: 'too-many' },

@@ -14,8 +14,8 @@ test('[API20] a message is delivered when the SDK of the recipient has acknowled
   })
   expect(await call('/peers/alice/messages', { body: { base64: 'AQID' } })).toMatchObject({ status: 200 })
   expect(got).toMatchObject([
-    [expect.any(String), { n: 1 }, {}],
-    [expect.any(String), new Uint8Array([1, 2, 3]), {}],
+    [expect.any(String), { n: 1 }, { server: true }],
+    [expect.any(String), new Uint8Array([1, 2, 3]), { server: true }],
   ])
 })
 
@@ -58,7 +58,7 @@ test('[API24] the messages of peers to the name of an application server are ref
   const alice = await peer('alice')
   const from = new Promise<string>((resolve) => alice.on('message', resolve))
   await call('/peers/alice/messages', { body: { data: 1 } })
-  await expect(alice.send(await from, 'answer')).rejects.toMatchObject({ code: 'unavailable' })
+  await expect(alice.send(await from, 'answer')).rejects.toMatchObject({ code: 'forbidden' })
 })
 
 test('[API22] each recipient of a batch has a result of its own, in order', async () => {
@@ -97,13 +97,21 @@ test('[API23] a broadcast reaches each peer that is online', async () => {
   expect(errors).toEqual([])
 })
 
-test('[API25] a room is told, and a member is no condition', async () => {
-  const { call, said } = await startApi()
-  expect(await call('/rooms/team%2F1/messages', { body: { data: 'x' } })).toMatchObject({
-    status: 200,
-    json: { result: 'sent' },
+test('[API25] every member of a room hears it once, with the mark, and the sender is no member', async () => {
+  const { call, peer } = await startApi()
+  const rooms = await Promise.all(['ada', 'bob'].map(async (name) => (await peer(name)).join('team/1')))
+  const got: unknown[] = []
+  for (const room of rooms) room.on('message', (_, data, about) => got.push([data, about.server]))
+  for (const data of ['x', 'y'])
+    expect(await call('/rooms/team%2F1/messages', { body: { data } })).toMatchObject({
+      status: 200,
+      json: { result: 'sent' },
+    })
+  await vi.waitFor(() => expect(got).toHaveLength(4))
+  for (const data of ['x', 'y'])
+    expect(got.filter((one) => JSON.stringify(one) === `["${data}",true]`)).toHaveLength(2)
+  expect((await call('/rooms/team%2F1/members')).json).toMatchObject({
+    members: [{ name: 'ada' }, { name: 'bob' }],
   })
-  expect(said).toMatchObject([{ app: 'default', room: 'team/1' }])
-  expect(said[0]?.frame).toContain('"server":true')
-  expect(said[0]?.frame).toContain('"body":"sx"')
+  expect((await call('/rooms/r/messages', { body: { data: 'x'.repeat(49_152) } })).status).toBe(413)
 })

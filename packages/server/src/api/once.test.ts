@@ -1,6 +1,6 @@
 import { RegistryUnavailable, memoryCluster, defaultTimes, systemClock } from '@peerage/core'
-import { afterEach, expect, test } from 'vitest'
-import { FakeStore, OTHER_KEY, closeApiFixtures, startApi } from '../testing/api-fixture.js'
+import { afterEach, expect, test, vi } from 'vitest'
+import { OTHER_KEY, closeApiFixtures, startApi } from '../testing/api-fixture.js'
 
 afterEach(closeApiFixtures)
 
@@ -19,11 +19,10 @@ test('[API11] a second request with the same key gets the first answer, and acts
 
 test('[API11] the answer outlives its node', async () => {
   const cluster = memoryCluster({ clock: systemClock, times: defaultTimes })
-  const store = new FakeStore()
-  const before = await startApi({ cluster, store })
+  const before = await startApi({ cluster })
   const first = await before.call('/peers/nobody/messages', { body: { data: 1 }, ...once('k') })
   await closeApiFixtures()
-  const after = await startApi({ cluster, store })
+  const after = await startApi({ cluster })
   const second = await after.call('/peers/nobody/messages', { body: { data: 1 }, ...once('k') })
   expect([second.status, second.text, second.headers.get('Idempotency-Replayed')]).toEqual([
     200,
@@ -84,40 +83,34 @@ test('[API12] while the first request waits, the second one is 409, to be tried 
 })
 
 test('[API12] a request that is under way is kept for its deadline and 5 s', async () => {
-  const begun: number[] = []
-  const store = new (class extends FakeStore {
-    override begin(...args: Parameters<FakeStore['begin']> | [...Parameters<FakeStore['begin']>, number]) {
-      begun.push(args[3] ?? 0)
-      return super.begin(args[0], args[1], args[2])
-    }
-  })()
-  const { call } = await startApi({ store })
+  const { call, store } = await startApi()
+  const begin = vi.spyOn(store.answers, 'begin')
   await call('/peers/nobody/messages', { body: { data: 1, timeoutMs: 30_000 }, ...once('a') })
   await call('/peers/a/disconnect', { method: 'POST', ...once('b') })
-  expect(begun).toEqual([35_000, 15_000])
+  expect(begin.mock.calls.map(([, , , ttlMs]) => ttlMs)).toEqual([35_000, 15_000])
 })
 
 test('[API13] a passing failure is not kept', async () => {
   const { call, store, disconnects } = await startApi()
-  const failing = store.put.bind(store)
-  store.put = () => Promise.reject(new RegistryUnavailable('gone'))
+  const put = store.records.put.bind(store.records)
+  store.records.put = () => Promise.reject(new RegistryUnavailable('gone'))
   const body = { banMs: 1_000 }
   expect((await call('/peers/a/disconnect', { body, ...once('k') })).status).toBe(503)
-  store.put = failing
+  store.records.put = put
   expect((await call('/peers/a/disconnect', { body, ...once('k') })).status).toBe(200)
   expect(disconnects).toHaveLength(1)
 })
 
 test('[API13] if the store cannot keep the answer, the request has acted, and this is reported', async () => {
   const { call, store, errors } = await startApi()
-  store.finish = () => Promise.reject(new RegistryUnavailable('gone'))
+  store.answers.finish = () => Promise.reject(new RegistryUnavailable('gone'))
   expect((await call('/peers/a/disconnect', { method: 'POST', ...once('k') })).status).toBe(200)
   expect(errors).toHaveLength(1)
 })
 
 test('[API13] if the store cannot be asked, the request does nothing', async () => {
   const { call, store, disconnects } = await startApi()
-  store.failure = new RegistryUnavailable('gone')
+  store.answers.begin = () => Promise.reject(new RegistryUnavailable('gone'))
   expect((await call('/peers/a/disconnect', { method: 'POST', ...once('k') })).status).toBe(503)
   expect(disconnects).toEqual([])
 })

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { OnError } from '@peerage/core'
+import type { Answers, OnError } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import { z } from 'zod'
-import type { Answers } from './node.js'
 import type { Problem } from './problems.js'
 import { problemCodes, statusOf } from './problems.js'
 

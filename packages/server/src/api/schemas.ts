@@ -1,5 +1,6 @@
 import { limits as wire, parseName, parseRoom } from '@peerage/protocol'
 import { z } from 'zod'
+import { identitySchema, peerageSchema } from '../access/claims.js'
 import { problemCodes } from './problems.js'
 
 // The shapes of the API. Handlers read requests with them, and the OpenAPI document is generated from them.
@@ -44,12 +45,10 @@ const name = nameLike(
   'The name of a peer: 1 to 128 bytes of UTF-8, printable, compared byte for byte.',
 )
 const room = nameLike((text) => parseRoom(text), 'The name of a room, with the grammar of names.')
-const identity = z
-  .string()
-  .min(1)
-  .max(IDENTITY_MOST)
-  .describe('The identity of a peer: the `sub` of its access token, or what the access rules say.')
-const tokenId = z.string().min(1).max(IDENTITY_MOST).describe('The `jti` of an access token.')
+const identity = identitySchema.describe(
+  'The identity of a peer: the `sub` of its access token, or what the access rules say.',
+)
+const tokenId = identitySchema.describe('The `jti` of an access token.')
 const cursor = z
   .string()
   .min(1)
@@ -184,28 +183,7 @@ const ban = z
   })
   .meta({ id: 'Ban' })
 
-const allowList = z
-  .strictObject({
-    names: z.array(z.string().min(1).max(128)).max(100).optional().describe('These texts.'),
-    prefixes: z.array(z.string().min(1).max(128)).max(100).optional().describe('All texts that begin so.'),
-  })
-  .meta({ id: 'AllowList' })
-
-const grants = z
-  .strictObject({
-    claim: allowList.optional().describe('The names that the token may claim. Absent: only `sub`.'),
-    rooms: allowList.optional().describe('The rooms that it may join. Absent: any.'),
-    to: allowList.optional().describe('The names that it may send to. Absent: any.'),
-    limits: z
-      .strictObject({
-        messagesPerSecond: z.int().min(1).max(1_000_000_000).optional(),
-        bytesPerSecond: z.int().min(1).max(1_000_000_000).optional(),
-        lookupsPerSecond: z.int().min(1).max(1_000_000_000).optional(),
-      })
-      .optional(),
-    discovery: z.boolean().optional().describe('Whether it may list the names, on a wire that can.'),
-  })
-  .meta({ id: 'Grants' })
+const grants = peerageSchema.meta({ id: 'Grants' })
 
 const serverId = z
   .string()

@@ -3,13 +3,12 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { Peer } from '@peerage/client'
 import { connect } from '@peerage/client'
-import { memoryCluster, systemClock, type MemoryCluster } from '@peerage/core'
-import { defaultTimes } from '@peerage/core'
-import type { App, Room } from '@peerage/protocol'
-import { parseApp, parseName } from '@peerage/protocol'
+import type { Backend, DisconnectOptions, MemoryCluster, Whom } from '@peerage/core'
+import { defaultTimes, memoryCluster, systemClock } from '@peerage/core'
+import type { App } from '@peerage/protocol'
+import { parseApp } from '@peerage/protocol'
 import { pino } from 'pino'
 import { createApi, type Api, type ApiOptions } from '../api/create-api.js'
-import type { Answers, ApiNode, Records, Whom } from '../api/node.js'
 import { openApi } from '../api/openapi.js'
 import { configSchema } from '../config/schema.js'
 import { Addresses } from '../gateway/shared/address.js'
@@ -31,14 +30,13 @@ export interface ApiFixture {
   /** Where the API is, such as `http://127.0.0.1:1/v1`. */
   url: string
   server: PeerageServer
-  store: FakeStore
+  store: Backend
   /** The connections that the API asked to close. */
-  disconnects: { app: App; whom: Whom; options: { code: number; text: string; before?: number } }[]
-  said: { app: App; room: Room; frame: string }[]
+  disconnects: { app: App; whom: Whom; how: DisconnectOptions }[]
   errors: unknown[]
   answers: string[]
   minted: unknown[]
-  setKeys: (keys: { app: App; keys: string[] }[]) => void
+  setKeys: (keys: [App, string[]][]) => void
   /** Sends a request with the key of the default app. */
   call: (path: string, options?: CallOptions) => Promise<Called>
   /** Connects a peer with the SDK. */
@@ -54,7 +52,6 @@ export interface CallOptions {
 
 export interface FixtureOptions extends Partial<ApiOptions> {
   cluster?: MemoryCluster
-  store?: FakeStore
 }
 
 export function app(text: string): App {
@@ -68,45 +65,45 @@ const check = new DocumentCheck(documentShape.parse(JSON.parse(JSON.stringify(op
 
 /** Starts a node in memory, with an API for two apps. */
 export async function startApi(options: FixtureOptions = {}): Promise<ApiFixture> {
-  const { cluster = memoryCluster({ clock: systemClock, times: defaultTimes }), store = new FakeStore() } =
-    options
+  const { cluster = memoryCluster({ clock: systemClock, times: defaultTimes }) } = options
+  const [errors, answers, minted]: [unknown[], string[], unknown[]] = [[], [], []]
+  const disconnects: ApiFixture['disconnects'] = []
+  const store = cluster.backend({ onError: (error) => errors.push(error) })
   const config = configSchema.parse({ port: 0, page: false, p2p: { useAsP2PServer: false } })
   const server = new PeerageServer({
     config,
     log: pino({ level: 'silent' }),
-    backend: cluster.backend({ onError: (error) => errors.push(error) }),
+    backend: store,
   })
   const { url: tier } = await server.listen()
   closers.push(() => server.stop())
   await server.ready()
   server.node.setIndexed(() => true)
-  const { disconnects, said, errors, answers, minted }: Kept = {
-    disconnects: [],
-    said: [],
-    errors: [],
-    answers: [],
-    minted: [],
-  }
-  let keys = [
-    { app: app('default'), keys: [KEY] },
-    { app: app('other'), keys: [OTHER_KEY] },
+  let keys: [App, string[]][] = [
+    [app('default'), [KEY]],
+    [app('other'), [OTHER_KEY]],
   ]
   const listeners = new Set<() => void>()
-  const node = nodeOf(server, { disconnects, said })
+  const { node } = server
+  const disconnect = node.disconnect.bind(node)
+  node.disconnect = (of, whom, how) => {
+    disconnects.push({ app: of, whom, how })
+    return disconnect(of, whom, how)
+  }
   const api = createApi({
     base: '/',
     version: '1.2.3',
     apps: {
-      apiKeys: () => keys,
+      apiKeys: () => new Map(keys),
       onReplaced: (listener) => {
         listeners.add(listener)
         return () => listeners.delete(listener)
       },
     },
     node,
-    nodes: { list: () => [{ node: server.node.id, status: { state: 'live' } }] },
-    records: store,
-    answers: store,
+    nodes: store.nodes,
+    records: store.records,
+    answers: store.answers,
     addresses: new Addresses([]),
     mint: (of, claims) => {
       minted.push(claims)
@@ -140,7 +137,6 @@ export async function startApi(options: FixtureOptions = {}): Promise<ApiFixture
     server,
     store,
     disconnects,
-    said,
     errors,
     answers,
     minted,
@@ -155,40 +151,6 @@ export async function startApi(options: FixtureOptions = {}): Promise<ApiFixture
       return peer
     },
   }
-}
-
-type Kept = Pick<ApiFixture, 'disconnects' | 'said' | 'errors' | 'answers' | 'minted'>
-
-function nodeOf({ node }: PeerageServer, { disconnects, said }: Pick<Kept, 'disconnects' | 'said'>): ApiNode {
-  const rooms: ApiNode['rooms'] = {
-    sayFrom: (of, room, frame) => {
-      said.push({ app: of, room, frame })
-      return Promise.resolve('sent')
-    },
-    // Pages of two.
-    page: (_, __, after) => {
-      const left = ['ada', 'bob', 'eve'].filter((name) => after === undefined || name > after)
-      return Promise.resolve({ members: left.slice(0, 2).map(memberOf), more: left.length > 2 })
-    },
-  }
-  const disconnect: ApiNode['disconnect'] = (of, whom, options) => {
-    disconnects.push({ app: of, whom, options })
-    return Promise.resolve({ closed: 'name' in whom ? 1 : undefined })
-  }
-  return new Proxy(node, {
-    get: (target, key) => {
-      if (key === 'rooms') return rooms
-      if (key === 'disconnect') return disconnect
-      const value: unknown = Reflect.get(target, key, target)
-      return typeof value === 'function' ? value.bind(target) : value
-    },
-  }) as unknown as ApiNode
-}
-
-function memberOf(text: string) {
-  const name = parseName(text)
-  if (!name.ok) throw new Error(name.problem)
-  return { name: name.value, state: 'online' as const, since: 1 }
 }
 
 function bodyOf(body: unknown): string | Uint8Array<ArrayBuffer> {
@@ -215,60 +177,4 @@ async function call(
   const called = { status: answer.status, headers: answer.headers, text, json }
   check.expectDescribed(method ?? (body === undefined ? 'GET' : 'POST'), path, called)
   return called
-}
-
-/** Records and answers in memory, which never end by themselves. Nodes may share one. */
-export class FakeStore implements Records, Answers {
-  readonly kept = new Map<string, string>()
-  failure: Error | undefined
-
-  async put(of: App, kind: string, key: string, value: string): Promise<'put' | 'full'> {
-    this.#mayFail()
-    this.kept.set(`${of} ${kind} ${key}`, value)
-    return Promise.resolve('put')
-  }
-
-  async get(of: App, kind: string, keys: readonly string[]): Promise<(string | undefined)[]> {
-    this.#mayFail()
-    return Promise.resolve(keys.map((key) => this.kept.get(`${of} ${kind} ${key}`)))
-  }
-
-  async delete(of: App, kind: string, key: string): Promise<boolean> {
-    this.#mayFail()
-    return Promise.resolve(this.kept.delete(`${of} ${kind} ${key}`))
-  }
-
-  async page(of: App, kind: string, after: string | undefined, most: number) {
-    this.#mayFail()
-    const prefix = `${of} ${kind} `
-    const all = Array.from(this.kept, ([key, value]) => ({ key, value, endsInMs: 1_000 }))
-      .filter(({ key }) => key.startsWith(prefix))
-      .map((one) => ({ ...one, key: one.key.slice(prefix.length) }))
-      .filter(({ key }) => after === undefined || key > after)
-      .toSorted((a, b) => (a.key < b.key ? -1 : 1))
-    return Promise.resolve({ records: all.slice(0, most), more: all.length > most })
-  }
-
-  async begin(of: App, key: string, value: string): Promise<string | undefined> {
-    this.#mayFail()
-    const known = this.kept.get(`${of} answer ${key}`)
-    if (known === undefined) this.kept.set(`${of} answer ${key}`, value)
-    return Promise.resolve(known)
-  }
-
-  async finish(of: App, key: string, value: string): Promise<void> {
-    this.#mayFail()
-    this.kept.set(`${of} answer ${key}`, value)
-    return Promise.resolve()
-  }
-
-  async forget(of: App, key: string): Promise<void> {
-    this.#mayFail()
-    this.kept.delete(`${of} answer ${key}`)
-    return Promise.resolve()
-  }
-
-  #mayFail(): void {
-    if (this.failure) throw this.failure
-  }
 }

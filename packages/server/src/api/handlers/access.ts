@@ -1,8 +1,8 @@
+import type { Whom } from '@peerage/core'
 import { closeCodes, closeTextOf, type App } from '@peerage/protocol'
 import { z } from 'zod'
 import { cursorOf, placeOf } from '../cursors.js'
 import type { ApiDependencies } from '../dependencies.js'
-import type { Whom } from '../node.js'
 import { operations } from '../operations.js'
 import { BAD_CURSOR, done, notFound, refuse } from '../replies.js'
 import { route } from '../route.js'
@@ -59,10 +59,9 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
       const after = cursor === undefined ? undefined : placeOf(app, 'bans', cursor)?.[0]
       if (cursor !== undefined && typeof after !== 'string') return BAD_CURSOR
       const page = await records.page(app, 'bans', typeof after === 'string' ? after : undefined, limit)
-      const last = page.records.at(-1)?.key
       return done({
         bans: page.records.flatMap(({ key, value }) => readBan(key, value) ?? []),
-        ...(page.more && last !== undefined ? { next: cursorOf(app, 'bans', [last]) } : {}),
+        ...(page.next === undefined ? {} : { next: cursorOf(app, 'bans', [page.next]) }),
       })
     }),
 

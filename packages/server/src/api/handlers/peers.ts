@@ -37,15 +37,13 @@ export function peerRoutes({ node, nodes }: ApiDependencies) {
         const list = `members ${room}`
         const after = cursor === undefined ? undefined : nameIn(placeOf(app, list, cursor)?.[0])
         if (cursor !== undefined && after === undefined) return BAD_CURSOR
-        const { members, more } = await node.rooms.page(app, room, after)
-        const some = members.slice(0, limit)
-        const last = some.at(-1)
-        const isLast = last === undefined || (!more && some.length === members.length)
+        const { members, more } = await node.rooms.page(app, room, after, limit)
+        const last = members.at(-1)
         return done({
-          members: some.flatMap(({ name, state, since }) =>
+          members: members.flatMap(({ name, state, since }) =>
             state === 'offline' || since === undefined ? [] : [{ name, state, since }],
           ),
-          ...(isLast ? {} : { next: cursorOf(app, list, [last.name]) }),
+          ...(more && last !== undefined ? { next: cursorOf(app, list, [last.name]) } : {}),
         })
       },
     ),

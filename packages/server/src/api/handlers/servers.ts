@@ -49,10 +49,9 @@ export function serverRoutes({ records }: ApiDependencies) {
       const after = cursor === undefined ? undefined : placeOf(app, 'servers', cursor)?.[0]
       if (cursor !== undefined && typeof after !== 'string') return BAD_CURSOR
       const page = await records.page(app, 'servers', typeof after === 'string' ? after : undefined, limit)
-      const last = page.records.at(-1)?.key
       return done({
         servers: page.records.flatMap(({ key, value }) => readServer(key, value) ?? []),
-        ...(page.more && last !== undefined ? { next: cursorOf(app, 'servers', [last]) } : {}),
+        ...(page.next === undefined ? {} : { next: cursorOf(app, 'servers', [page.next]) }),
       })
     }),
   }
