@@ -1,6 +1,7 @@
 import { limits as wire, parseName, parseRoom } from '@peerage/protocol'
 import { z } from 'zod'
 import { identitySchema, peerageSchema } from '../access/claims.js'
+import { BAN_KINDS } from '../access/revocations.js'
 import { problemCodes } from './problems.js'
 
 // The shapes of the API. Handlers read requests with them, and the OpenAPI document is generated from them.
@@ -170,7 +171,7 @@ const closed = z
   .meta({ id: 'Disconnected' })
 
 const banKind = z
-  .enum(['name', 'identity', 'token', 'tokens'])
+  .enum(BAN_KINDS)
   .describe(
     '`name`: nobody may claim it. `identity`: no peer with it may come in. `token`: one token is void. `tokens`: the tokens of a `sub` that were issued before a time are void.',
   )

@@ -1,6 +1,7 @@
 import type { Whom } from '@peerage/core'
 import { closeCodes, closeTextOf, type App } from '@peerage/protocol'
-import { z } from 'zod'
+import { CLOCK_TOLERANCE_MS } from '../../access/claims.js'
+import { banKey, decodeBan, encodeBan, readBanKey, type Ban, type Banned } from '../../access/revocations.js'
 import { cursorOf, placeOf } from '../cursors.js'
 import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
@@ -9,50 +10,40 @@ import { route } from '../route.js'
 
 /** Bans and revocations of one app. Each is looked at for every claim, so they must fit into the store. */
 const BANS_MOST = 100_000
-/** How far the clocks of nodes and of those who sign tokens may differ. */
-const TOLERANCE_MS = 30_000
-/** The letter of each kind of ban in its key, which access/revocations.ts reads. */
-const LETTERS = { name: 'n', identity: 's', token: 'j', tokens: 'r' } as const
-type BanKind = keyof typeof LETTERS
-const KINDS = ['name', 'identity', 'token', 'tokens'] as const satisfies BanKind[]
-
-const stored = z.object({ until: z.number(), before: z.number().exactOptional() })
-
 /** Disconnects, bans, tokens and their revocation. */
 export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDependencies) {
-  /** Writes a ban. Resolves with the time of its end, or undefined if there are too many. */
+  /** Writes a ban or a revocation. Resolves with the time of its end, or undefined if there are too many. */
   async function ban(
     app: App,
-    kind: BanKind,
-    value: string,
+    whom: Banned,
     { ms, before }: { ms: number; before?: number | undefined },
   ): Promise<number | undefined> {
     const until = clock.now() + ms
-    const text = JSON.stringify({ until, ...(before === undefined ? {} : { before }) })
-    const put = await records.put(app, 'bans', keyOf(kind, value), text, ms, BANS_MOST)
+    const text = encodeBan({ until, ...(before === undefined ? {} : { before }) })
+    const put = await records.put(app, 'bans', banKey(whom), text, ms, BANS_MOST)
     return put === 'full' ? undefined : until
   }
 
   async function disconnect(
     app: App,
-    whom: { whom: Whom; kind: BanKind; value: string },
+    { whom, banned }: { whom: Whom; banned: Banned },
     { code, reason, banMs }: { code: number; reason?: string | undefined; banMs?: number | undefined },
   ) {
     // First the ban, so that the peer cannot come back in between.
-    const until = banMs === undefined ? undefined : await ban(app, whom.kind, whom.value, { ms: banMs })
+    const until = banMs === undefined ? undefined : await ban(app, banned, { ms: banMs })
     if (banMs !== undefined && until === undefined) return FULL
     const text = reason ?? closeTextOf('disconnected')
-    const { closed = null } = await node.disconnect(app, whom.whom, { code, text })
+    const { closed = null } = await node.disconnect(app, whom, { code, text })
     return done(until === undefined ? { closed } : { closed, until })
   }
 
   return {
     disconnectPeer: route(operations.disconnectPeer, ({ app, params: { name }, body }) =>
-      disconnect(app, { whom: { name }, kind: 'name', value: name }, body),
+      disconnect(app, { whom: { name }, banned: { kind: 'name', value: name } }, body),
     ),
 
     disconnectIdentity: route(operations.disconnectIdentity, ({ app, params: { sub }, body }) =>
-      disconnect(app, { whom: { identity: sub }, kind: 'identity', value: sub }, body),
+      disconnect(app, { whom: { identity: sub }, banned: { kind: 'identity', value: sub } }, body),
     ),
 
     listBans: route(operations.listBans, async ({ app, query: { limit, cursor } }) => {
@@ -66,7 +57,7 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
     }),
 
     liftBan: route(operations.liftBan, async ({ app, params: { kind, value } }) =>
-      (await records.delete(app, 'bans', keyOf(kind, value)))
+      (await records.delete(app, 'bans', banKey({ kind, value })))
         ? done(undefined)
         : notFound('there is no such ban'),
     ),
@@ -83,12 +74,12 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
     }),
 
     revokeTokens: route(operations.revokeTokens, async ({ app, body }) => {
-      const ms = tokenMs(app) + TOLERANCE_MS
+      const ms = tokenMs(app) + CLOCK_TOLERANCE_MS
       const isOne = 'jti' in body
       const before = isOne ? undefined : (body.before ?? clock.now())
       const until = isOne
-        ? await ban(app, 'token', body.jti, { ms })
-        : await ban(app, 'tokens', body.sub, { ms, before })
+        ? await ban(app, { kind: 'token', value: body.jti }, { ms })
+        : await ban(app, { kind: 'tokens', value: body.sub }, { ms, before })
       if (until === undefined) return FULL
       const whom = isOne ? { tokenId: body.jti } : { identity: body.sub }
       const text = closeTextOf('token-expired')
@@ -107,21 +98,8 @@ const FULL = refuse(
   `an app may have ${BANS_MOST} bans and revocations at a time; lift some, or wait`,
 )
 
-function keyOf(kind: BanKind, value: string): string {
-  return `${LETTERS[kind]}:${value}`
-}
-
 /** Undefined for a record that no node of this version has written. */
-function readBan(
-  key: string,
-  text: string,
-): { kind: BanKind; value: string; until: number; before?: number } | undefined {
-  const kind = KINDS.find((one) => key.startsWith(`${LETTERS[one]}:`))
-  if (kind === undefined) return undefined
-  try {
-    const { data } = stored.safeParse(JSON.parse(text))
-    return data && { kind, value: key.slice(2), ...data }
-  } catch {
-    return undefined
-  }
+function readBan(key: string, text: string): (Banned & Ban) | undefined {
+  const [about, ban] = [readBanKey(key), decodeBan(text)]
+  return about && ban && { ...about, ...ban }
 }
