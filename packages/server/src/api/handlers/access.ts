@@ -1,7 +1,7 @@
 import type { Whom } from '@peerage/core'
 import { closeCodes, closeTextOf, type App } from '@peerage/protocol'
 import { CLOCK_TOLERANCE_MS } from '../../access/claims.js'
-import { banKey, decodeBan, encodeBan, readBanKey, type Ban, type Banned } from '../../access/revocations.js'
+import { banKey, decodeBan, encodeBan, readBanKey, type Ban, type BanKind } from '../../access/revocations.js'
 import { cursorOf, placeOf } from '../cursors.js'
 import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
@@ -10,6 +10,12 @@ import { route } from '../route.js'
 
 /** Bans and revocations of one app. Each is looked at for every claim, so they must fit into the store. */
 const BANS_MOST = 100_000
+/** Whom a ban or a revocation is about. */
+interface Banned {
+  kind: BanKind
+  value: string
+}
+
 /** Disconnects, bans, tokens and their revocation. */
 export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDependencies) {
   /** Writes a ban or a revocation. Resolves with the time of its end, or undefined if there are too many. */
@@ -20,7 +26,7 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
   ): Promise<number | undefined> {
     const until = clock.now() + ms
     const text = encodeBan({ until, ...(before === undefined ? {} : { before }) })
-    const put = await records.put(app, 'bans', banKey(whom), text, ms, BANS_MOST)
+    const put = await records.put(app, 'bans', banKey(whom.kind, whom.value), text, ms, BANS_MOST)
     return put === 'full' ? undefined : until
   }
 
@@ -57,7 +63,7 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
     }),
 
     liftBan: route(operations.liftBan, async ({ app, params: { kind, value } }) =>
-      (await records.delete(app, 'bans', banKey({ kind, value })))
+      (await records.delete(app, 'bans', banKey(kind, value)))
         ? done(undefined)
         : notFound('there is no such ban'),
     ),
