@@ -8,7 +8,7 @@ const clock = new FakeClock()
 const now = clock.now()
 
 test('[API30] a peer is disconnected with the code and the text that were asked for', async () => {
-  const { call, disconnects, store } = await startApi({ clock })
+  const { call, disconnects } = await startApi({ clock })
   const body = { code: 4400, reason: 'updated' }
   expect(await call('/peers/a%2Fb/disconnect', { body })).toMatchObject({ status: 200, json: { closed: 0 } })
   await call('/peers/a/disconnect', { body: {} })

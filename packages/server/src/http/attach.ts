@@ -21,7 +21,7 @@ interface PathOwner {
 export interface AttachOptions extends RefusalOptions {
   gateways: readonly HttpGateway[]
   /** Takes requests before the gateways: the API of the node, if it is on this server. */
-  api: RequestTaker | undefined
+  api?: RequestTaker | undefined
   owner: PathOwner
 }
 
