@@ -4,6 +4,8 @@ import { appOf } from '@peerage/protocol'
 import { createMakeAccess } from './access/make-access.js'
 import { createOutbound, type Outbound } from './access/outbound.js'
 import { Revocations } from './access/revocations.js'
+import type { Api } from './api/create-api.js'
+import { createNodeApi } from './api/node-api.js'
 import { Apps } from './apps/apps.js'
 import { createBackend, linkedBackend } from './backend.js'
 import type { Config } from './config/schema.js'
@@ -37,6 +39,8 @@ export interface Parts {
   node: Node
   metrics: Metrics
   apps: Apps
+  /** The API for application servers. */
+  api: Api
   reloads: Reloads
   gateways: readonly HttpGateway[]
   p2p: P2PServer
@@ -63,6 +67,7 @@ export function createParts(options: PartsOptions): Parts {
   const setIndexed = (): void => node.setIndexed((app) => apps.of(app)?.indexed ?? false)
   setIndexed()
   apps.onReplaced(setIndexed)
+  const api = createNodeApi({ config, apps, node, store, metrics, clock, onError })
   const gateways = createGateways({
     ...hooks,
     config,
@@ -89,7 +94,7 @@ export function createParts(options: PartsOptions): Parts {
   }
   const reloads = new Reloads({ config, apps, node, clock, metrics, log })
   const { files } = reports
-  return { node, metrics, apps, reloads, gateways, p2p, files, outbound, links, onError, readings }
+  return { node, metrics, apps, api, reloads, gateways, p2p, files, outbound, links, onError, readings }
 }
 
 /** Where the parts report what happens: to the metrics and to the log. */

@@ -2,6 +2,7 @@ import type { Clock, Backend, Node, OnError, Readiness } from '@peerage/core'
 import { inTurn, systemClock } from '@peerage/core'
 import type { LinkedBackend } from '@peerage/node-links'
 import type { Outbound } from './access/outbound.js'
+import type { Api } from './api/create-api.js'
 import type { Apps } from './apps/apps.js'
 import { addressWarning, startFailure } from './backend.js'
 import { asBase } from './config/kinds.js'
@@ -11,6 +12,7 @@ import type { HttpGateway } from './gateway/http-gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
 import type { Access } from './gateway/shared/access.js'
 import { listenAdmin } from './http/admin.js'
+import { listenApi } from './http/api-port.js'
 import { attachTo } from './http/attach.js'
 import { AttachedPorts } from './http/attached-ports.js'
 import { PortUnavailable, closeServer, listenPair, localHost, type AnyServer } from './http/listen.js'
@@ -31,6 +33,8 @@ export interface Listening {
   port: number
   /** The UDP port of the integrated P2P server (STUN). Null if it is off. */
   p2p: { port: number } | null
+  /** The URL of the port of the API, such as `http://127.0.0.1:9300`. Null if the setting `api.port` is not set. */
+  api: string | null
   /** The URL of the admin port, such as `http://127.0.0.1:9100`. Null if the setting `admin.port` is not set. */
   admin: string | null
 }
@@ -58,6 +62,7 @@ export class PeerageServer {
   /** Takes settings anew while the node runs. */
   readonly reloads: Reloads
   readonly #apps: Apps
+  readonly #api: Api
   readonly #outbound: Outbound
   readonly #config: Config
   readonly #log: Logger
@@ -93,6 +98,7 @@ export class PeerageServer {
     this.reloads = parts.reloads
     this.#isEmbedded = isEmbedded
     this.#apps = parts.apps
+    this.#api = parts.api
     this.#outbound = parts.outbound
     this.#config = config
     this.#log = log
@@ -182,6 +188,7 @@ export class PeerageServer {
       url: `${tls.cert === null ? 'http' : 'https'}://${localHost(host)}:${port}${path === '/' ? '' : asBase(path)}`,
       port,
       p2p: udp.length > 0 ? { port: port + 1 } : null,
+      api: await this.#listenApi(),
       admin: await this.#listenAdmin(),
     }
   }
@@ -246,6 +253,21 @@ export class PeerageServer {
     if (warning !== undefined) this.#log.warn({ stage: 'link', links: this.linksAddress }, warning)
   }
 
+  /** Opens the port of the API, if one is configured. */
+  async #listenApi(): Promise<string | null> {
+    const { api, host, tls } = this.#config
+    if (api.port === null) return null
+    const at = { host: api.host ?? host, port: api.port }
+    const { server, port } = await listenApi(at, {
+      config: this.#config,
+      files: this.#files,
+      answer: (request, response) => this.#api.http.answer(request, response),
+      onError: this.#onError,
+    })
+    await this.#closeAtEnd(server)
+    return `${tls.cert === null ? 'http' : 'https'}://${localHost(at.host)}:${port}`
+  }
+
   /** Opens the admin port, if one is configured. */
   async #listenAdmin(): Promise<string | null> {
     const { host, port: wanted } = this.#config.admin
@@ -269,6 +291,7 @@ export class PeerageServer {
   #takeFrom(server: AnyServer): () => void {
     return attachTo(server, {
       gateways: this.#gateways,
+      api: this.#config.api.port === null ? this.#api.http : undefined,
       owner: this.#owner,
       clock: this.#clock,
       metrics: this.metrics,
@@ -278,7 +301,11 @@ export class PeerageServer {
   // The node stops first and ends the sessions. The gateways then end the remaining sockets. A step that fails is
   // reported, and the other steps run all the same.
   async #stop(): Promise<void> {
-    const steps = [() => this.node.stop(), () => this.#each('stop', (gateway) => gateway.stop())]
+    const steps = [
+      () => this.#api.stop(),
+      () => this.node.stop(),
+      () => this.#each('stop', (gateway) => gateway.stop()),
+    ]
     await inTurn(steps, this.#notStopped)
     const closers = this.#closers.splice(0).reverse()
     const parts = [this.reloads, this.#p2p, this.#apps, this.#outbound, this.#files]

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { App } from '@peerage/protocol'
-import type { AppAccess, MakeAccess } from '../access/app-access.js'
+import type { AppAccess, MakeAccess, TokenSettings } from '../access/app-access.js'
 import { listedApps, settingsOf, type AppSettings } from '../config/app-settings.js'
 import type { Config } from '../config/schema.js'
 import type { AccessDecision } from '../gateway/shared/access.js'
@@ -83,6 +83,12 @@ export class Apps implements AppPolicies {
   apiKeys(): ReadonlyMap<App, readonly string[]> {
     const all = [...this.#table.served].map(([app, { settings }]) => [app, settings.apiKeys] as const)
     return new Map(all.filter(([, keys]) => keys.length > 0))
+  }
+
+  /** How an app checks tokens. Undefined if it takes none, or is not served. */
+  tokenSettingsOf(app: App): TokenSettings | undefined {
+    const access = this.#table.served.get(app)?.settings.access
+    return access?.mode === 'token' ? access.token : undefined
   }
 
   mayConnect(origin: string | undefined): boolean {
