@@ -486,6 +486,29 @@ describe('rules between apps', () => {
   })
 })
 
+test.each([
+  ['port: *nope', 'port (peerage.yaml:1): cannot be read: Unresolved alias'],
+  ['apps:\n  default: *nope', 'apps.default (peerage.yaml:2): must be a mapping'],
+  ['origins: [*nope]', 'origins (peerage.yaml:1): cannot be read: Unresolved alias'],
+  ['origins: &o [*o]', 'origins (peerage.yaml:1): cannot be read: '],
+  ['api: { keys: &o [*o] }', 'api.keys (peerage.yaml:1): cannot be read: '],
+])('a file with a broken anchor is a problem with its line, and no exception: %s', (file, expected) => {
+  expect(problems({ file })).toEqual([expect.stringContaining(expected)])
+})
+
+test('a file whose anchors multiply is refused, and costs nothing', () => {
+  const level = (name: string, of: string): string => `&${name} [${Array(10).fill(of).join()}]`
+  const file = `origins: ${level('a', 'x')}\ntrustedProxies: ${level('b', '*a')}\nhost: ${level('c', '*b')}\npath: ${level('d', '*c')}\n`
+  expect(problems({ file }).join()).toContain('path (peerage.yaml:4): cannot be read: Excessive alias count')
+})
+
+test('a list that contains itself is refused as any other wrong value', () => {
+  const list: unknown[] = []
+  list.push(list)
+  const options: unknown = { origins: list, api: { keys: list } }
+  expect(() => checkOptions(options as PeerageOptions)).toThrow(TypeError)
+})
+
 test('whatever an application passes as apps is taken, or refused with a TypeError', () => {
   const secret = { withBoxedValues: true, withNullPrototype: true, maxDepth: 4 }
   const section = fc.dictionary(
