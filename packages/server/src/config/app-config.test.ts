@@ -458,8 +458,12 @@ describe('rules between apps', () => {
       expect.stringMatching(/^apps\.default\.peerjsKeys .*: has the key 1 that peerjs\.key has already/),
     ])
     expect(problems({ file: 'peerjs: { key: { k: other } }\napps: { default: {} }\n' })).toEqual([
-      'peerjs.key (peerage.yaml:1): stands for the app other with the key k, and apps (default) does not list it',
+      'peerjs.key (peerage.yaml:1): stands for the app other with the key k, which is not served: list it in apps',
     ])
+    const token = { mode: 'token', token: { algorithms: ['ES256'], jwks: 'https://a.example' } }
+    const mapped = JSON.stringify({ peerjs: { key: { k: 'other' } }, access: token })
+    expect(problems({ file: mapped })).toEqual([expect.stringContaining('the app other with the key k')])
+    expect(problems({ file: 'peerjs: { key: { k: other } }' })).toEqual([])
   })
 
   test('a key of the API stands for one app, and the port of the API needs a key', () => {
