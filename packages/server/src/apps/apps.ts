@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { App } from '@peerage/protocol'
 import type { AppAccess, MakeAccess, TokenSettings } from '../access/app-access.js'
-import { listedApps, settingsOf, type AppSettings } from '../config/app-settings.js'
+import { isForAnyApp, listedApps, settingsOf, type AppSettings } from '../config/app-settings.js'
 import type { Config } from '../config/schema.js'
 import type { AccessDecision } from '../gateway/shared/access.js'
 import { isOriginAllowed } from '../gateway/shared/access.js'
@@ -141,8 +141,7 @@ export class Apps implements AppPolicies {
       config,
       defaultApp: config.defaultApp,
       served,
-      // With tokens and webhooks each app costs a cache and calls, which nobody may choose for us.
-      hasOthers: listed.length === 0 && (mode === 'open' || mode === 'key'),
+      hasOthers: listed.length === 0 && mode !== undefined && isForAnyApp(mode),
       others: new Map(),
       keys: keysOf(config, served),
     }

@@ -458,8 +458,12 @@ describe('rules between apps', () => {
       expect.stringMatching(/^apps\.default\.peerjsKeys .*: has the key 1 that peerjs\.key has already/),
     ])
     expect(problems({ file: 'peerjs: { key: { k: other } }\napps: { default: {} }\n' })).toEqual([
-      'peerjs.key (peerage.yaml:1): stands for the app other with the key k, and apps (default) does not list it',
+      'peerjs.key (peerage.yaml:1): stands for the app other with the key k, which is not served: list it in apps',
     ])
+    const token = { mode: 'token', token: { algorithms: ['ES256'], jwks: 'https://a.example' } }
+    const mapped = JSON.stringify({ peerjs: { key: { k: 'other' } }, access: token })
+    expect(problems({ file: mapped })).toEqual([expect.stringContaining('the app other with the key k')])
+    expect(problems({ file: 'peerjs: { key: { k: other } }' })).toEqual([])
   })
 
   test('a key of the API stands for one app, and the port of the API needs a key', () => {
@@ -484,6 +488,29 @@ describe('rules between apps', () => {
       'api.port (--api.port): must differ from port (9000)',
     ])
   })
+})
+
+test.each([
+  ['port: *nope', 'port (peerage.yaml:1): cannot be read: Unresolved alias'],
+  ['apps:\n  default: *nope', 'apps.default (peerage.yaml:2): must be a mapping'],
+  ['origins: [*nope]', 'origins (peerage.yaml:1): cannot be read: Unresolved alias'],
+  ['origins: &o [*o]', 'origins (peerage.yaml:1): cannot be read: '],
+  ['api: { keys: &o [*o] }', 'api.keys (peerage.yaml:1): cannot be read: '],
+])('a file with a broken anchor is a problem with its line, and no exception: %s', (file, expected) => {
+  expect(problems({ file })).toEqual([expect.stringContaining(expected)])
+})
+
+test('a file whose anchors multiply is refused, and costs nothing', () => {
+  const level = (name: string, of: string): string => `&${name} [${Array(10).fill(of).join()}]`
+  const file = `origins: ${level('a', 'x')}\ntrustedProxies: ${level('b', '*a')}\nhost: ${level('c', '*b')}\npath: ${level('d', '*c')}\n`
+  expect(problems({ file }).join()).toContain('path (peerage.yaml:4): cannot be read: Excessive alias count')
+})
+
+test('a list that contains itself is refused as any other wrong value', () => {
+  const list: unknown[] = []
+  list.push(list)
+  const options: unknown = { origins: list, api: { keys: list } }
+  expect(() => checkOptions(options as PeerageOptions)).toThrow(TypeError)
 })
 
 test('whatever an application passes as apps is taken, or refused with a TypeError', () => {
