@@ -174,6 +174,13 @@ test('one app cannot see, name or enter another, and the same name is another pe
   expect(await listed.json()).not.toContain('only-in-games')
 })
 
+test('[ASVS 4.4.3] a token in a cookie lets nobody in: only the one that the peer itself presents does', async () => {
+  const cookie = `token=${await tokenOf('una')}; Authorization=${await tokenOf('una')}`
+  const refused = new PeerJsPeer({ url: urlOf(0), id: 'una', token: 'x~own', headers: { cookie } })
+  await refused.ended()
+  expect(refused.frames[0]).toContain('Invalid token provided: ')
+})
+
 test('no token reaches the log of a node, whether it is right, wrong or expired, in the query or in the path', async () => {
   for (const token of [
     await tokenOf('x', { seconds: -600 }),

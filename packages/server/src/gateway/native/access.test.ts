@@ -230,6 +230,15 @@ describe('the end of a token', () => {
     expect(await alice.end()).toMatchObject({ code: 4504 })
   })
 
+  test('[WR12] where nobody has an identity, nothing can be renewed', async () => {
+    const { url } = await startNative()
+    const alice = await joined(url, { name: 'alice' })
+    expect(await ask(alice, 'renew', { id: 1, token: 'x' })).toEqual([
+      'error',
+      { id: 1, code: 'forbidden', detail: 'this app has no access tokens' },
+    ])
+  })
+
   test('[WR12] renewals have a rate, and new tokens give no new rates', async () => {
     const allowed: Record<string, Partial<Allowed>> = { a: { limits: { lookupsPerSecond: 1 } } }
     const limitValues = { ...unlimited, connection: { ...unlimited.connection, lookupsPerSecond: 5 } }

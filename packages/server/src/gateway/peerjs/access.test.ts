@@ -249,7 +249,7 @@ describe('what a token grants', () => {
     expect(await list(await token({ exp: 1 }))).toBe('401 Unauthorized')
   })
 
-  test('an application server’s close has its code and text, and no ERROR', async () => {
+  test('[PJ24] an application server’s close has its code and text, and no ERROR', async () => {
     const { open, token, node } = await startTokens()
     const alice = await open({ id: 'alice', token: await token() })
     await node.disconnect(appOf('chat'), { name: 'alice' as never }, { code: 4_950, text: 'bye' })

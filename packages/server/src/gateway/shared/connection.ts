@@ -13,6 +13,7 @@ import { Marks } from './frame-writer.js'
 import type { PingTarget } from './heartbeat.js'
 import type { Limits, Member } from './limits.js'
 import { Rates } from './limits.js'
+import type { OwnedWebSocket } from './owned-web-socket.js'
 import type { HoldLimit } from './pausable-reader.js'
 import { PausableReader } from './pausable-reader.js'
 
@@ -26,39 +27,6 @@ export interface ConnectionHost {
   readonly bufferedBytes: number
   /** `code` is as in RFC 6455 §7.4. 1006 means that no close frame came. */
   ended(connection: WebSocketConnection, code: number): void
-}
-
-/**
- * A WebSocket whose events go straight to its connection. ws reports everything through `emit`. Overriding it saves the
- * table of listeners, which took a tenth of the memory of an idle PeerJS peer.
- */
-export class OwnedWebSocket extends WebSocket {
-  owner: WebSocketConnection | undefined
-
-  // No event has more than two arguments. Rest parameters would allocate an array for each event.
-  override emit(event: string | symbol, first?: unknown, second?: unknown): boolean {
-    const { owner } = this
-    if (owner === undefined) return super.emit(event, first, second)
-    switch (event) {
-      case 'message':
-        owner.received(first, second === true)
-        return true
-      case 'ping':
-        owner.pinged(first)
-        return true
-      case 'pong':
-        owner.ponged()
-        return true
-      case 'close':
-        owner.ended(Number(first))
-        return true
-      case 'error':
-        owner.failed(first instanceof Error ? first : new Error(String(first)))
-        return true
-      default:
-        return super.emit(event, first, second)
-    }
-  }
 }
 
 /** What a close tells a peer, beside its reason. */
