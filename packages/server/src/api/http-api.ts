@@ -138,7 +138,7 @@ export class HttpApi {
     const { reply, operation = 'none' } = answer
     const status = reply.ok ? reply.status : statusOf(reply.problem.code)
     this.#options.onAnswer(operation, status)
-    const replayed = reply.isReplay === true ? { 'Idempotency-Replayed': 'true' } : {}
+    const replayed: Record<string, string> = reply.isReplay === true ? { 'Idempotency-Replayed': 'true' } : {}
     if (!reply.ok) {
       const headers = { ...headersOf(reply.problem), ...replayed }
       send(request, response, status, headers, JSON.stringify(bodyOf(reply.problem)))

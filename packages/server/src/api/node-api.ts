@@ -24,7 +24,10 @@ export function createNodeApi({ config, apps, store, ...options }: NodeApiOption
   const { records, answers, nodes } = store
   return createApi({
     ...options,
-    ...{ apps, records, answers, nodes },
+    apps,
+    records,
+    answers,
+    nodes,
     base: asBase(config.path),
     version: readVersion(),
     addresses: new Addresses(config.trustedProxies),
