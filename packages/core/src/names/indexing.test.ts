@@ -60,7 +60,10 @@ async function indexed(): Promise<Awaited<ReturnType<typeof two>>> {
 test('names spread evenly over the partitions', () => {
   for (const pattern of [(i: number) => `peer-${i}`, (i: number) => `user:${i}@example`, String]) {
     const counts = Array.from({ length: PARTITIONS }, () => 0)
-    for (let i = 0; i < 16_000; i++) counts[partitionOf(pattern(i) as Name)]! += 1
+    for (let i = 0; i < 16_000; i++) {
+      const partition = partitionOf(pattern(i) as Name)
+      counts[partition] = (counts[partition] ?? 0) + 1
+    }
     expect(Math.min(...counts)).toBeGreaterThan(800)
     expect(Math.max(...counts)).toBeLessThan(1_200)
   }
@@ -372,7 +375,8 @@ async function run(
   switch (step.do) {
     case 'arrive': {
       const node = at(step.node)
-      const [name = 'alice', secret] = [NAMES[step.name % NAMES.length], `secret ${step.secret % 2}`]
+      const name = NAMES[step.name % NAMES.length] ?? 'alice'
+      const secret = `secret ${step.secret % 2}`
       // A claim may wait for other nodes to settle.
       const arriving = arrive(node, name, { secret })
       await clock.advance(1_000)
