@@ -200,7 +200,13 @@ export class Indexing {
     }
   }
 
-  #take({ changes }: Partition): [Name, Waiting][] {
+  #take(partition: Partition): [Name, Waiting][] {
+    const { changes } = partition
+    if (changes.size <= CHANGES_PER_WRITE) {
+      partition.changes = new Map()
+      this.#waiting -= changes.size
+      return [...changes]
+    }
     const taken: [Name, Waiting][] = []
     for (const change of changes) {
       if (taken.length >= CHANGES_PER_WRITE) break
