@@ -49,6 +49,10 @@ const GIVEN: Readonly<Record<string, string>> = {
       const input: { files: readonly File[] }
       const createPeerage: typeof import('@peerage/server').createPeerage
     }`,
+  'docs/api-http.md': `
+    declare global {
+      const api: import('@peerage/client/api').Api
+    }`,
   'docs/server.md': `
     declare global {
       const createPeerage: typeof import('@peerage/server').createPeerage

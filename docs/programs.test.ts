@@ -22,7 +22,11 @@ const children: Child[] = []
 const ran = new Set<string>()
 
 beforeAll(async () => {
-  node = await startNode({ args: ['--admin-port', '0'] })
+  node = await startNode({
+    args: ['--admin-port', '0'],
+    // The paths of the API exist only with a key.
+    env: { PEERAGE_API_KEYS: 'a-key-of-24-letters-or-more' },
+  })
   // Below the root, so that the programs find the packages as any program here does.
   folder = await mkdtemp(join(REPOSITORY, 'node_modules', '.programs-'))
 }, SLOW_MS)

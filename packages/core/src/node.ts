@@ -307,8 +307,8 @@ export class Node {
 
   /**
    * A page of the names that are held in an app, on all nodes, from the app's index. Without a cursor it is the first
-   * page. It may have fewer than `most` peers, even none, while there is a `next`. A claim on another node appears after
-   * some 50 ms. Names of a dead node are away during the grace, and then left out. Rejects with RegistryUnavailable.
+   * page. It may have fewer than `most` peers, even none, while there is a `next`. A claim on another node appears
+   * within some 300 ms. Names of a dead node are away during the grace, and then left out. Rejects with RegistryUnavailable.
    *
    * @example
    * ```ts

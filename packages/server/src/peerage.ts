@@ -32,7 +32,7 @@ export interface Peerage {
    * If something fails in the background, for example because Redis cannot be reached, the node logs it and tries again.
    * `ready` rejects if trying again cannot help.
    *
-   * The settings `host`, `port`, `tls`, `page` and `admin` are for `listen`. If one of them is set, the log says so.
+   * The settings `host`, `port`, `tls`, `page`, `admin` and `api.port` are for `listen`. If one of them is set, the log says so.
    *
    * @param server what `createServer()` of `node:http` or `node:https` returns, or `app.listen()` of Express
    * @returns this node

@@ -1,40 +1,29 @@
-import {
-  Node,
-  inTurn,
-  systemClock,
-  type Backend,
-  type Clock,
-  type OnError,
-  type Readiness,
-} from '@peerage/core'
-import { appOf, type App } from '@peerage/protocol'
-import type { LinkedBackend, LinksOptions } from '@peerage/node-links'
-import { addressWarning, createBackend, linkedBackend, startFailure } from './backend.js'
-import { createMakeAccess } from './access/make-access.js'
-import { createOutbound, type Outbound } from './access/outbound.js'
-import { Revocations } from './access/revocations.js'
-import { Apps } from './apps/apps.js'
+import type { Clock, Backend, Node, OnError, Readiness } from '@peerage/core'
+import { inTurn, systemClock } from '@peerage/core'
+import type { LinkedBackend } from '@peerage/node-links'
+import type { Outbound } from './access/outbound.js'
+import type { Api } from './api/create-api.js'
+import type { Apps } from './apps/apps.js'
+import { addressWarning, startFailure } from './backend.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
-import { TlsFiles } from './config/tls-files.js'
+import type { TlsFiles } from './config/tls-files.js'
 import type { HttpGateway } from './gateway/http-gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
 import type { Access } from './gateway/shared/access.js'
-import { createGateways } from './gateways.js'
 import { listenAdmin } from './http/admin.js'
+import { listenApi } from './http/api-port.js'
 import { attachTo } from './http/attach.js'
 import { AttachedPorts } from './http/attached-ports.js'
 import { PortUnavailable, closeServer, listenPair, localHost, type AnyServer } from './http/listen.js'
 import { createOwnServer } from './http/own-server.js'
 import { keepStringsFast } from './lib/fast-strings.js'
 import { withoutFlags } from './lib/without-flags.js'
-import { readVersion } from './lib/version.js'
-import { countBus } from './metrics/bus-counts.js'
-import { errorLog, eventLog, type Logger } from './metrics/log.js'
-import { Metrics } from './metrics/metrics.js'
-import { P2PServer } from './p2p-server.js'
-import { redisAdvice } from './redis-advice.js'
-import { Reloads } from './reload.js'
+import type { Logger } from './metrics/log.js'
+import type { Metrics } from './metrics/metrics.js'
+import type { P2PServer } from './p2p-server.js'
+import { createParts } from './parts.js'
+import type { Reloads } from './reload.js'
 
 /** Where a node listens. */
 export interface Listening {
@@ -44,6 +33,8 @@ export interface Listening {
   port: number
   /** The UDP port of the integrated P2P server (STUN). Null if it is off. */
   p2p: { port: number } | null
+  /** The URL of the port of the API, such as `http://127.0.0.1:9300`. Null if the setting `api.port` is not set. */
+  api: string | null
   /** The URL of the admin port, such as `http://127.0.0.1:9100`. Null if the setting `admin.port` is not set. */
   admin: string | null
 }
@@ -64,24 +55,14 @@ const MOVING_SHARE = 0.6
 /** How often `ready` checks whether the node is ready. */
 const READY_POLL_MS = 25
 
-/** How many connections have a name in each app, by the label of the app in metrics. */
-function connectionsByApp(node: Node, apps: Apps): ReadonlyMap<string, number> {
-  const counts = new Map(apps.all().map(({ label }) => [label, 0]))
-  for (const session of node.sessions.all()) {
-    if (session.state !== 'online') continue
-    const label = apps.labelOf(appOf(session.peer))
-    counts.set(label, (counts.get(label) ?? 0) + 1)
-  }
-  return counts
-}
-
-/** The composition root: one node with its store, gateways and ports. The constructor starts nothing. */
+/** One node with its parts and its ports. The constructor starts nothing. */
 export class PeerageServer {
   readonly node: Node
   readonly metrics: Metrics
   /** Takes settings anew while the node runs. */
   readonly reloads: Reloads
   readonly #apps: Apps
+  readonly #api: Api
   readonly #outbound: Outbound
   readonly #config: Config
   readonly #log: Logger
@@ -102,87 +83,31 @@ export class PeerageServer {
   constructor(options: ServerOptions) {
     const { config, log, access, clock = systemClock, backend, isEmbedded = false, ...hooks } = options
     keepStringsFast()
-    const metrics = new Metrics({ version: readVersion(), node: process.version })
-    const advise = redisAdvice(config.redis)
-    const logError = errorLog(log, () => clock.monotonic(), advise)
-    const logEvent = eventLog(log, () => clock.monotonic(), advise)
-    const onError: OnError = (error, context) => {
-      metrics.failed(context.stage)
-      logError(this.#worded(error), context)
-    }
-    const files = new TlsFiles({
-      clock,
-      onRenewed: (section, validTo) => log.info({ section, validTo }, 'certificate renewed'),
-      onError: (error) => {
-        metrics.failed('tls files')
-        log.warn({ stage: 'tls files', error: error.message }, 'failed')
-      },
-    })
-    const onCanary: Metrics['canary'] = (canary) => metrics.canary(canary)
-    const onEvent: LinksOptions['onEvent'] = (event, details) => {
-      metrics.happened(event, details)
-      logEvent(event, details)
-    }
-    const inner = backend ?? createBackend(config, { clock, files, onError, onCanary })
-    const undelivered: LinksOptions['undelivered'] = (envelope) => node.router.undelivered(envelope)
-    const linked = linkedBackend(config, inner, { clock, undelivered, onError, onEvent })
-    const store = countBus(linked ?? inner)
-    const node: Node = new Node({
-      backend: store,
-      times: config.times,
-      clock,
-      claimMs: config.limits.handshakeMs,
-      mailboxMs: config.peerjs.expireMs,
-      onError,
-      onEvent,
-    })
-    const p2p = new P2PServer(onError)
-    const udpPort = (): number | null => p2p.port
-    const outbound = createOutbound({ clock })
-    const apps = new Apps({ config, makeAccess: createMakeAccess({ clock, outbound, onError }) })
-    const isIndexed = (app: App): boolean => apps.of(app)?.indexed === true
-    node.setIndexed(isIndexed)
-    apps.onReplaced(() => node.setIndexed(isIndexed))
-    const revocations = new Revocations({ records: store.records, clock, onError })
-    const gateways = createGateways({
+    const parts = createParts({
       ...hooks,
       config,
-      apps,
-      access,
-      revocations,
-      node,
-      clock,
-      metrics,
       log,
-      udpPort,
-      onError,
+      access,
+      clock,
+      backend,
+      worded: (error) => this.#worded(error),
     })
-    metrics.observe({
-      connections: () => new Map(gateways.map((gateway) => [gateway.wire, gateway.connections])),
-      names: () => node.leases.count,
-      ready: () => this.readiness().ready,
-      fenced: () => node.fenced,
-      draining: () => node.draining,
-      stun: () => p2p.counters,
-      bus: () => store.counts,
-      links: () => linked?.links,
-      apps: () => connectionsByApp(node, apps),
-      nodesLive: () => store.nodes.list().filter(({ status }) => status.state === 'live').length,
-    })
-    this.node = node
+    parts.metrics.observe({ ...parts.readings, ready: () => this.readiness().ready })
+    this.node = parts.node
+    this.metrics = parts.metrics
+    this.reloads = parts.reloads
     this.#isEmbedded = isEmbedded
-    this.metrics = metrics
-    this.reloads = new Reloads({ config, apps, node, clock, metrics, log })
-    this.#apps = apps
-    this.#outbound = outbound
+    this.#apps = parts.apps
+    this.#api = parts.api
+    this.#outbound = parts.outbound
     this.#config = config
     this.#log = log
     this.#clock = clock
-    this.#files = files
-    this.#gateways = gateways
-    this.#p2p = p2p
-    this.#onError = onError
-    this.#links = linked
+    this.#files = parts.files
+    this.#gateways = parts.gateways
+    this.#p2p = parts.p2p
+    this.#onError = parts.onError
+    this.#links = parts.links
   }
 
   /** The `host:port` that this node announces for links. Null if it is not known yet, or if there are no links. */
@@ -263,6 +188,7 @@ export class PeerageServer {
       url: `${tls.cert === null ? 'http' : 'https'}://${localHost(host)}:${port}${path === '/' ? '' : asBase(path)}`,
       port,
       p2p: udp.length > 0 ? { port: port + 1 } : null,
+      api: await this.#listenApi(),
       admin: await this.#listenAdmin(),
     }
   }
@@ -327,6 +253,21 @@ export class PeerageServer {
     if (warning !== undefined) this.#log.warn({ stage: 'link', links: this.linksAddress }, warning)
   }
 
+  /** Opens the port of the API, if one is configured. */
+  async #listenApi(): Promise<string | null> {
+    const { api, host, tls } = this.#config
+    if (api.port === null) return null
+    const at = { host: api.host ?? host, port: api.port }
+    const { server, port } = await listenApi(at, {
+      config: this.#config,
+      files: this.#files,
+      answer: (request, response) => this.#api.http.answer(request, response),
+      onError: this.#onError,
+    })
+    await this.#closeAtEnd(server)
+    return `${tls.cert === null ? 'http' : 'https'}://${localHost(at.host)}:${port}`
+  }
+
   /** Opens the admin port, if one is configured. */
   async #listenAdmin(): Promise<string | null> {
     const { host, port: wanted } = this.#config.admin
@@ -350,6 +291,7 @@ export class PeerageServer {
   #takeFrom(server: AnyServer): () => void {
     return attachTo(server, {
       gateways: this.#gateways,
+      api: this.#config.api.port === null ? this.#api.http : undefined,
       owner: this.#owner,
       clock: this.#clock,
       metrics: this.metrics,
@@ -359,7 +301,11 @@ export class PeerageServer {
   // The node stops first and ends the sessions. The gateways then end the remaining sockets. A step that fails is
   // reported, and the other steps run all the same.
   async #stop(): Promise<void> {
-    const steps = [() => this.node.stop(), () => this.#each('stop', (gateway) => gateway.stop())]
+    const steps = [
+      () => this.#api.stop(),
+      () => this.node.stop(),
+      () => this.#each('stop', (gateway) => gateway.stop()),
+    ]
     await inTurn(steps, this.#notStopped)
     const closers = this.#closers.splice(0).reverse()
     const parts = [this.reloads, this.#p2p, this.#apps, this.#outbound, this.#files]

@@ -14,6 +14,8 @@ import { PARTITIONS, partitionOf } from './name-index.js'
 import { RegistryUnavailable } from './registry.js'
 
 const APP: App = must(parseApp('default'))
+/** Longer than the pause after a write of the index. */
+const SOON_MS = 400
 const ROUND_MS = RENEW_ROUND_BEATS * 2_000
 
 function foldedFnv(bytes: readonly number[]): number {
@@ -58,7 +60,10 @@ async function indexed(): Promise<Awaited<ReturnType<typeof two>>> {
 test('names spread evenly over the partitions', () => {
   for (const pattern of [(i: number) => `peer-${i}`, (i: number) => `user:${i}@example`, String]) {
     const counts = Array.from({ length: PARTITIONS }, () => 0)
-    for (let i = 0; i < 16_000; i++) counts[partitionOf(pattern(i) as Name)]! += 1
+    for (let i = 0; i < 16_000; i++) {
+      const partition = partitionOf(pattern(i) as Name)
+      counts[partition] = (counts[partition] ?? 0) + 1
+    }
     expect(Math.min(...counts)).toBeGreaterThan(800)
     expect(Math.max(...counts)).toBeLessThan(1_200)
   }
@@ -77,7 +82,7 @@ test('a peer is listed on all nodes from its claim until it leaves', async () =>
   const alice = await arrive(a, 'alice')
   const bob = await arrive(a, 'bob')
   const { since } = alice.session.lease
-  await clock.advance(50)
+  await clock.advance(SOON_MS)
   const expected = {
     alice: `online ${since}`,
     bob: `online ${bob.session.lease.since}`,
@@ -91,7 +96,7 @@ test('a peer is listed on all nodes from its claim until it leaves', async () =>
   expect(await b.directory(APP, 1)).toMatchObject({ complete: false })
   await a.end(alice.connection.id, 'dropped')
   await a.leave(bob.session)
-  await clock.advance(50)
+  await clock.advance(SOON_MS)
   expect(await listed(b)).toEqual({ alice: `away ${since}` })
   expect((await b.directory(APP, 10)).names).toEqual([])
   await clock.advance(times.graceMs)
@@ -111,7 +116,7 @@ test('a page has at most the given number, and the cursor continues it over all 
   const { a, b, clock } = await indexed()
   const names = Array.from({ length: 50 }, (_, i) => `peer-${i}`)
   for (const name of names) await arrive(a, name)
-  await clock.advance(100)
+  await clock.advance(SOON_MS)
   const seen: string[] = []
   let cursor: Parameters<Node['list']>[1]
   do {
@@ -134,7 +139,7 @@ test('a name that is not listed, and the names of an app without an index, cause
   const server = await arrive(a, 'server', { isListed: false })
   await clock.advance(ROUND_MS)
   await a.end(server.connection.id, 'dropped')
-  await clock.advance(100)
+  await clock.advance(SOON_MS)
   made.cluster.flush()
   await clock.advance(2_000)
   // Dropping an entry that is not there would be a write, too.
@@ -145,17 +150,17 @@ test('a name that is not listed, and the names of an app without an index, cause
 test('the names of an app that gets an index later are written at once', async () => {
   const { a, b, clock } = await two()
   const alice = await arrive(a, 'alice')
-  await clock.advance(100)
+  await clock.advance(SOON_MS)
   expect(await listed(b)).toEqual({})
   a.setIndexed(() => true)
-  await clock.advance(50)
+  await clock.advance(SOON_MS)
   expect(await listed(b)).toEqual({ alice: `online ${alice.session.lease.since}` })
 })
 
 test('[SET8] a flood of claims is written in a few batches, and no claim waits for one', async () => {
   const made = await indexed()
   const { a, b, clock } = made
-  await clock.advance(100)
+  await clock.advance(SOON_MS)
   const writes = writesOf(made, a)
   const { index } = cutOf(made.cuts, a).backend
   const write = index.write.bind(index)
@@ -167,7 +172,7 @@ test('[SET8] a flood of claims is written in a few batches, and no claim waits f
   await clock.advance(3_000)
   expect(a.readiness()).toEqual({ ready: true })
   release()
-  await clock.advance(200)
+  await clock.advance(SOON_MS)
   expect(await b.count(APP)).toBe(1_000)
   expect(writes.length).toBeLessThan(60)
 })
@@ -177,7 +182,7 @@ test('a change for a former claim does not replace one that waits for a newer cl
   const first = await arrive(a, 'alice')
   const second = await arrive(a, 'alice')
   await a.end(first.connection.id, 'dropped')
-  await clock.advance(100)
+  await clock.advance(SOON_MS)
   expect(second.session.lease.epoch).toBeGreaterThan(first.connection.closed === 'superseded' ? 0 : Infinity)
   expect(await listed(b)).toEqual({ alice: `online ${second.session.lease.since}` })
 })
@@ -194,7 +199,7 @@ test('a write that failed is made at a later beat, with what changed meanwhile',
   expect(errors.length).toBeGreaterThan(0)
   await a.leave(alice.session)
   Object.assign(index, { write })
-  await clock.advance(times.beatMs + 100)
+  await clock.advance(times.beatMs + SOON_MS)
   expect(await listed(b)).toEqual({ bob: `online ${bob.session.lease.since}` })
 })
 
@@ -209,7 +214,7 @@ test('a node keeps a limited number of changes during an outage of the index, an
   expect(errors.some((error) => String(error).includes('too many changes of the index'))).toBe(true)
   await clock.advance(times.beatMs)
   Object.assign(index, { write })
-  await clock.advance(times.beatMs + 100)
+  await clock.advance(times.beatMs + SOON_MS)
   expect(await listed(b)).toEqual({ stays: `online ${stays.session.lease.since}` })
 })
 
@@ -218,7 +223,7 @@ test('[SET8] after a flush, the index has all names again, away ones too', async
   const alice = await arrive(a, 'alice')
   const bob = await arrive(b, 'bob')
   await b.end(bob.connection.id, 'dropped')
-  await clock.advance(100)
+  await clock.advance(SOON_MS)
   const before = await listed(a)
   expect(Object.keys(before)).toHaveLength(2)
   cluster.flush()
@@ -230,25 +235,25 @@ test('[SET8] after a flush, the index has all names again, away ones too', async
 test('[I15] entries that are lost unnoticed are back after a round of renewals', async () => {
   const { a, b, clock, cluster } = await indexed()
   for (let i = 0; i < 40; i++) await arrive(a, `peer-${i}`)
-  await clock.advance(100)
+  await clock.advance(SOON_MS)
   const before = await listed(b)
   cluster.forgetIndex()
   expect(await listed(b)).toEqual({})
-  await clock.advance(ROUND_MS + 100)
+  await clock.advance(ROUND_MS + SOON_MS)
   expect(await listed(b)).toEqual(before)
 })
 
 test('[SET8] names of a dead node are away, then left out, and no longer counted when their entries have ended', async () => {
   const { a, b, clock, cuts, times } = await indexed()
   const alice = await arrive(a, 'alice')
-  await clock.advance(100)
+  await clock.advance(SOON_MS)
   cutOff(cuts, a, true)
   await clock.advance(times.nodeLeaseMs + times.beatMs)
   expect(await listed(b)).toEqual({ alice: `away ${alice.session.lease.since}` })
   await clock.advance(times.graceMs)
   expect(await listed(b)).toEqual({})
   const thief = await arrive(b, 'alice', { secret: 'another' })
-  await clock.advance(100)
+  await clock.advance(SOON_MS)
   expect(await listed(b)).toEqual({ alice: `online ${thief.session.lease.since}` })
   await b.leave(thief.session)
   await clock.advance(times.nameTtlMs)
@@ -259,7 +264,7 @@ test('a node that lapsed moves its entries, and removes those of names that othe
   const { a, b, clock, cuts, times } = await indexed()
   const alice = await arrive(a, 'alice')
   await arrive(a, 'bob')
-  await clock.advance(100)
+  await clock.advance(SOON_MS)
   cutOff(cuts, a, true)
   await clock.advance(times.nodeLeaseMs + times.beatMs)
   const moved = await arrive(b, 'bob')
@@ -281,12 +286,12 @@ test('a claim that lost against an older one makes way for it in the index at on
   const { a, b, clock, cluster, cuts, times } = await indexed()
   const alice = await arrive(a, 'alice')
   const { registry } = cutOf(cuts, b).backend
-  await clock.advance(100)
+  await clock.advance(SOON_MS)
   cluster.forget(peerNamed('alice'))
   const thief = await arrive(b, 'alice', { secret: 'guess' })
   expect(thief.outcome.ok).toBe(true)
   expect((await registry.lookup(peerNamed('alice')))?.node).toBe(b.id)
-  await clock.advance(100)
+  await clock.advance(SOON_MS)
   expect(await listed(a)).toEqual({ alice: `online ${thief.session.lease.since}` })
   await clock.advance(ROUND_MS + times.beatMs)
   expect(await listed(b)).toEqual({ alice: `online ${alice.session.lease.since}` })
@@ -346,7 +351,7 @@ test(
         for (const node of made.nodes) cutOff(made.cuts, node, false)
         // A node that was cut off takes a beat to lapse and to move its names. In the first round, nodes find claims of
         // others that the registry had forgotten, and change the registry. In the second they write what it has now.
-        await made.clock.advance(2 * made.times.beatMs + 2 * ROUND_MS + 200)
+        await made.clock.advance(2 * made.times.beatMs + 2 * ROUND_MS + SOON_MS)
         const [node] = made.nodes
         if (node === undefined) throw new Error('there is no node')
         expect(await listed(node)).toEqual(await looked(node, NAMES))
@@ -370,7 +375,8 @@ async function run(
   switch (step.do) {
     case 'arrive': {
       const node = at(step.node)
-      const [name = 'alice', secret] = [NAMES[step.name % NAMES.length], `secret ${step.secret % 2}`]
+      const name = NAMES[step.name % NAMES.length] ?? 'alice'
+      const secret = `secret ${step.secret % 2}`
       // A claim may wait for other nodes to settle.
       const arriving = arrive(node, name, { secret })
       await clock.advance(1_000)
@@ -402,7 +408,7 @@ async function run(
 test('a node that starts later sees the same list', async () => {
   const made = await indexed()
   await arrive(made.a, 'alice')
-  await made.clock.advance(100)
+  await made.clock.advance(SOON_MS)
   const late = await addNode(made)
   expect(await listed(late)).toEqual(await listed(made.a))
 })

@@ -19,31 +19,33 @@ type Waiting =
   | { type: 'put'; lease: Lease; over: number; until: number }
   | { type: 'drop'; over: number; from: number }
 
-/** One partition of an app with changes that wait or are being written. */
+/** One partition of an app that has changes, or was written a moment ago. */
 interface Partition {
   app: App
   number: number
   changes: Map<Name, Waiting>
   writing: Promise<void> | undefined
+  /** Its next write, or when it is forgotten. */
+  timer: Timer | undefined
   /** The last write failed. The next beat tries again. */
   hasFailed: boolean
 }
 
 /**
- * The first change after a quiet time is written at once. Changes in the following time wait and are written together:
- * a write of 30 names costs Redis a fifth of 30 writes.
+ * The first change of a partition after a quiet time is written at once. Changes in this time after a write wait, and are
+ * written together: a hundred changes in one write cost Redis and the node a third of what they cost one by one.
  */
-const PAUSE_MS = 50
+const PAUSE_MS = 200
+/** Each pause is longer or shorter by up to this share, so that Redis does not get all partitions at once. */
+const PAUSE_JITTER = 0.25
 /** Redis takes about a millisecond for this many changes. */
 const CHANGES_PER_WRITE = 500
 /** The ends of entries are rounded up to this, so that most entries of a write have the same TTL. */
 const TTL_STEP_MS = 100
-/** Changes of all partitions that are sent at once, so that claims do not wait behind them for long. */
-const CHANGES_PER_TURN = 2_000
 /** Changes that may wait, some 250 bytes each. Beyond that, all of them are dropped, and the names are written anew. */
 const CHANGES_MOST = 50_000
 /** The rewriting of all names waits after this many. */
-const REWRITE_BATCH = 500
+const REWRITE_BATCH = 2_000
 
 /**
  * Writes the names of this node into the index of their apps. No caller waits for a write. A write that failed is tried
@@ -52,12 +54,10 @@ const REWRITE_BATCH = 500
 export class Indexing {
   readonly #options: IndexingOptions
   #isIndexed: ((app: App) => boolean) | undefined
-  /** By app and number. Those whose changes were sent last are at the end. */
+  /** By app and number. */
   readonly #partitions = new Map<string, Partition>()
   /** Changes in all partitions that wait. */
   #waiting = 0
-  #timer: Timer | undefined
-  #sentAt = Number.NEGATIVE_INFINITY
   /** Changes were dropped, or the apps have changed: all names must be written. */
   #mustRewrite = false
   #isRewriting = false
@@ -98,8 +98,10 @@ export class Indexing {
 
   /** Once a beat: tries again what failed. Does not wait for it. */
   retryTurn(): void {
-    for (const partition of this.#partitions.values()) partition.hasFailed = false
-    if (this.#partitions.size > 0) this.#schedule()
+    for (const partition of this.#partitions.values()) {
+      partition.hasFailed = false
+      this.#writeIn(0, partition)
+    }
     void this.#rewrite()
   }
 
@@ -112,9 +114,8 @@ export class Indexing {
   /** Writes what waits, and ends. */
   async stop(): Promise<void> {
     this.#isStopped = true
-    this.#timer?.cancel()
-    this.#timer = undefined
     await this.flush()
+    for (const { timer } of this.#partitions.values()) timer?.cancel()
     this.#partitions.clear()
   }
 
@@ -125,14 +126,14 @@ export class Indexing {
     if (this.#waiting >= CHANGES_MOST) this.#forgetChanges()
     const name = nameOf(peer)
     const number = partitionOf(name)
-    const key = `${app}#${number}`
+    const key = keyOf({ app, number })
     let partition = this.#partitions.get(key)
     if (partition === undefined) {
-      partition = { app, number, changes: new Map(), writing: undefined, hasFailed: false }
+      partition = { app, number, changes: new Map(), writing: undefined, timer: undefined, hasFailed: false }
       this.#partitions.set(key, partition)
     }
     this.#wait(partition, name, change)
-    this.#schedule()
+    this.#writeIn(0, partition)
     return true
   }
 
@@ -155,25 +156,15 @@ export class Indexing {
     })
   }
 
-  #schedule(): void {
-    if (this.#timer !== undefined || this.#isStopped) return
-    const { clock } = this.#options
-    this.#timer = clock.after(Math.max(0, this.#sentAt + PAUSE_MS - clock.monotonic()), () => {
-      this.#timer = undefined
-      this.#sendTurn()
+  #writeIn(ms: number, partition: Partition): void {
+    const { timer, writing, hasFailed } = partition
+    if (timer !== undefined || writing !== undefined || hasFailed || this.#isStopped) return
+    partition.timer = this.#options.clock.after(ms, () => {
+      partition.timer = undefined
+      if (partition.hasFailed || partition.writing !== undefined) return
+      if (partition.changes.size > 0) void this.#write(partition)
+      else this.#partitions.delete(keyOf(partition))
     })
-  }
-
-  #sendTurn(): void {
-    this.#sentAt = this.#options.clock.monotonic()
-    let left = CHANGES_PER_TURN
-    for (const partition of this.#partitions.values()) {
-      const { changes, writing, hasFailed } = partition
-      if (writing !== undefined || hasFailed || changes.size === 0) continue
-      if (left <= 0) return this.#schedule()
-      left -= Math.min(changes.size, CHANGES_PER_WRITE)
-      void this.#write(partition)
-    }
   }
 
   async #flush(partition: Partition): Promise<void> {
@@ -187,7 +178,7 @@ export class Indexing {
   #write(partition: Partition): Promise<void> {
     partition.writing ??= this.#writeNow(partition).finally(() => {
       partition.writing = undefined
-      this.#written(partition)
+      this.#writeIn(PAUSE_MS * (1 + PAUSE_JITTER * (2 * Math.random() - 1)), partition)
     })
     return partition.writing
   }
@@ -209,7 +200,13 @@ export class Indexing {
     }
   }
 
-  #take({ changes }: Partition): [Name, Waiting][] {
+  #take(partition: Partition): [Name, Waiting][] {
+    const { changes } = partition
+    if (changes.size <= CHANGES_PER_WRITE) {
+      partition.changes = new Map()
+      this.#waiting -= changes.size
+      return [...changes]
+    }
     const taken: [Name, Waiting][] = []
     for (const change of changes) {
       if (taken.length >= CHANGES_PER_WRITE) break
@@ -218,15 +215,6 @@ export class Indexing {
     for (const [name] of taken) changes.delete(name)
     this.#waiting -= taken.length
     return taken
-  }
-
-  #written(partition: Partition): void {
-    const key = `${partition.app}#${partition.number}`
-    if (this.#partitions.get(key) !== partition) return
-    this.#partitions.delete(key)
-    if (partition.changes.size === 0) return
-    this.#partitions.set(key, partition)
-    if (!partition.hasFailed) this.#schedule()
   }
 
   /** Writes all names, a share at a time. If that fails, the next beat begins anew. */
@@ -253,6 +241,10 @@ export class Indexing {
     for (const { hasFailed } of this.#partitions.values()) if (hasFailed) return true
     return false
   }
+}
+
+function keyOf({ app, number }: Pick<Partition, 'app' | 'number'>): string {
+  return `${app}#${number}`
 }
 
 /** Undefined if the entry would have ended by now. */

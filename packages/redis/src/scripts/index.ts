@@ -23,39 +23,47 @@ export const writeIndexScript = script(`${LISTED}${EPOCH}
 if late(ARGV[1]) then return 0 end
 local values = KEYS[1] .. ':places'
 sweep(values)
-local names, texts, overs = {}, {}, {}
-local at = 2
-while at < #ARGV do
-  local over = text(now + ARGV[at] + 1)
-  local last = at + 1 + 2 * ARGV[at + 1]
-  for i = at + 2, last, 2 do
-    local n = #names + 1
-    names[n], texts[n], overs[n] = ARGV[i], ARGV[i + 1], over
+local function each(act)
+  local at = 2
+  while at < #ARGV do
+    local ttl, last = ARGV[at], at + 1 + 2 * ARGV[at + 1]
+    act(ttl, at + 2, last)
+    at = last + 1
   end
-  at = last + 1
 end
-local puts, drops, places, theirEnds = {}, {}, {}, {}
+local names, count = {}, 0
+each(function(_, first, last)
+  for i = first, last, 2 do
+    count = count + 1
+    names[count] = ARGV[i]
+  end
+end)
 local held = redis.call('HMGET', values, unpack(names))
-for n, name in ipairs(names) do
-  local place, known = texts[n], held[n]
-  local least, most
-  if string.byte(place) == 32 then
-    least, most, place = string.match(place, '^ (%d*) (%d+) ?(.*)$')
-    most = tonumber(most)
+local puts, drops, places, theirEnds, n, m = {}, {}, {}, {}, 0, 0
+each(function(ttl, first, last)
+  local over = text(now + ttl + 1)
+  for i = first, last, 2 do
+    n = n + 1
+    local name, place, known = ARGV[i], ARGV[i + 1], held[n]
+    local least, most
+    if string.byte(place) == 32 then
+      least, most, place = string.match(place, '^ (%d*) (%d+) ?(.*)$')
+      most = tonumber(most)
+    end
+    if known and known ~= place then
+      local epoch = epochOf(known)
+      if epoch > (most or epochOf(place)) or epoch < (tonumber(least) or 0) then place = nil end
+    end
+    if place == '' then
+      if known then drops[#drops + 1] = name end
+    elseif place then
+      puts[m + 1], puts[m + 2] = 0, name
+      theirEnds[m + 1], theirEnds[m + 2] = over, name
+      places[m + 1], places[m + 2] = name, place
+      m = m + 2
+    end
   end
-  if known and known ~= place then
-    local epoch = epochOf(known)
-    if epoch > (most or epochOf(place)) or epoch < (tonumber(least) or 0) then place = nil end
-  end
-  if place == '' then
-    if known then drops[#drops + 1] = name end
-  elseif place then
-    local m = #puts
-    puts[m + 1], puts[m + 2] = 0, name
-    theirEnds[m + 1], theirEnds[m + 2] = overs[n], name
-    places[m + 1], places[m + 2] = name, place
-  end
-end
+end)
 if #puts > 0 then
   redis.call('ZADD', KEYS[1], unpack(puts))
   redis.call('ZADD', ends, unpack(theirEnds))

@@ -334,7 +334,7 @@ describe('fetching', () => {
   })
 
   test('a name that leads to a private address is refused, unless the operator allows it', async () => {
-    const url = `http://localhost.:${server.port}/`
+    const url = `http://keys.example:${server.port}/`
     const test = jwksTest(['ES256'], url)
     expect(await test.with('one')).toMatchObject(unreachable)
     expect(server.count).toBe(0)

@@ -2,7 +2,15 @@ import { RegistryUnavailable } from '@peerage/core'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { expect, test } from 'vitest'
 import { chat } from '../testing/tokens.js'
-import { banKey, decodeBan, encodeBan, Revocations, type Holder } from './revocations.js'
+import {
+  BAN_KINDS,
+  readBanKey,
+  banKey,
+  decodeBan,
+  encodeBan,
+  Revocations,
+  type Holder,
+} from './revocations.js'
 
 function revocationsTest(records: Record<string, string>, failure?: Error) {
   const clock = new FakeClock()
@@ -107,6 +115,8 @@ test.each(['', '{}', 'null', '[]', '{"until":"x"}'])('the malformed record %j co
 test('records are texts that can be read again, and keys of different kinds do not meet', () => {
   expect(decodeBan(encodeBan({ until: 1 }))).toEqual({ until: 1 })
   expect(decodeBan(encodeBan({ until: 1, before: 2 }))).toEqual({ until: 1, before: 2 })
-  const keys = (['name', 'identity', 'token', 'tokens'] as const).map((kind) => banKey(kind, 'a'))
+  const keys = BAN_KINDS.map((kind) => banKey(kind, 'a'))
   expect(new Set(keys).size).toBe(4)
+  expect(keys.map(readBanKey)).toEqual(BAN_KINDS.map((kind) => ({ kind, value: 'a' })))
+  expect(readBanKey('x:a')).toBeUndefined()
 })

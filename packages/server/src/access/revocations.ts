@@ -18,8 +18,16 @@ export interface BanRecords {
 const LETTERS = { name: 'n', identity: 's', token: 'j', tokens: 'r' } as const
 export type BanKind = keyof typeof LETTERS
 
+export const BAN_KINDS = ['name', 'identity', 'token', 'tokens'] as const satisfies BanKind[]
+
 /** The key of a record. */
 export const banKey = (kind: BanKind, value: string): string => `${LETTERS[kind]}:${value}`
+
+/** What the key of a record says. Undefined if it is none. */
+export function readBanKey(key: string): { kind: BanKind; value: string } | undefined {
+  const kind = BAN_KINDS.find((one) => key.startsWith(`${LETTERS[one]}:`))
+  return kind && { kind, value: key.slice(2) }
+}
 
 /** A record. Times are Unix ms. */
 export interface Ban {

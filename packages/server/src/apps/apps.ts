@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { App } from '@peerage/protocol'
-import type { AppAccess, MakeAccess } from '../access/app-access.js'
-import { listedApps, settingsOf, type AppSettings } from '../config/app-settings.js'
+import type { AppAccess, MakeAccess, TokenSettings } from '../access/app-access.js'
+import { isForAnyApp, listedApps, settingsOf, type AppSettings } from '../config/app-settings.js'
 import type { Config } from '../config/schema.js'
 import type { AccessDecision } from '../gateway/shared/access.js'
 import { isOriginAllowed } from '../gateway/shared/access.js'
@@ -85,6 +85,12 @@ export class Apps implements AppPolicies {
     return new Map(all.filter(([, keys]) => keys.length > 0))
   }
 
+  /** How an app checks tokens. Undefined if it takes none, or is not served. */
+  tokenSettingsOf(app: App): TokenSettings | undefined {
+    const access = this.#table.served.get(app)?.settings.access
+    return access?.mode === 'token' ? access.token : undefined
+  }
+
   mayConnect(origin: string | undefined): boolean {
     const { served } = this.#table
     for (const { settings } of served.values()) if (isOriginAllowed(settings.origins, origin)) return true
@@ -135,8 +141,7 @@ export class Apps implements AppPolicies {
       config,
       defaultApp: config.defaultApp,
       served,
-      // With tokens and webhooks each app costs a cache and calls, which nobody may choose for us.
-      hasOthers: listed.length === 0 && (mode === 'open' || mode === 'key'),
+      hasOthers: listed.length === 0 && mode !== undefined && isForAnyApp(mode),
       others: new Map(),
       keys: keysOf(config, served),
     }

@@ -23,7 +23,7 @@ const ANSWER_WITHIN_MS = 1_000
  * beside the node of these settings. Then its ports are taken, and that is no failure.
  */
 export async function checkPorts(config: Config): Promise<Finding[]> {
-  const { host, port, p2p, admin, links } = config
+  const { host, port, p2p, admin, api, links } = config
   let isBesideNode = false
   const attempt = async (subject: string, at: ListenAt, act: () => Promise<string>): Promise<Finding> => {
     try {
@@ -53,6 +53,10 @@ export async function checkPorts(config: Config): Promise<Finding[]> {
       return `${freePort(main)}${p2p.useAsP2PServer ? `, and ${udp} for the P2P server` : ''}`
     }),
   ]
+  if (api.port !== null)
+    findings.push(
+      await single('API port', { host: api.host ?? host, port: api.port, setting: 'api.port (--api-port)' }),
+    )
   if (admin.port !== null)
     findings.push(
       await single('admin port', { ...admin, port: admin.port, setting: 'admin.port (--admin-port)' }),

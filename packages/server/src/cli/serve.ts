@@ -65,14 +65,13 @@ export async function serve(
 
 /** Reads the settings and the TLS files again. What is wrong is logged, and what was there before stays. */
 function reload(server: PeerageServer, again: Given<Config>['again']): void {
-  const loaded = again()
-  if (loaded.ok) {
-    try {
-      server.reloads.take(loaded.config)
-    } catch (error) {
-      server.reloads.failed([reasonOf(error)])
-    }
-  } else server.reloads.failed(linesOf(loaded.problems))
+  try {
+    const loaded = again()
+    if (loaded.ok) server.reloads.take(loaded.config)
+    else server.reloads.failed(linesOf(loaded.problems))
+  } catch (error) {
+    server.reloads.failed([reasonOf(error)])
+  }
   server.readTlsAgain()
 }
 

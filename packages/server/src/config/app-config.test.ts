@@ -1,10 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { parseApp, type App } from '@peerage/protocol'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { config, load, problems } from '../testing/load-config.js'
 import { settingsOf } from './app-settings.js'
 import { nodeDefinition } from './check.js'
+import { checkOptions, type PeerageOptions } from './options.js'
 import { toYaml } from './print.js'
 
 function app(text: string): App {
@@ -118,6 +120,14 @@ apps:
     expect(again).toMatchObject({ ok: true, config: plain })
   })
 
+  test('may share settings by an anchor', () => {
+    const file = 'apps:\n  default: &shared { origins: [https://a.example], access: {} }\n  games: *shared\n'
+    expect(config({ file }).apps).toMatchObject({ games: { origins: ['https://a.example'] } })
+    expect(problems({ file: 'apps: &a { default: *a }' })).toEqual([
+      'apps.default.default (peerage.yaml:1): is not a setting; did you mean apps.default.relay?',
+    ])
+  })
+
   test('have no flag and no variable', () => {
     expect(problems({ env: { PEERAGE_APPS: 'chat' } })).toEqual([
       expect.stringMatching(/^PEERAGE_APPS \(environment\): is not a variable of peerage/),
@@ -172,6 +182,7 @@ describe('a mistake in apps names the setting and its line', () => {
     ],
     ['games: { port: 1 }', /^apps\.games\.port \(peerage\.yaml:2\): is not a setting/],
     ['games: 7', 'apps.games (peerage.yaml:2): must be a mapping, because it is a section of settings'],
+    ["'*': {}", /^apps\.\* \(peerage\.yaml:2\): must be an app/],
     [
       'No Spaces: {}',
       /^apps\.No Spaces \(peerage\.yaml:2\): must be an app, 1 to 32 characters of a-z, 0-9 and -, with its settings/,
@@ -447,8 +458,12 @@ describe('rules between apps', () => {
       expect.stringMatching(/^apps\.default\.peerjsKeys .*: has the key 1 that peerjs\.key has already/),
     ])
     expect(problems({ file: 'peerjs: { key: { k: other } }\napps: { default: {} }\n' })).toEqual([
-      'peerjs.key (peerage.yaml:1): stands for the app other with the key k, and apps (default) does not list it',
+      'peerjs.key (peerage.yaml:1): stands for the app other with the key k, which is not served: list it in apps',
     ])
+    const token = { mode: 'token', token: { algorithms: ['ES256'], jwks: 'https://a.example' } }
+    const mapped = JSON.stringify({ peerjs: { key: { k: 'other' } }, access: token })
+    expect(problems({ file: mapped })).toEqual([expect.stringContaining('the app other with the key k')])
+    expect(problems({ file: 'peerjs: { key: { k: other } }' })).toEqual([])
   })
 
   test('a key of the API stands for one app, and the port of the API needs a key', () => {
@@ -473,6 +488,54 @@ describe('rules between apps', () => {
       'api.port (--api.port): must differ from port (9000)',
     ])
   })
+})
+
+test.each([
+  ['port: *nope', 'port (peerage.yaml:1): cannot be read: Unresolved alias'],
+  ['apps:\n  default: *nope', 'apps.default (peerage.yaml:2): must be a mapping'],
+  ['origins: [*nope]', 'origins (peerage.yaml:1): cannot be read: Unresolved alias'],
+  ['origins: &o [*o]', 'origins (peerage.yaml:1): cannot be read: '],
+  ['api: { keys: &o [*o] }', 'api.keys (peerage.yaml:1): cannot be read: '],
+])('a file with a broken anchor is a problem with its line, and no exception: %s', (file, expected) => {
+  expect(problems({ file })).toEqual([expect.stringContaining(expected)])
+})
+
+test('a file whose anchors multiply is refused, and costs nothing', () => {
+  const level = (name: string, of: string): string => `&${name} [${Array(10).fill(of).join()}]`
+  const file = `origins: ${level('a', 'x')}\ntrustedProxies: ${level('b', '*a')}\nhost: ${level('c', '*b')}\npath: ${level('d', '*c')}\n`
+  expect(problems({ file }).join()).toContain('path (peerage.yaml:4): cannot be read: Excessive alias count')
+})
+
+test('a list that contains itself is refused as any other wrong value', () => {
+  const list: unknown[] = []
+  list.push(list)
+  const options: unknown = { origins: list, api: { keys: list } }
+  expect(() => checkOptions(options as PeerageOptions)).toThrow(TypeError)
+})
+
+test('whatever an application passes as apps is taken, or refused with a TypeError', () => {
+  const secret = { withBoxedValues: true, withNullPrototype: true, maxDepth: 4 }
+  const section = fc.dictionary(
+    fc.constantFrom('access', 'origins', 'limits', 'api', '__proto__', 'x'),
+    fc.anything(secret),
+  )
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.anything(secret),
+        fc.dictionary(fc.constantFrom('default', 'constructor', 'a.b', ''), section),
+      ),
+      (apps) => {
+        try {
+          checkOptions({ apps } as PeerageOptions)
+        } catch (error) {
+          expect(error).toBeInstanceOf(TypeError)
+          expect(String(error)).toMatch(/^TypeError: options: /)
+        }
+      },
+    ),
+    { numRuns: 100 },
+  )
 })
 
 test('the file of docs/server.md has no mistake, and at most fifteen lines', () => {

@@ -30,6 +30,14 @@ export function listedApps({ apps }: Pick<Config, 'apps'>): App[] {
 /** Peers may choose any app where none is listed, so a budget for each of these would keep nobody out. */
 const NO_BUDGET = { connections: 0, connectsPerSecond: 0, messagesPerSecond: 0, bytesPerSecond: 0 }
 
+/**
+ * Whether apps that are not listed are served, if none is listed. With tokens and webhooks each app costs a cache and
+ * calls, which no stranger may choose for us.
+ */
+export function isForAnyApp(mode: AccessSettings['mode']): boolean {
+  return mode === 'open' || mode === 'key'
+}
+
 /** The settings of an app, whether it is listed or not. The configuration was checked. */
 export function settingsOf(config: Config, app: App): AppSettings {
   const own = Object.hasOwn(config.apps, app) ? config.apps[app] : undefined

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { App } from '@peerage/protocol'
-import { listedApps, readAccess, settingsOf } from './app-settings.js'
+import { isForAnyApp, listedApps, readAccess, settingsOf } from './app-settings.js'
 import type { AccessConfig } from './app-schema.js'
 import { checkTurn } from './check-turn.js'
 import { isLoopback } from './hosts.js'
@@ -68,12 +68,13 @@ function checkPeerJsKeys(config: Config, apps: readonly App[]): SettingProblem[]
   const { key } = config.peerjs
   const owners = new Map<string, string>()
   for (const each of typeof key === 'string' ? [key] : Object.keys(key)) owners.set(each, 'peerjs.key')
-  if (typeof key === 'object' && apps.length > 0)
+  const served = servedApps(config, apps)
+  if (typeof key === 'object' && served !== undefined)
     for (const [each, app] of Object.entries(key))
-      if (!apps.includes(app))
+      if (!served.includes(app))
         problems.push({
           path: 'peerjs.key',
-          problem: `stands for the app ${app} with the key ${each}, and apps (${apps.join(', ')}) does not list it`,
+          problem: `stands for the app ${app} with the key ${each}, which is not served: list it in apps`,
           because: 'apps',
         })
   for (const app of apps)
@@ -87,6 +88,13 @@ function checkPeerJsKeys(config: Config, apps: readonly App[]): SettingProblem[]
         })
     }
   return problems
+}
+
+/** The apps that are served. Undefined: any. */
+function servedApps(config: Config, apps: readonly App[]): readonly App[] | undefined {
+  if (apps.length > 0) return apps
+  const { mode } = settingsOf(config, config.defaultApp).access
+  return isForAnyApp(mode) ? undefined : [config.defaultApp]
 }
 
 /** The key of the API says which app is meant, so no two apps have the same one. */

@@ -151,10 +151,11 @@ function actual(leaf: Leaf, value: unknown): string {
 }
 
 /** A value as its reader would write it. An application may pass what no file can hold. */
-function written(value: unknown): string {
+function written(value: unknown, depth = 0): string {
   if (typeof value === 'number') return String(value)
   if (typeof value === 'string' || typeof value === 'boolean' || value === null) return JSON.stringify(value)
-  if (Array.isArray(value)) return `[${value.map(written).join(', ')}]`
+  if (Array.isArray(value))
+    return depth > 1 ? 'a list' : `[${value.map((item) => written(item, depth + 1)).join(', ')}]`
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 

@@ -100,8 +100,8 @@ function definitionFor(hasBackend: boolean): Definition<Config> {
 }
 
 /** The given settings that only `listen` uses: an attached node uses the port, TLS and pages of its application's server. */
-export function unusedByAttach({ host, port, page, tls, admin }: PeerageOptions): string[] {
-  const given = { host, port, page, 'tls.cert': tls?.cert, 'admin.port': admin?.port }
+export function unusedByAttach({ host, port, page, tls, admin, api }: PeerageOptions): string[] {
+  const given = { host, port, page, 'tls.cert': tls?.cert, 'admin.port': admin?.port, 'api.port': api?.port }
   const isSet = (value: unknown): boolean => value !== undefined && value !== null && value !== false
   return Object.entries(given).flatMap(([path, value]) => (isSet(value) ? [path] : []))
 }

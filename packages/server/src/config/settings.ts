@@ -97,18 +97,42 @@ export type Place =
   | { type: 'unknown' }
 
 export function placeOf(leaves: readonly Leaf[], path: string): Place {
-  const keys = path.split('.')
-  const within = leaves.filter((leaf) => {
-    const own = leaf.path.split('.')
-    return keys.every((key, at) => own[at] === key || own[at] === ANY_KEY)
-  })
-  const leaf = within.find((each) => each.path.split('.').length === keys.length)
-  if (leaf !== undefined) return { type: 'setting', leaf }
-  if (within.length === 0) return { type: 'unknown' }
-  return {
-    type: 'section',
-    isKeyed: within.some((each) => each.path.split('.')[keys.length - 1] === ANY_KEY),
+  let branch = treeOf(leaves)
+  let isKeyed = false
+  for (const key of path.split('.')) {
+    const named = key === ANY_KEY ? undefined : branch.sections.get(key)
+    const next = named ?? branch.sections.get(ANY_KEY)
+    if (next === undefined) return { type: 'unknown' }
+    isKeyed = named === undefined
+    branch = next
   }
+  return branch.leaf === undefined ? { type: 'section', isKeyed } : { type: 'setting', leaf: branch.leaf }
+}
+
+/** A section with what is in it, or a setting. */
+interface Branch {
+  leaf: Leaf | undefined
+  sections: Map<string, Branch>
+}
+
+/** The settings as a tree, because a file of a thousand apps asks for thousands of places. */
+const trees = new WeakMap<readonly Leaf[], Branch>()
+
+function treeOf(leaves: readonly Leaf[]): Branch {
+  const known = trees.get(leaves)
+  if (known !== undefined) return known
+  const root: Branch = { leaf: undefined, sections: new Map() }
+  for (const leaf of leaves) {
+    let branch = root
+    for (const key of leaf.path.split('.')) {
+      const next = branch.sections.get(key) ?? { leaf: undefined, sections: new Map() }
+      branch.sections.set(key, next)
+      branch = next
+    }
+    branch.leaf = leaf
+  }
+  trees.set(leaves, root)
+  return root
 }
 
 /** The path of a setting within its parts: `apps.chat.origins.0` is in the setting `apps.chat.origins`. */

@@ -1,4 +1,13 @@
-import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document, type YAMLMap } from 'yaml'
+import {
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  type Document,
+  type YAMLMap,
+} from 'yaml'
 import { reasonOf } from '../lib/reason.js'
 import { EMPTY_SECTION, type Definition, type Layer } from './load.js'
 import { closest, didYouMean, fromText, placeOf, textLeaves, type Leaf, type TextLeaf } from './settings.js'
@@ -84,16 +93,17 @@ function textOf(path: string, readFile: Environment['readFile']): FileText {
   }
 }
 
+type Value = { ok: true; value: unknown } | { ok: false; problem: string }
+
 /** Reads the files that `{ file: path }` names, in a value or in the items of a list. */
-export function withFiles(
-  value: unknown,
-  readFile: Environment['readFile'],
-): { ok: true; value: unknown } | { ok: false; problem: string } {
-  if (Array.isArray(value)) {
-    const items = value.map((item) => withFiles(item, readFile))
-    const wrong = items.find((item) => !item.ok)
-    return wrong ?? { ok: true, value: items.flatMap((item) => (item.ok ? [item.value] : [])) }
-  }
+export function withFiles(value: unknown, readFile: Environment['readFile']): Value {
+  if (!Array.isArray(value)) return withFile(value, readFile)
+  const items = value.map((item) => withFile(item, readFile))
+  const wrong = items.find((item) => !item.ok)
+  return wrong ?? { ok: true, value: items.flatMap((item) => (item.ok ? [item.value] : [])) }
+}
+
+function withFile(value: unknown, readFile: Environment['readFile']): Value {
   if (typeof value !== 'object' || value === null || !('file' in value)) return { ok: true, value }
   const { file, ...rest } = value
   if (typeof file !== 'string' || Object.keys(rest).length > 0) return { ok: true, value }
@@ -135,7 +145,9 @@ interface YamlContext {
 
 function readSection(section: YAMLMap, prefix: string, context: YamlContext): void {
   const { document, leaves, layer, where, readFile } = context
-  for (const { key, value } of section.items) {
+  for (const { key, value: written } of section.items) {
+    // Apps with the same settings may share them by an anchor.
+    const value = isAlias(written) ? (written.resolve(document) ?? written) : written
     const source = where(isScalar(key) ? (key.range?.[0] ?? 0) : 0)
     const path = `${prefix}${isScalar(key) ? String(key.value) : String(key)}`
     const wrong = (problem: string): void => void layer.problems.push({ path, source, problem })
@@ -148,8 +160,8 @@ function readSection(section: YAMLMap, prefix: string, context: YamlContext): vo
       case 'setting': {
         // A key without a value counts as not set.
         if (isEmpty) break
-        const plain: unknown = isNode(value) ? value.toJS(document) : null
-        const read = place.leaf.mayBeFile ? withFiles(plain, readFile) : { ok: true as const, value: plain }
+        const plain = plainOf(value, document)
+        const read = plain.ok && place.leaf.mayBeFile ? withFiles(plain.value, readFile) : plain
         if (read.ok) layer.values.set(path, { value: read.value, source })
         else wrong(read.problem)
         break
@@ -160,5 +172,17 @@ function readSection(section: YAMLMap, prefix: string, context: YamlContext): vo
         if (isMap(value)) readSection(value, `${path}.`, context)
         else if (!isEmpty) wrong('must be a mapping, because it is a section of settings')
     }
+  }
+}
+
+/** The value of a setting in the file, without anchors. */
+function plainOf(value: unknown, document: Document): Value {
+  try {
+    const plain: unknown = isNode(value) ? value.toJS(document) : value
+    // A list that contains itself by an anchor has no end.
+    JSON.stringify(plain)
+    return { ok: true, value: plain }
+  } catch (error) {
+    return { ok: false, problem: `cannot be read: ${reasonOf(error).split('\n')[0]}` }
   }
 }

@@ -8,16 +8,20 @@ export interface Endpoint {
   setting: string
 }
 
+/** Takes HTTP requests. Returns true when the request is its own, and false without touching it when it is not. */
+export interface RequestTaker {
+  handleRequest(request: IncomingMessage, response: ServerResponse): boolean
+}
+
 /**
  * The entrance to a node for one wire. It turns frames into messages and outcomes into frames, and decides nothing else.
  * Both handlers return true when the request is theirs, and false without touching it when it is not.
  */
-export interface HttpGateway {
+export interface HttpGateway extends Partial<RequestTaker> {
   readonly wire: Wire
   /** Where this gateway takes upgrades. */
   readonly endpoint: Endpoint
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean
-  handleRequest?(request: IncomingMessage, response: ServerResponse): boolean
   /** How many connections are open now. */
   readonly connections: number
   start(): void | Promise<void>

@@ -2,7 +2,7 @@ import { ServerResponse, type IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import type { Clock } from '@peerage/core'
-import type { HttpGateway } from '../gateway/http-gateway.js'
+import type { HttpGateway, RequestTaker } from '../gateway/http-gateway.js'
 import {
   UNKNOWN_PATH,
   endSoon,
@@ -20,6 +20,8 @@ interface PathOwner {
 
 export interface AttachOptions extends RefusalOptions {
   gateways: readonly HttpGateway[]
+  /** Takes requests before the gateways: the API of the node, if it is on this server. */
+  api?: RequestTaker | undefined
   owner: PathOwner
 }
 
@@ -71,9 +73,10 @@ function isAttached(server: AnyServer): boolean {
 }
 
 function takeFrom(server: AnyServer, options: AttachOptions): () => void {
-  const { gateways, clock } = options
+  const { gateways, api, clock } = options
   const restore = intercept(server, {
     request: (request, response) =>
+      api?.handleRequest(request, response) === true ||
       gateways.some((gateway) => gateway.handleRequest?.(request, response) ?? false),
     upgrade: (request, socket, head) =>
       gateways.some((gateway) => gateway.handleUpgrade(request, socket, head)),

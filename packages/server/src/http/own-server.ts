@@ -1,5 +1,3 @@
-import { createServer as createHttp } from 'node:http'
-import { createServer as createHttps } from 'node:https'
 import { getRequestListener } from '@hono/node-server'
 import type { OnError, Readiness } from '@peerage/core'
 import { PROTOCOL_VERSION } from '@peerage/protocol'
@@ -8,7 +6,8 @@ import type { Config } from '../config/schema.js'
 import { loadClient } from './client-files.js'
 import { createRoutes } from './routes.js'
 import { greeting } from '../lib/greeting.js'
-import { HTTPS_OPTIONS, HTTP_OPTIONS, bounded, type AnyServer } from './listen.js'
+import type { AnyServer } from './listen.js'
+import { createNodeServer } from './node-server.js'
 import { loadPage } from './page.js'
 import type { TlsFiles } from '../config/tls-files.js'
 import { readVersion } from '../lib/version.js'
@@ -18,9 +17,6 @@ interface OwnServerOptions {
   files: TlsFiles
   onError: OnError
 }
-
-/** The oldest TLS version that is served. */
-const TLS_LEAST = { minVersion: 'TLSv1.2' } as const
 
 /**
  * Creates the HTTP server of a standalone node, with probes, version and page. It does not listen yet. Throws
@@ -38,11 +34,5 @@ export function createOwnServer(config: Config, { readiness, files, onError }: O
   })
   // The probe of a balancer over HTTP/1.0 has no Host header.
   const listener = getRequestListener(routes.fetch, { overrideGlobalObjects: false, hostname: 'localhost' })
-  const handle: Parameters<typeof createHttp>[1] = (request, response) => void listener(request, response)
-  if (config.tls.cert === null) return bounded(createHttp(HTTP_OPTIONS, handle))
-  const texts = files.add('tls', config.tls, (renewed) =>
-    server.setSecureContext({ ...renewed, ...TLS_LEAST }),
-  )
-  const server = bounded(createHttps({ ...HTTPS_OPTIONS, ...texts, ...TLS_LEAST }, handle))
-  return server
+  return createNodeServer(config.tls, files, (request, response) => void listener(request, response))
 }

@@ -79,6 +79,11 @@ export class Metrics {
     'How often the settings were read again, by result: ok, or failed if the former ones stayed.',
     ['result'],
   )
+  readonly #apiRequests = this.#counter(
+    'peerage_api_requests_total',
+    'Requests of application servers to the API, by operation and HTTP status. `none`: there is no such operation.',
+    ['operation', 'status'],
+  )
   readonly #errors = this.#counter('peerage_errors_total', 'Failures in the background, by stage.', ['stage'])
   readonly #events = this.#counter(
     'peerage_node_events_total',
@@ -185,6 +190,10 @@ export class Metrics {
   handshake(path: HandshakePath, stage: string | undefined, ms: number): void {
     this.#handshakes.inc({ path, stage: stage ?? 'open' })
     this.#handshakeSeconds.observe({ path }, ms / 1_000)
+  }
+
+  apiAnswered(operation: string, status: number): void {
+    this.#apiRequests.inc({ operation, status })
   }
 
   failed(stage: string): void {

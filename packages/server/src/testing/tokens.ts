@@ -63,7 +63,9 @@ export interface TokenTest {
   admit: (token: string | undefined, more?: Partial<AdmitRequest>) => ReturnType<AppAccess['admit']>
 }
 
-/** The rules of the app `chat` on a fake clock. */
+const HERE = [{ address: '127.0.0.1', family: 4 as const }]
+
+/** The rules of the app `chat` on a fake clock. Every host name leads to 127.0.0.1. */
 export function tokenTest(settings: Partial<TokenSettings> = {}): TokenTest {
   const clock = new FakeClock()
   const errors: string[] = []
@@ -76,7 +78,8 @@ export function tokenTest(settings: Partial<TokenSettings> = {}): TokenTest {
     lifetimeMs: 3_600_000,
     ...settings,
   }
-  const access = tokenAccess(chat, whole, { clock, outbound: createOutbound({ clock }), onError })
+  const outbound = createOutbound({ clock, lookup: () => Promise.resolve(HERE) })
+  const access = tokenAccess(chat, whole, { clock, outbound, onError })
   return {
     access,
     clock,

@@ -5,6 +5,7 @@ import { encodeNodeMessage, errorTexts, nameOf, parsePeer, protocolError, stampO
 import type { CloseOptions, ConnectionHost } from '../shared/connection.js'
 import { WebSocketConnection } from '../shared/connection.js'
 import type { Arrival } from '../shared/gateway.js'
+import { noticeOf, presenceOf } from './core-messages.js'
 import { NativeRates } from './rates.js'
 
 // Protocol 4 of engine.io, without polling, upgrades and buffers. Each text frame is one packet, and its first character
@@ -131,23 +132,10 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
         if (kind !== 'ack') this.#countDelivered(from)
         return true
       }
-      case 'notice': {
-        const colon = message.ref.indexOf(':')
-        const [stream, seq] = [message.ref.slice(0, colon), Number(message.ref.slice(colon + 1))]
-        return this.write(
-          encodeNodeMessage({ type: 'notice', to: message.to, stream, seq, code: message.code }),
-        )
-      }
-      case 'presence': {
-        const { name, state, since } = message
-        return this.relay(
-          encodeNodeMessage(
-            since === undefined
-              ? { type: 'presence', name, state }
-              : { type: 'presence', name, state, since },
-          ),
-        )
-      }
+      case 'notice':
+        return this.write(encodeNodeMessage(noticeOf(message)))
+      case 'presence':
+        return this.relay(encodeNodeMessage(presenceOf(message)))
       case 'said':
         // Room messages arrive at most once. A peer that is behind misses the message, and is not cut for it.
         return this.relay(message.frame)

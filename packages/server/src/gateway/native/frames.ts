@@ -5,7 +5,6 @@ import {
   appOf,
   decodeFrame,
   encodeNodeMessage,
-  encodeStamped,
   errorTexts,
   nameOf,
   peerOf,
@@ -17,6 +16,7 @@ import { costOf, holdsTooMuch } from '../shared/frame-cost.js'
 import { LONG_BYTES, OVER_PAUSE_MS } from '../shared/limits.js'
 import { HandshakeReports } from './handshake-reports.js'
 import type { NativeConnection } from './connection.js'
+import { messageFrom } from './core-messages.js'
 import type { NativeEntry } from './entry.js'
 import { NativeRequests } from './requests.js'
 import type { NativeGatewayOptions } from './options.js'
@@ -150,7 +150,7 @@ export class NativeFrames {
     send: PeerMessageOf<'send'>,
     now: number,
   ): void {
-    const { to, since, stream, seq, kind, fresh, handshake } = send
+    const { to, stream, seq, kind } = send
     const refused = this.#refusalOf(connection, send, now)
     if (refused) {
       connection.write(encodeNodeMessage({ type: 'notice', to, stream, seq, code: refused }))
@@ -159,18 +159,8 @@ export class NativeFrames {
       return
     }
     connection.app?.count(true)
-    const from = session.peer
-    const message: Message = {
-      from,
-      to: peerOf(appOf(from), to),
-      wire: 'native',
-      since,
-      kind,
-      reply: { node: this.#node.id, connection: connection.id, ref: `${stream}:${seq}` },
-      frame: encodeStamped(connection.stamp(session.lease), send),
-    }
-    if (fresh) message.fresh = true
-    if (handshake !== undefined) message.handshake = handshake
+    const stamp = connection.stamp(session.lease)
+    const message = messageFrom(session, send, { node: this.#node.id, connection: connection.id, stamp })
     this.#route(message, now)
   }
 

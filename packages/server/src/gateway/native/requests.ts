@@ -1,17 +1,11 @@
-import type { Clock, Node, OnlineSession, Seen } from '@peerage/core'
+import type { Clock, Node } from '@peerage/core'
 import { RegistryUnavailable, Semaphore } from '@peerage/core'
-import type { Name, NodeMessage, NodeMessageOf, PeerMessageOf, ProtocolError } from '@peerage/protocol'
-import {
-  appOf,
-  encodeNodeMessage,
-  errorTexts,
-  limits as wireLimits,
-  peerOf,
-  protocolError,
-} from '@peerage/protocol'
+import type { NodeMessage, PeerMessageOf, ProtocolError } from '@peerage/protocol'
+import { encodeNodeMessage, errorTexts, protocolError } from '@peerage/protocol'
 import { allows } from '../../access/grants.js'
 import type { Limits } from '../shared/limits.js'
 import type { NativeConnection } from './connection.js'
+import { lookUp, unwatch, watch } from './core-messages.js'
 import { Renewals, type RenewalsOptions } from './renewals.js'
 import { NativeRooms } from './rooms.js'
 import type { NativeGatewayOptions } from './options.js'
@@ -102,12 +96,11 @@ export class NativeRequests {
     if (session?.state !== 'online' || connection.reason !== undefined) return undefined
     switch (request.type) {
       case 'lookup':
-        return this.#lookup(session, request)
+        return lookUp(this.#node, session, request)
       case 'watch':
-        return this.#watch(connection, session, request)
+        return watch(this.#node, session, request)
       case 'unwatch':
-        for (const name of request.names)
-          this.#node.watchers.unwatch(connection.id, peerOf(appOf(session.peer), name))
+        unwatch(this.#node, session, request)
         return undefined
       case 'join':
         return this.#rooms.join(session, request)
@@ -122,29 +115,6 @@ export class NativeRequests {
       case 'renew':
         return this.#renewals.renew(connection, session, request)
     }
-  }
-
-  async #lookup(
-    session: OnlineSession,
-    { id, names }: PeerMessageOf<'lookup'>,
-  ): Promise<NodeMessageOf<'found'> | ProtocolError> {
-    const peers = names.map((name) => peerOf(appOf(session.peer), name))
-    const seen = await this.#node.lookup(peers)
-    if (this.#node.recovering && seen.some((one) => one.state === 'offline'))
-      return protocolError('registry-unavailable', 'the registry has just come back')
-    return found(id, names, seen)
-  }
-
-  async #watch(
-    connection: NativeConnection,
-    session: OnlineSession,
-    { id, names }: PeerMessageOf<'watch'>,
-  ): Promise<NodeMessageOf<'found'> | ProtocolError> {
-    if (this.#node.watchers.count(connection.id) + names.length > wireLimits.watches)
-      return protocolError('too-many', `at most ${wireLimits.watches} names can be watched by one connection`)
-    const peers = names.map((name) => peerOf(appOf(session.peer), name))
-    const seen = await Promise.all(peers.map((peer) => this.#node.watchers.watch(connection.id, peer)))
-    return found(id, names, seen)
   }
 
   #overRate(connection: NativeConnection, request: Request): ProtocolError | undefined {
@@ -176,12 +146,6 @@ export class NativeRequests {
     return waitMs > 0 ? protocolError('rate-limited', 'too many lookups', waitMs) : undefined
   }
 }
-
-function found(id: number, names: readonly Name[], seen: readonly Seen[]): NodeMessageOf<'found'> {
-  return { type: 'found', id, peers: names.map((name, i) => ({ name, ...(seen[i] ?? OFFLINE) })) }
-}
-
-const OFFLINE: Seen = { state: 'offline' }
 
 /** Peers do not repeat these requests, and they work without the registry. So they are never refused. */
 function isEnd({ type }: Request): boolean {

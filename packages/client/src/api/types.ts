@@ -1,0 +1,177 @@
+// What the API of a node reads and answers. A test compares this with the OpenAPI document of a node.
+
+/** One peer of the app. */
+export interface ListedPeer {
+  name: string
+  /** `away`: its connection was lost, and the name is kept for it during the node's grace. */
+  state: 'online' | 'away'
+  /** When the peer claimed the name, in Unix milliseconds. Another value means another holder. */
+  since: number
+  /** The id of the node that the peer is connected to, or was. */
+  node?: string
+}
+
+/** One member of a room. */
+export interface Member {
+  name: string
+  state: 'online' | 'away'
+  since: number
+}
+
+/** A page of a list. */
+export interface Page {
+  /** The cursor of the next page. Absent: this is the last one. A page may be short, even empty, and have a next one. */
+  next?: string
+}
+
+/** Which page of a list. */
+export interface PageOptions extends CallOptions {
+  /** The most entries of the page: at most 1,000, of the members of a room 256. */
+  limit?: number | undefined
+  /** `next` of the page before. */
+  cursor?: string | undefined
+}
+
+/** The options of every call. */
+export interface CallOptions {
+  /** Ends the call when the signal aborts. The promise then rejects with the signal's reason. */
+  signal?: AbortSignal | undefined
+}
+
+/** The options of calls that act. */
+export interface ActOptions extends CallOptions {
+  /**
+   * The same key for the same request keeps it from acting twice within 24 hours: 1 to 255 visible ASCII characters.
+   * Default: a random key for each call, so that the attempts of one call act once. Pass your own if you repeat the call
+   * after your own process has ended.
+   */
+  idempotencyKey?: string | undefined
+}
+
+/** The options of a message to peers. */
+export interface MessageOptions extends ActOptions {
+  /** How long to wait for the acknowledgement, in milliseconds: at most 30,000. Default: 10,000. */
+  timeoutMs?: number | undefined
+}
+
+/**
+ * How a message ended. `delivered`: the SDK of the recipient has handed it to its application. `unavailable`: nobody holds
+ * the name. `away`: no acknowledgement came in time, and the recipient is not connected. `timeout`: no acknowledgement came
+ * in time. After `away` and `timeout` the message may still have arrived.
+ */
+export type MessageResult = 'delivered' | 'away' | 'unavailable' | 'timeout'
+
+/** How a message to one of many peers ended: also with the code of the problem that one recipient would have had. */
+export type BatchResult = MessageResult | 'incompatible' | 'rate-limited' | 'store-unavailable'
+
+/** The options of a disconnect. */
+export interface DisconnectOptions extends ActOptions {
+  /**
+   * The close code. After 4400 to 4499 the SDK of the peer connects again; after 4900 to 4999 and 4505 it does not. Default:
+   * 4505.
+   */
+  code?: number | undefined
+  /** A text for the application of the peer: at most 123 bytes of UTF-8. */
+  reason?: string | undefined
+  /** For how long the name or the identity may not come in again, in milliseconds. Default: no ban. */
+  banMs?: number | undefined
+}
+
+/** What a disconnect or a revocation did. */
+export interface Disconnected {
+  /** How many connections were closed. Null: not known, because other nodes close them. */
+  closed: number | null
+  /** When the ban or the revocation ends, in Unix milliseconds. Absent: there is none. */
+  until?: number
+}
+
+/** `tokens`: all tokens of a `sub` that were issued before a time. */
+export type BanKind = 'name' | 'identity' | 'token' | 'tokens'
+
+/** A ban or a revocation. */
+export interface Ban {
+  kind: BanKind
+  /** The name, the identity, the `jti` of the token, or the `sub` of the tokens. */
+  value: string
+  until: number
+  before?: number
+}
+
+/** Texts: these ones, and those that begin with one of the prefixes. */
+export interface AllowList {
+  names?: string[]
+  prefixes?: string[]
+}
+
+/** What a token grants beside its name. Whatever is absent is not restricted beyond the rules of the app. */
+export interface Grants {
+  /** The names that the token may claim. Absent: only `sub`. */
+  claim?: AllowList
+  /** The rooms that it may join. */
+  rooms?: AllowList
+  /** The names that it may send to. */
+  to?: AllowList
+  limits?: { messagesPerSecond?: number; bytesPerSecond?: number; lookupsPerSecond?: number }
+  /** Whether it may list the names, on a wire that can. */
+  discovery?: boolean
+}
+
+/** A token to mint. */
+export interface MintOptions extends CallOptions {
+  /** The identity of the peer, and its name unless `peerage.claim` says otherwise. */
+  sub: string
+  /** How long the token is valid, in milliseconds. Default: an hour. */
+  ttlMs?: number | undefined
+  peerage?: Grants | undefined
+}
+
+/** A minted token. */
+export interface Minted {
+  token: string
+  /** By this the token can be revoked. */
+  jti: string
+  /** When the token ends, in Unix milliseconds. */
+  expiresAt: number
+}
+
+/** One token, or all tokens of a `sub` that were issued before a time (Unix milliseconds; default: now). */
+export type Revocation = { jti: string } | { sub: string; before?: number | undefined }
+
+/** A node of the cluster. */
+export interface NodeState {
+  id: string
+  state: 'live' | 'dead'
+}
+
+/** An application server that has registered itself. */
+export interface AppServer {
+  id: string
+  /** Where the server is reached, such as a URL: at most 256 characters. */
+  address: string
+  /** A word of your choice: at most 64 characters. */
+  status: string
+}
+
+/** The codes of the problems that the API answers with. They are stable. */
+export type ApiErrorCode =
+  | 'bad-request'
+  | 'bad-cursor'
+  | 'unauthorized'
+  | 'not-found'
+  | 'method-not-allowed'
+  | 'request-timeout'
+  | 'incompatible'
+  | 'in-progress'
+  | 'no-signing-key'
+  | 'too-many'
+  | 'too-large'
+  | 'unsupported-media-type'
+  | 'idempotency-mismatch'
+  | 'rate-limited'
+  | 'internal'
+  | 'draining'
+  | 'store-unavailable'
+  /** No answer came: the node cannot be reached, or the time of the call is over. */
+  | 'unreachable'
+  /** What answered is no API of a node: check the URL. */
+  | 'not-an-api'

@@ -1,0 +1,111 @@
+import type { Whom } from '@peerage/core'
+import { closeCodes, closeTextOf, type App } from '@peerage/protocol'
+import { CLOCK_TOLERANCE_MS } from '../../access/claims.js'
+import { banKey, decodeBan, encodeBan, readBanKey, type Ban, type BanKind } from '../../access/revocations.js'
+import { cursorOf, placeOf } from '../cursors.js'
+import type { ApiDependencies } from '../dependencies.js'
+import { operations } from '../operations.js'
+import { BAD_CURSOR, done, notFound, refuse } from '../replies.js'
+import { route } from '../route.js'
+
+/** Bans and revocations of one app. Each is looked at for every claim, so they must fit into the store. */
+const BANS_MOST = 100_000
+/** Whom a ban or a revocation is about. */
+interface Banned {
+  kind: BanKind
+  value: string
+}
+
+/** Disconnects, bans, tokens and their revocation. */
+export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDependencies) {
+  /** Writes a ban or a revocation. Resolves with the time of its end, or undefined if there are too many. */
+  async function ban(
+    app: App,
+    whom: Banned,
+    { ms, before }: { ms: number; before?: number | undefined },
+  ): Promise<number | undefined> {
+    const until = clock.now() + ms
+    const text = encodeBan({ until, ...(before === undefined ? {} : { before }) })
+    const put = await records.put(app, 'bans', banKey(whom.kind, whom.value), text, ms, BANS_MOST)
+    return put === 'full' ? undefined : until
+  }
+
+  async function disconnect(
+    app: App,
+    { whom, banned }: { whom: Whom; banned: Banned },
+    { code, reason, banMs }: { code: number; reason?: string | undefined; banMs?: number | undefined },
+  ) {
+    // First the ban, so that the peer cannot come back in between.
+    const until = banMs === undefined ? undefined : await ban(app, banned, { ms: banMs })
+    if (banMs !== undefined && until === undefined) return FULL
+    const text = reason ?? closeTextOf('disconnected')
+    const { closed = null } = await node.disconnect(app, whom, { code, text })
+    return done(until === undefined ? { closed } : { closed, until })
+  }
+
+  return {
+    disconnectPeer: route(operations.disconnectPeer, ({ app, params: { name }, body }) =>
+      disconnect(app, { whom: { name }, banned: { kind: 'name', value: name } }, body),
+    ),
+
+    disconnectIdentity: route(operations.disconnectIdentity, ({ app, params: { sub }, body }) =>
+      disconnect(app, { whom: { identity: sub }, banned: { kind: 'identity', value: sub } }, body),
+    ),
+
+    listBans: route(operations.listBans, async ({ app, query: { limit, cursor } }) => {
+      const after = cursor === undefined ? undefined : placeOf(app, 'bans', cursor)?.[0]
+      if (cursor !== undefined && typeof after !== 'string') return BAD_CURSOR
+      const page = await records.page(app, 'bans', typeof after === 'string' ? after : undefined, limit)
+      return done({
+        bans: page.records.flatMap(({ key, value }) => readBan(key, value) ?? []),
+        ...(page.next === undefined ? {} : { next: cursorOf(app, 'bans', [page.next]) }),
+      })
+    }),
+
+    liftBan: route(operations.liftBan, async ({ app, params: { kind, value } }) =>
+      (await records.delete(app, 'bans', banKey(kind, value)))
+        ? done(undefined)
+        : notFound('there is no such ban'),
+    ),
+
+    mintToken: route(operations.mintToken, async ({ app, body: { sub, ttlMs, peerage } }) => {
+      if (ttlMs > tokenMs(app))
+        return refuse('bad-request', `body.ttlMs: this app takes tokens of at most ${tokenMs(app)} ms`)
+      const minted = await mint(app, { sub, ttlMs, peerage })
+      if (minted !== undefined) return done(minted)
+      return refuse(
+        'no-signing-key',
+        'this app has no access.token.secret; mint its tokens where its signing key is',
+      )
+    }),
+
+    revokeTokens: route(operations.revokeTokens, async ({ app, body }) => {
+      const ms = tokenMs(app) + CLOCK_TOLERANCE_MS
+      const isOne = 'jti' in body
+      const before = isOne ? undefined : (body.before ?? clock.now())
+      const until = isOne
+        ? await ban(app, { kind: 'token', value: body.jti }, { ms })
+        : await ban(app, { kind: 'tokens', value: body.sub }, { ms, before })
+      if (until === undefined) return FULL
+      const whom = isOne ? { tokenId: body.jti } : { identity: body.sub }
+      const text = closeTextOf('token-expired')
+      const { closed = null } = await node.disconnect(app, whom, {
+        code: closeCodes.disconnected,
+        text,
+        ...(before === undefined ? {} : { before }),
+      })
+      return done({ closed, until })
+    }),
+  }
+}
+
+const FULL = refuse(
+  'too-many',
+  `an app may have ${BANS_MOST} bans and revocations at a time; lift some, or wait`,
+)
+
+/** Undefined for a record that no node of this version has written. */
+function readBan(key: string, text: string): (Banned & Ban) | undefined {
+  const [about, ban] = [readBanKey(key), decodeBan(text)]
+  return about && ban && { ...about, ...ban }
+}

@@ -1,0 +1,150 @@
+import { peerOf, type App, type Name } from '@peerage/protocol'
+import { Semaphore, type ListCursor, type ListPage } from '@peerage/core'
+import type { ApiDependencies } from '../dependencies.js'
+import { operations } from '../operations.js'
+import { STORE_UNAVAILABLE, done, refuse } from '../replies.js'
+import { route, type Outcome } from '../route.js'
+import { SEND_DEFAULT_MS } from '../schemas.js'
+import type { Sent } from '../server-peers.js'
+
+/** How many sends of a broadcast are under way at once. */
+const BROADCAST_AT_ONCE = 50
+const BROADCAST_PAGE = 500
+const BUSY_RETRY_MS = 1_000
+
+const BUSY = refuse(
+  'rate-limited',
+  'too many messages of this app are under way on this node; wait for their answers',
+  BUSY_RETRY_MS,
+)
+const DRAINING = refuse(
+  'draining',
+  'this node is shutting down; send the request to another node',
+  BUSY_RETRY_MS,
+)
+const INCOMPATIBLE = refuse(
+  'incompatible',
+  'the peer speaks PeerJS, which has no messages of application servers, or an SDK that cannot read the message',
+)
+const TOO_LARGE = refuse(
+  'too-large',
+  'the message is too long: to a peer at most 196,599 characters of ASCII, to a room 49,151',
+)
+
+/** Messages to peers, to all peers and to rooms. */
+export function messageRoutes(dependencies: ApiDependencies) {
+  const { node, peers } = dependencies
+  const broadcasts = new Set<App>()
+
+  /** Runs with room for so many sends of the app. */
+  async function underWay<T>(app: App, sends: number, act: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
+    if (node.draining) return DRAINING
+    if (!peers.reserve(app, sends)) return BUSY
+    try {
+      return await act()
+    } finally {
+      peers.release(app, sends)
+    }
+  }
+
+  async function send(app: App, to: Name, data: unknown, timeoutMs: number): Promise<Sent | 'away'> {
+    const sent = await peers.send(app, to, data, timeoutMs)
+    if (sent !== 'timeout') return sent
+    // The SDK waits for a peer that is away, in case it comes back.
+    const [seen] = await node.lookup([peerOf(app, to)])
+    return seen?.state === 'away' ? 'away' : 'timeout'
+  }
+
+  return {
+    sendToPeer: route(
+      operations.sendToPeer,
+      ({ app, params: { name }, body }) =>
+        underWay(app, 1, async () => {
+          const result = await send(app, name, contentOf(body), body.timeoutMs)
+          switch (result) {
+            case 'incompatible':
+              return INCOMPATIBLE
+            case 'too-large':
+              return TOO_LARGE
+            case 'rate-limited':
+              return BUSY
+            case 'store-unavailable':
+              return STORE_UNAVAILABLE
+            case 'delivered':
+            case 'away':
+            case 'unavailable':
+            case 'timeout':
+              return done({ result })
+          }
+        }),
+      ({ timeoutMs }) => timeoutMs,
+    ),
+
+    sendToPeers: route(
+      operations.sendToPeers,
+      ({ app, body }) =>
+        underWay(app, body.to.length, async () => {
+          const data = contentOf(body)
+          const results = await Promise.all(
+            body.to.map(async (name) => ({ name, result: await send(app, name, data, body.timeoutMs) })),
+          )
+          // All get the same message, so it is too large for all of them.
+          const fitting = results.flatMap(({ name, result }) =>
+            result === 'too-large' ? [] : [{ name, result }],
+          )
+          return fitting.length === results.length ? done({ results: fitting }) : TOO_LARGE
+        }),
+      ({ timeoutMs }) => timeoutMs,
+    ),
+
+    broadcast: route(operations.broadcast, async ({ app, body }) => {
+      if (node.draining) return DRAINING
+      if (broadcasts.has(app) || !peers.reserve(app, BROADCAST_AT_ONCE)) return BUSY
+      broadcasts.add(app)
+      const end = (): void => {
+        broadcasts.delete(app)
+        peers.release(app, BROADCAST_AT_ONCE)
+      }
+      try {
+        const count = await node.count(app)
+        void sendToAll(dependencies, app, contentOf(body)).finally(end)
+        return done({ result: 'accepted' as const, peers: count })
+      } catch (error) {
+        end()
+        throw error
+      }
+    }),
+
+    sendToRoom: route(operations.sendToRoom, ({ app, params: { room }, body }) =>
+      underWay(app, 1, async () => {
+        const sent = await peers.say(app, room, contentOf(body))
+        if (sent === 'delivered') return done({ result: 'sent' as const })
+        if (sent === 'too-large') return TOO_LARGE
+        return sent === 'rate-limited' ? BUSY : STORE_UNAVAILABLE
+      }),
+    ),
+  }
+}
+
+/** Sends to every peer that is online, page by page. */
+async function sendToAll({ node, peers, onError }: ApiDependencies, app: App, data: unknown): Promise<void> {
+  const turns = new Semaphore(BROADCAST_AT_ONCE, BROADCAST_PAGE)
+  try {
+    let at: ListCursor | undefined
+    do {
+      const page: ListPage = await node.list(app, at, BROADCAST_PAGE)
+      const online = page.peers.filter(({ state }) => state === 'online')
+      await Promise.all(
+        online.map(({ name }) => turns.run(() => peers.send(app, name, data, SEND_DEFAULT_MS))),
+      )
+      at = page.next
+    } while (at !== undefined && !node.draining)
+  } catch (error) {
+    onError(error, { stage: 'api broadcast' })
+  }
+}
+
+/** The JSON value or the bytes of a body that has exactly one of the two. */
+function contentOf({ data, base64 }: { data?: unknown; base64?: string | undefined }): unknown {
+  return base64 === undefined ? data : new Uint8Array(Buffer.from(base64, 'base64'))
+}

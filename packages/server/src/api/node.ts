@@ -1,0 +1,22 @@
+import type { Node } from '@peerage/core'
+
+/** What the API needs of its node. */
+export interface ApiNode extends Pick<
+  Node,
+  | 'id'
+  | 'claim'
+  | 'count'
+  | 'disconnect'
+  | 'draining'
+  | 'end'
+  | 'leave'
+  | 'list'
+  | 'lookup'
+  | 'open'
+  | 'recovering'
+  | 'router'
+  | 'sessions'
+  | 'watchers'
+> {
+  readonly rooms: Pick<Node['rooms'], 'page' | 'sayFrom'>
+}

@@ -1,0 +1,120 @@
+import { createHash } from 'node:crypto'
+import type { Answers, OnError } from '@peerage/core'
+import type { App } from '@peerage/protocol'
+import { z } from 'zod'
+import type { Problem } from './problems.js'
+import { problemCodes, statusOf } from './problems.js'
+
+/** How long an answer is kept. */
+const KEPT_MS = 24 * 3_600_000
+/** How much longer than its deadline a request counts as under way, if its node dies. */
+const MARGIN_MS = 5_000
+const IN_PROGRESS_RETRY_MS = 1_000
+
+/** How a request ended. */
+export type Reply = { ok: true; status: number; body: unknown } | { ok: false; problem: Problem }
+
+/** A request with an Idempotency-Key. */
+export interface OnceRequest {
+  app: App
+  key: string
+  /** The same for two requests only if they ask for the same. */
+  fingerprint: string
+  /** The longest time that the request may take. */
+  deadlineMs: number
+}
+
+export function fingerprintOf(method: string, path: string, body: string): string {
+  return createHash('sha256').update(`${method} ${path}\n${body}`).digest('base64url')
+}
+
+/** What is stored under a key: a request, and its reply once it has ended. */
+const storedShape = z.object({
+  fingerprint: z.string(),
+  reply: z
+    .union([
+      z.object({ ok: z.literal(true), status: z.int(), body: z.unknown() }),
+      z.object({
+        ok: z.literal(false),
+        problem: z.object({ code: z.enum(problemCodes), detail: z.string() }),
+      }),
+    ])
+    .optional(),
+})
+
+type Stored = z.output<typeof storedShape>
+
+/** Undefined for a text that no node of this version has written. */
+function readStored(text: string): Stored | undefined {
+  try {
+    return storedShape.safeParse(JSON.parse(text)).data
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Carries a request out at most once for its Idempotency-Key, on all nodes. If the node dies before the reply is stored,
+ * the request may be carried out again when its time is over.
+ */
+export class Once {
+  readonly #answers: Answers
+  readonly #onError: OnError
+
+  constructor(answers: Answers, onError: OnError) {
+    this.#answers = answers
+    this.#onError = onError
+  }
+
+  /** Rejects with RegistryUnavailable before anything is done, and for bugs. */
+  async run(
+    { app, key, fingerprint, deadlineMs }: OnceRequest,
+    act: () => Promise<Reply>,
+  ): Promise<Reply & { isReplay?: boolean }> {
+    const begun = JSON.stringify({ fingerprint } satisfies Stored)
+    const known = await this.#answers.begin(app, key, begun, deadlineMs + MARGIN_MS)
+    if (known !== undefined) return this.#replay(readStored(known), fingerprint)
+    let reply: Reply | undefined
+    try {
+      reply = await act()
+      return reply
+    } finally {
+      await this.#keep(app, key, fingerprint, reply)
+    }
+  }
+
+  // A request that failed for a passing reason may be tried again with the same key.
+  async #keep(app: App, key: string, fingerprint: string, reply: Reply | undefined): Promise<void> {
+    const isFinal = reply !== undefined && (reply.ok || !isPassing(reply.problem))
+    try {
+      if (isFinal)
+        await this.#answers.finish(app, key, JSON.stringify({ fingerprint, reply } satisfies Stored), KEPT_MS)
+      else await this.#answers.forget(app, key)
+    } catch (error) {
+      this.#onError(error, { stage: 'api answer' })
+    }
+  }
+
+  #replay(stored: Stored | undefined, fingerprint: string): Reply & { isReplay?: boolean } {
+    if (stored !== undefined && stored.fingerprint !== fingerprint)
+      return problem(
+        'idempotency-mismatch',
+        'another request was made with this Idempotency-Key within 24 h; use a new key for a new request',
+      )
+    if (stored?.reply !== undefined) return { ...stored.reply, isReplay: true }
+    return problem(
+      'in-progress',
+      'the first request with this Idempotency-Key has no answer yet; try again',
+      IN_PROGRESS_RETRY_MS,
+    )
+  }
+}
+
+function isPassing({ code }: Problem): boolean {
+  const status = statusOf(code)
+  return status === 429 || status >= 500
+}
+
+function problem(code: Problem['code'], detail: string, retryAfterMs?: number): Reply {
+  return { ok: false, problem: { code, detail, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) } }
+}

@@ -1,0 +1,29 @@
+import type { Outcome } from './route.js'
+import type { ProblemCode } from './problems.js'
+
+// How handlers end.
+
+export function done<T>(body: T): { ok: true; body: T } {
+  return { ok: true, body }
+}
+
+export function refuse(
+  code: ProblemCode,
+  detail: string,
+  retryAfterMs?: number,
+): Extract<Outcome<never>, { ok: false }> {
+  return { ok: false, problem: { code, detail, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) } }
+}
+
+export const notFound = (detail: string): Extract<Outcome<never>, { ok: false }> =>
+  refuse('not-found', detail)
+
+export const BAD_CURSOR = refuse(
+  'bad-cursor',
+  'the cursor is not one of this list; begin again without a cursor',
+)
+export const STORE_UNAVAILABLE = refuse(
+  'store-unavailable',
+  'the store did not answer; try again. A message may have been delivered all the same',
+  1_000,
+)
