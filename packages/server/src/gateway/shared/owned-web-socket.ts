@@ -1,12 +1,20 @@
 import { WebSocket } from 'ws'
-import type { WebSocketConnection } from './connection.js'
+
+/** What a WebSocket tells its connection. */
+interface Owner {
+  received(data: unknown, isBinary: boolean): void
+  pinged(data: unknown): void
+  ponged(): void
+  ended(code: number): void
+  failed(error: Error): void
+}
 
 /**
  * A WebSocket whose events go straight to its connection. ws reports everything through `emit`. Overriding it saves the
  * table of listeners, which took a tenth of the memory of an idle PeerJS peer.
  */
 export class OwnedWebSocket extends WebSocket {
-  owner: WebSocketConnection | undefined
+  owner: Owner | undefined
 
   // No event has more than two arguments. Rest parameters would allocate an array for each event.
   override emit(event: string | symbol, first?: unknown, second?: unknown): boolean {
