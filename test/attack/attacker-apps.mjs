@@ -5,6 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 const encode = (value) =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
+/** A hello to an app whose access server hangs is answered within this time. */
+const ANSWER_MS = 2_500
 const soon = () => Math.floor(Date.now() / 1_000) + 600
 const hs256 = (text, secret) => createHmac('sha256', secret).update(text).digest('base64url')
 
@@ -78,14 +80,17 @@ export function attacksOnApps({
             continue
           }
           const ended = new Promise((resolve) => ws.once('close', resolve))
+          let answered = () => {}
           ws.on('message', (data) => {
             const frame = Buffer.from(data).toString()
-            if (frame.startsWith('44')) saw(`refused ${/"code":"([^"]+)/.exec(frame)?.[1]}`)
-            else if (frame.startsWith('42["welcome"')) saw('welcomed')
+            if (frame.startsWith('44')) {
+              saw(`refused ${/"code":"([^"]+)/.exec(frame)?.[1]}`)
+              answered()
+            } else if (frame.startsWith('42["welcome"')) saw('welcomed')
           })
           for (let again = 0; again < 4 && !isOver(); again++, n++) {
             write(ws, hello('mallory', { app: appName, token: tokenAt(n) }))
-            await Promise.race([ended, delay(50)])
+            await Promise.race([ended, new Promise((resolve) => (answered = resolve)), delay(ANSWER_MS)])
           }
           ws.terminate()
           await ended

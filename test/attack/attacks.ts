@@ -252,8 +252,7 @@ export const attacks: readonly Attack[] = [
     id: 'hanging-webhook',
     sends: '40 sockets: hellos to an app whose access webhook never answers',
     wrong: (told) => none(/^welcomed/)(told) ?? atLeast(/^refused access-unavailable/, 1)(told),
-    seconds: 4,
-    short: true,
+    seconds: 6,
   },
   {
     id: 'app-flood',
