@@ -48,16 +48,12 @@ export async function main(args: readonly string[]): Promise<number> {
     },
   })
   try {
-    await mustRun('python3', ['-m', 'venv', directory])
-    await mustRun(join(directory, 'bin/pip'), [
-      'install',
-      '--quiet',
-      '--disable-pip-version-check',
-      SCHEMATHESIS,
-    ])
+    await mustRun('python3', ['-m', 'venv', directory], directory)
+    const install = ['install', '--quiet', '--disable-pip-version-check', SCHEMATHESIS]
+    await mustRun(join(directory, 'bin/pip'), install, directory)
     const config = join(directory, 'schemathesis.toml')
     await writeFile(config, CONFIG)
-    return await run(join(directory, 'bin/schemathesis'), [
+    const attack = [
       '--config-file',
       config,
       'run',
@@ -74,20 +70,22 @@ export async function main(args: readonly string[]): Promise<number> {
       '40',
       '--continue-on-failure',
       ...(values.seed === undefined ? [] : ['--seed', values.seed]),
-    ])
+    ]
+    return await run(join(directory, 'bin/schemathesis'), attack, directory)
   } finally {
     await node.stop()
     await removeDirectory(directory)
   }
 }
 
-async function mustRun(command: string, args: readonly string[]): Promise<void> {
-  const code = await run(command, args)
+async function mustRun(command: string, args: readonly string[], cwd: string): Promise<void> {
+  const code = await run(command, args, cwd)
   if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}`)
 }
 
-async function run(command: string, args: readonly string[]): Promise<number> {
-  const child = spawn(command, args, { stdio: 'inherit' })
+/** `cwd`: where the program leaves its files. */
+async function run(command: string, args: readonly string[], cwd: string): Promise<number> {
+  const child = spawn(command, args, { stdio: 'inherit', cwd })
   const [code] = await once(child, 'close')
   return typeof code === 'number' ? code : 1
 }
