@@ -2,6 +2,7 @@
 
 /** One peer of the app. */
 export interface ListedPeer {
+  /** The name that it holds. */
   name: string
   /** `away`: its connection was lost, and the name is kept for it during the node's grace. */
   state: 'online' | 'away'
@@ -13,8 +14,11 @@ export interface ListedPeer {
 
 /** One member of a room. */
 export interface Member {
+  /** The name that it holds. */
   name: string
+  /** As of a `ListedPeer`. */
   state: 'online' | 'away'
+  /** As of a `ListedPeer`. */
   since: number
 }
 
@@ -90,16 +94,21 @@ export type BanKind = 'name' | 'identity' | 'token' | 'tokens'
 
 /** A ban or a revocation. */
 export interface Ban {
+  /** What `value` is. */
   kind: BanKind
   /** The name, the identity, the `jti` of the token, or the `sub` of the tokens. */
   value: string
+  /** When it ends, in Unix milliseconds. */
   until: number
+  /** Of `tokens`: only those that were issued before this are void, in Unix milliseconds. */
   before?: number
 }
 
 /** Texts: these ones, and those that begin with one of the prefixes. */
 export interface AllowList {
+  /** At most 100 texts. */
   names?: string[]
+  /** At most 100. There are no wildcards. */
   prefixes?: string[]
 }
 
@@ -111,6 +120,7 @@ export interface Grants {
   rooms?: AllowList
   /** The names that it may send to. */
   to?: AllowList
+  /** Rates of its connection. Each counts only if it is lower than that of the app. */
   limits?: { messagesPerSecond?: number; bytesPerSecond?: number; lookupsPerSecond?: number }
   /** Whether it may list the names, on a wire that can. */
   discovery?: boolean
@@ -122,11 +132,13 @@ export interface MintOptions extends CallOptions {
   sub: string
   /** How long the token is valid, in milliseconds. Default: an hour. */
   ttlMs?: number | undefined
+  /** What else it grants: its claim `peerage`. */
   peerage?: Grants | undefined
 }
 
 /** A minted token. */
 export interface Minted {
+  /** What the peer presents: the option `token` of `connect`. */
   token: string
   /** By this the token can be revoked. */
   jti: string
@@ -139,12 +151,15 @@ export type Revocation = { jti: string } | { sub: string; before?: number | unde
 
 /** A node of the cluster. */
 export interface NodeState {
+  /** It is new at every start. */
   id: string
+  /** `dead`: its lease has ended, and its names may still wait for their peers. */
   state: 'live' | 'dead'
 }
 
 /** An application server that has registered itself. */
 export interface AppServer {
+  /** 1 to 64 characters of `A-Z`, `a-z`, `0-9`, `.`, `_` and `-`. */
   id: string
   /** Where the server is reached, such as a URL: at most 256 characters. */
   address: string
