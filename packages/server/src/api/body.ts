@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { Clock } from '@peerage/core'
+import type { Clock, Timer } from '@peerage/core'
 import type { Problem } from './problems.js'
 
 /** The longest time for a whole body. */
@@ -10,6 +10,10 @@ const BODY_MS = 10_000
  */
 const DISCARD_MS = 5_000
 const DISCARD_BYTES = 16_777_216
+/** How fast a node throws bodies away, all of them together. To read 10 MB costs some 30 ms of CPU. */
+const DISCARD_BYTES_PER_SECOND = 8_388_608
+/** After this much at once, the node reads more slowly: one large body is thrown away without a pause. */
+const DISCARD_AHEAD_MS = 1_500
 /** Levels of nesting in a JSON body. Data for peers rarely has ten. */
 const DEPTH_MOST = 64
 
@@ -73,19 +77,46 @@ async function readBytes(request: IncomingMessage, mostBytes: number, clock: Clo
   })
 }
 
-/** Reads what is left of a body and throws it away. If there is too much, or it is too slow, ends the connection. */
-export function discardRest(request: IncomingMessage, clock: Clock): void {
-  if (request.complete || request.destroyed) return
-  let bytes = 0
-  const timer = clock.after(DISCARD_MS, () => request.destroy())
-  request.on('error', () => {})
-  request.on('close', () => timer.cancel())
-  request.on('end', () => timer.cancel())
-  request.on('data', (chunk: Buffer) => {
-    bytes += chunk.length
-    if (bytes > DISCARD_BYTES) request.destroy()
-  })
-  request.resume()
+/** Reads what is left of refused bodies and throws it away. All bodies of a node share one rate. */
+export class Discards {
+  readonly #clock: Clock
+  /** The monotonic time by which everything that was read would have come at the rate. */
+  #paidUntil = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** If there is too much left, or it is too slow, ends the connection. */
+  rest(request: IncomingMessage): void {
+    if (request.complete || request.destroyed) return
+    const clock = this.#clock
+    let bytes = 0
+    let pause: Timer | undefined
+    const late = clock.after(DISCARD_MS, () => request.destroy())
+    const end = (): void => {
+      late.cancel()
+      pause?.cancel()
+    }
+    request.on('error', () => {})
+    request.on('close', end).on('end', end)
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      if (bytes > DISCARD_BYTES) return void request.destroy()
+      const waitMs = this.#pay(chunk.length)
+      if (waitMs === 0) return
+      request.pause()
+      pause = clock.after(waitMs, () => request.resume())
+    })
+    request.resume()
+  }
+
+  /** Returns for how many milliseconds nothing more should be read. */
+  #pay(bytes: number): number {
+    const now = this.#clock.monotonic()
+    this.#paidUntil = Math.max(this.#paidUntil, now) + (bytes * 1_000) / DISCARD_BYTES_PER_SECOND
+    return Math.max(0, this.#paidUntil - now - DISCARD_AHEAD_MS)
+  }
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })

@@ -3,8 +3,9 @@ import type { Clock, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import type { Addresses } from '../gateway/shared/address.js'
+import { pause } from '../lib/pause.js'
 import { KeyedBuckets } from '../lib/token-bucket.js'
-import { discardRest, readBody } from './body.js'
+import { Discards, readBody } from './body.js'
 import type { ApiKeys } from './keys.js'
 import { fingerprintOf, type Once, type Reply } from './once.js'
 import { bodyOf, statusOf, type Problem } from './problems.js'
@@ -19,6 +20,10 @@ const BURST = 400
 /** Requests of one app that a node handles at once. Each may hold a body of 256 KiB. */
 const AT_ONCE_MOST = 256
 const BUSY_RETRY_MS = 1_000
+/** Refusals a second of one address that are not delayed, and twice as many at once. The delay of the others. */
+const REFUSALS_PER_SECOND = 50
+const REFUSAL_LATE_MS = 1_000
+const SLOWED: ReadonlySet<string> = new Set(['unauthorized', 'rate-limited'])
 /** How long a connection may be silent while its request waits. Servers cut silent connections after 10 s. */
 const SILENT_MS = SEND_MOST_MS + 15_000
 
@@ -42,12 +47,16 @@ export class HttpApi {
   readonly #options: HttpApiOptions
   readonly #router: Router
   readonly #rates: KeyedBuckets
+  readonly #refusals: KeyedBuckets
+  readonly #discards: Discards
   readonly #atOnce = new Map<App, number>()
 
   constructor(options: HttpApiOptions) {
     this.#options = options
     this.#router = new Router(options.routes)
     this.#rates = new KeyedBuckets(REQUESTS_PER_SECOND, options.clock, { burst: BURST })
+    this.#refusals = new KeyedBuckets(REFUSALS_PER_SECOND, options.clock)
+    this.#discards = new Discards(options.clock)
   }
 
   /** Returns false, without touching the request, if it is not for the API, or no app has a key. */
@@ -61,7 +70,7 @@ export class HttpApi {
 
   /** Answers any request. */
   answer(request: IncomingMessage, response: ServerResponse): void {
-    const { clock, onError } = this.#options
+    const { onError } = this.#options
     request.socket.setTimeout(SILENT_MS)
     this.#replyTo(request)
       .catch((error: unknown): Answer => {
@@ -71,9 +80,10 @@ export class HttpApi {
           reply: { ok: false, problem: { code: 'internal', detail: 'this node failed; its log says why' } },
         }
       })
+      .then((answer) => this.#late(request, answer))
       .then((answer) => this.#write(request, response, answer))
       .catch((error: unknown) => onError(error, { stage: 'api' }))
-      .finally(() => discardRest(request, clock))
+      .finally(() => this.#discards.rest(request))
   }
 
   async #replyTo(request: IncomingMessage): Promise<Answer> {
@@ -97,6 +107,17 @@ export class HttpApi {
     } finally {
       this.#count(app, -1)
     }
+  }
+
+  /**
+   * Delays refusals of keys and rates, if they are many. The delay keeps nobody out, but whoever waits for each answer
+   * asks no faster than this.
+   */
+  async #late(request: IncomingMessage, answer: Answer): Promise<Answer> {
+    const { addresses, clock } = this.#options
+    if (!('reply' in answer) || answer.reply.ok || !SLOWED.has(answer.reply.problem.code)) return answer
+    if (this.#refusals.take(addresses.bucketOf(request)) > 0) await pause(clock, REFUSAL_LATE_MS)
+    return answer
   }
 
   async #carryOut(
