@@ -43,7 +43,11 @@ afterAll(async () => {
 async function trustingFetch(): Promise<typeof fetch> {
   const ca = await readFile(certificates.ca, 'utf8')
   return async (input, { method = 'GET', headers, body } = {}) => {
-    const sent = request(String(input), { method, ca, headers: Object.fromEntries(new Headers(headers)) })
+    const sent = request(input instanceof Request ? input.url : input, {
+      method,
+      ca,
+      headers: Object.fromEntries(new Headers(headers)),
+    })
     const answered = new Promise<Response>((resolve, reject) => {
       sent.on('error', reject)
       sent.on('response', (answer) => {
@@ -174,7 +178,7 @@ test('[API1] on a port of its own the API speaks the TLS of the node, and no log
   const api = createApi({ url: `https://127.0.0.1:${port}`, key: KEY, fetch: trusting })
   await expectApiWorks(api)
   // Without TLS there is no answer, and on the main port there is no API.
-  await expect(fetch(`http://127.0.0.1:${port}/v1/nodes`)).rejects.toThrow()
+  await expect(fetch(`http://127.0.0.1:${port}/v1/nodes`)).rejects.toThrow('fetch failed')
   const onMain = await trusting(`${node.url}/v1/nodes`, { headers: { Authorization: `Bearer ${KEY}` } })
   expect(onMain.status).toBe(404)
   expectSilent(node.output(), ...nodeOutputs())
