@@ -2,7 +2,7 @@ import { parseApp, type App } from '@peerage/protocol'
 import type { AccessSettings, Algorithm, TokenKeys, WebhookSettings } from '../access/app-access.js'
 import { readPublicKey } from '../access/verification-key.js'
 import type { AccessConfig } from './app-schema.js'
-import { isLoopback, isPrivate } from './hosts.js'
+import { isFixedPlace, isLoopback } from './hosts.js'
 import type { SettingProblem } from './load.js'
 import type { Config } from './schema.js'
 
@@ -146,7 +146,7 @@ function readTokenKeys(token: AccessConfig['token']): ReadKeys {
   const keys: TokenKeys[] = []
   if (secret !== null) keys.push({ type: 'secret', secret, previousSecret })
   if (publicKey !== null) keys.push({ type: 'public-key', pem: publicKey })
-  if (jwks !== null) keys.push({ type: 'jwks', url: jwks, allowPrivate })
+  if (jwks !== null) keys.push({ type: 'jwks', url: jwks, allowPrivate: mayBePrivate(jwks, allowPrivate) })
   const [only, more] = keys
   if (only === undefined) {
     problems.push({ path: 'mode', problem: `token needs one of ${SOURCES}`, because: 'token' })
@@ -166,10 +166,10 @@ function readTokenKeys(token: AccessConfig['token']): ReadKeys {
     const read = readPublicKey(only.pem, algorithms)
     if (!read.ok) wrong('publicKey', read.problem)
   }
-  if (only.type === 'jwks' && !isEncrypted(only.url) && !isLoopback(hostOf(only.url)) && !allowPrivate)
+  if (only.type === 'jwks' && isReadable(only.url) && !allowPrivate)
     wrong(
       'jwks',
-      'must be an https URL, or access.token.allowPrivate must be true: over http, anybody on the way could replace the keys',
+      `${needsHttps('access.token.allowPrivate')}: over http, anybody on the way could replace the keys`,
     )
   return problems.length === 0 ? { ok: true, keys: only } : { ok: false, problems }
 }
@@ -196,30 +196,20 @@ function readWebhook(webhook: AccessConfig['webhook']): ReadWebhook {
       ok: false,
       problems: [{ path: 'mode', problem: 'webhook needs access.webhook.url', because: 'webhook' }],
     }
-  const host = hostOf(url)
-  if (isPrivate(host) && !allowPrivate)
-    return {
-      ok: false,
-      problems: [
-        {
-          path: 'webhook.url',
-          problem: `leads to a private address (${host}): set access.webhook.allowPrivate: true if that is meant`,
-        },
-      ],
-    }
-  if (!isEncrypted(url) && !allowPrivate)
-    return {
-      ok: false,
-      problems: [
-        {
-          path: 'webhook.url',
-          problem:
-            'must be an https URL, or access.webhook.allowPrivate must be true: over http, anybody on the way could read tokens and let peers in',
-        },
-      ],
-    }
-  return { ok: true, settings: { ...webhook, url } }
+  if (isReadable(url) && !allowPrivate) {
+    const problem = `${needsHttps('access.webhook.allowPrivate')}: over http, anybody on the way could read tokens and let peers in`
+    return { ok: false, problems: [{ path: 'webhook.url', problem }] }
+  }
+  return { ok: true, settings: { ...webhook, url, allowPrivate: mayBePrivate(url, allowPrivate) } }
 }
 
-const isEncrypted = (url: string): boolean => url.startsWith('https:')
+/** The same for every URL that a node calls: the host may be private if the operator has written it, or allows it. */
+const mayBePrivate = (url: string, allowPrivate: boolean): boolean =>
+  allowPrivate || isFixedPlace(hostOf(url))
+
+/** Whether others than this machine could read and change what is sent to the URL. */
+const isReadable = (url: string): boolean => !url.startsWith('https:') && !isLoopback(hostOf(url))
+const needsHttps = (setting: string): string =>
+  `must be an https URL, or http on this machine, or ${setting} must be true`
+
 const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, '')
