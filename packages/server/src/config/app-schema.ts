@@ -105,7 +105,7 @@ const webhook = section({
 const accessShape = {
   mode: set(
     oneOf('open', 'key', 'token', 'webhook').nullable().default(null),
-    'who may come in: everybody, or peers with a shared key, with a signed token, or whom a webhook allows; without this setting: key if access.key is set, else open',
+    'who may come in: everybody, or peers with a shared key, with a signed token, or whom a webhook allows; default: the one whose settings are there, and open if there are none',
   ),
   key: set(
     secretText(sharedKey).nullable().default(null),
