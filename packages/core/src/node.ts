@@ -1,5 +1,5 @@
 import type { ConnectionId, NodeId, Peer } from '@peerage/protocol'
-import { mayReconnect } from '@peerage/protocol'
+import { closeCodes, mayReconnect } from '@peerage/protocol'
 import type { Backend, BackendEvent, OnError } from './backend.js'
 import type { Clock } from './lib/clock.js'
 import { inTurn } from './lib/in-turn.js'
@@ -241,12 +241,16 @@ export class Node {
 
   #disconnected(session: OnlineSession, { code, text }: Required<CloseOptions>): void {
     const { connection } = session
+    // A peer whose token was revoked may come back with another one, as after the end of a token.
+    const isRevoked = code === closeCodes['token-expired']
+    const reason = isRevoked ? 'token-expired' : 'disconnected'
     this.watchers.forget(connection.id)
-    this.sessions.apply(connection.id, { type: 'close', reason: 'disconnected' })
-    this.#endName(session, connection.id, mayReconnect(code) ? 'dropped' : 'left').catch((error: unknown) =>
+    this.sessions.apply(connection.id, { type: 'close', reason })
+    const ending = isRevoked || mayReconnect(code) ? 'dropped' : 'left'
+    this.#endName(session, connection.id, ending).catch((error: unknown) =>
       this.#options.onError(error, { stage: 'disconnect' }),
     )
-    connection.close('disconnected', { code, text })
+    connection.close(reason, isRevoked ? {} : { code, text })
   }
 
   async #endName(session: Session | undefined, connection: ConnectionId, how: Ending): Promise<void> {

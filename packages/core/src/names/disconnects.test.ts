@@ -35,6 +35,16 @@ test('the name of a peer that may come back stays reserved for it', async () => 
   expect(again.outcome).toMatchObject({ ok: true, reclaimed: true })
 })
 
+test('a peer whose token was revoked is closed as at the end of its token, and may come back', async () => {
+  const { a, b, clock } = await two()
+  const alice = await arrive(a, 'alice')
+  await b.disconnects.disconnect(APP, named('alice'), { code: 4504, text: 'revoked' })
+  await clock.advance(1)
+  expect([alice.connection.closed, alice.connection.closedWith]).toEqual(['token-expired', {}])
+  expect((await arrive(b, 'alice', { secret: 'another' })).outcome).toEqual({ ok: false, code: 'name-taken' })
+  expect((await arrive(b, 'alice')).outcome).toMatchObject({ ok: true, reclaimed: true })
+})
+
 test('a name that is away is free at once, even if its node has died since', async () => {
   const { a, b, clock, times } = await two()
   const alice = await arrive(a, 'alice')

@@ -29,7 +29,7 @@ export interface DisconnectsOptions {
 }
 
 /**
- * `code` is the close code: 4505, or one of the application's own (4400 to 4499: the peer comes back, 4900 to 4999: it does
+ * `code` is the close code: 4505, 4504 if their tokens were revoked, or one of the application's own (4400 to 4499: the peer comes back, 4900 to 4999: it does
  * not). `before`: only peers whose token was issued before this time (Unix ms), or whose time of issue is unknown.
  */
 export interface DisconnectOptions {

@@ -91,7 +91,7 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
       const whom = isOne ? { tokenId: body.jti } : { identity: body.sub }
       const text = closeTextOf('token-expired')
       const { closed = null } = await node.disconnects.disconnect(app, whom, {
-        code: closeCodes.disconnected,
+        code: closeCodes['token-expired'],
         text,
         ...(before === undefined ? {} : { before }),
       })
