@@ -201,7 +201,7 @@ describe('messages', () => {
     expect(got).toHaveLength(1)
   })
 
-  test('[API26] the name of the application server outlives nothing: it is free when the node has stopped', async () => {
+  test('[API26] the name of the application server is free when the node has stopped', async () => {
     const cluster = memoryCluster({ clock: systemClock, times: defaultTimes })
     const [one, two] = [
       await listening({ api: { keys: [KEY] }, backend: cluster.backend() }),
