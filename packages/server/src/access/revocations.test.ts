@@ -52,7 +52,7 @@ test('a banned name and a banned user get the time that is left', async () => {
       detail: `an application server has banned this ${what}`,
       retryAfterMs: 60_000,
     })
-    expect(await check({ name: 'bob', identity: 'user-2' })).toEqual({ ok: true })
+    expect(await check({ name: 'bob' as Name, identity: 'user-2' })).toEqual({ ok: true })
     clock.jump(60_000)
     expect(await check(holder)).toEqual({ ok: true })
   }
