@@ -584,7 +584,10 @@ test.each<[unknown, RegExp]>([
     /^options: accessRules must .*; accesRules is not an option; did you mean accessRules\?; redis must be an object .*; path must begin with \/.*; it is "peers"; links\.port needs links\.host/,
   ],
   [{ port: '9000' }, /^options: port must be a whole number from 0 to 65535; it is "9000"$/],
-  [{ origins: 'https://a.example' }, /^options: origins must be a list; it is "https:\/\/a\.example"$/],
+  [
+    { origins: 'https://a.example' },
+    /^options: origins must be a list, such as \[https:\/\/app\.example\]; it is "https:\/\/a\.example"$/,
+  ],
   [
     { port: () => 1, path: {}, page: Number.NaN },
     /port .*; it is a function; .*it is an object; .*it is NaN$/,

@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { parseApp, type App } from '@peerage/protocol'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -124,7 +125,7 @@ apps:
     const file = 'apps:\n  default: &shared { origins: [https://a.example], access: {} }\n  games: *shared\n'
     expect(config({ file }).apps).toMatchObject({ games: { origins: ['https://a.example'] } })
     expect(problems({ file: 'apps: &a { default: *a }' })).toEqual([
-      'apps.default.default (peerage.yaml:1): is not a setting; did you mean apps.default.relay?',
+      'apps.default.default (peerage.yaml:1): is not a setting',
     ])
   })
 
@@ -168,6 +169,36 @@ describe('a secret of the node', () => {
       'access.key (peerage.yaml:2): must be a string, or { file: path }',
     ])
   })
+
+  test('from a file of a relative path is looked for in the working directory, which the problem says', () => {
+    const tried = `a relative path begins in the folder where the program was started, so this is ${resolve('chat-key')}`
+    expect(problems({ file: 'access: { key: { file: chat-key } }' })).toEqual([
+      `access.key (peerage.yaml:1): cannot be read: ENOENT: no such file, open 'chat-key'; ${tried}`,
+    ])
+    expect(problems({ env: { PEERAGE_ACCESS_KEY_FILE: 'chat-key' } })).toEqual([
+      `access.key (PEERAGE_ACCESS_KEY_FILE): cannot be read: ENOENT: no such file, open 'chat-key'; ${tried}`,
+    ])
+  })
+
+  test('in a list is named by its place in the list, with each that is wrong', () => {
+    const keys = '[a-key-with-at-least-24-letters, { file: /a }, { file: /b }]'
+    expect(problems({ file: `apps:\n  default: { api: { keys: ${keys} } }\napi: { port: 9300 }` })).toEqual([
+      "apps.default.api.keys.1 (peerage.yaml:2): cannot be read: ENOENT: no such file, open '/a'",
+      "apps.default.api.keys.2 (peerage.yaml:2): cannot be read: ENOENT: no such file, open '/b'",
+    ])
+    expect(problems({ file: 'api: { keys: [{ file: /a }], port: 9300 }' })).toEqual([
+      "api.keys.0 (peerage.yaml:1): cannot be read: ENOENT: no such file, open '/a'",
+    ])
+    expect(() => checkOptions({ api: { keys: [{ file: '/nowhere/a' }] } })).toThrow(
+      'options: api.keys.0 cannot be read: ENOENT',
+    )
+  })
+
+  test('that is no list is a problem that shows how a list is written', () => {
+    expect(problems({ file: 'api: { keys: a-key-with-at-least-24-letters }' })).toEqual([
+      'api.keys (peerage.yaml:1): must be a list, such as [{ file: /run/secrets/chat-api }]',
+    ])
+  })
 })
 
 describe('a mistake in apps names the setting and its line', () => {
@@ -180,7 +211,8 @@ describe('a mistake in apps names the setting and its line', () => {
       'games: { access: { moed: open } }',
       'apps.games.access.moed (peerage.yaml:2): is not a setting; did you mean apps.games.access.mode?',
     ],
-    ['games: { port: 1 }', /^apps\.games\.port \(peerage\.yaml:2\): is not a setting/],
+    ['games: { port: 1 }', 'apps.games.port (peerage.yaml:2): is not a setting of an app, only of the node'],
+    ['games: { prot: 1 }', 'apps.games.prot (peerage.yaml:2): is not a setting'],
     ['games: 7', 'apps.games (peerage.yaml:2): must be a mapping, because it is a section of settings'],
     ["'*': {}", /^apps\.\* \(peerage\.yaml:2\): must be an app/],
     [
@@ -213,7 +245,7 @@ describe('a mistake in apps names the setting and its line', () => {
     ],
     [
       'games: { limits: { address: { connections: 1 } } }',
-      /^apps\.games\.limits\.address \(peerage\.yaml:2\): is not a setting/,
+      'apps.games.limits.address (peerage.yaml:2): is not a setting of an app, only of the node',
     ],
     [
       'games: { peerjsKeys: [v1] }',
