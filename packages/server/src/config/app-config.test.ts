@@ -511,7 +511,7 @@ describe('access.mode', () => {
 describe('rules between apps', () => {
   test('the default app is one of the listed apps', () => {
     expect(problems({ file: 'apps: { chat: {} }' })).toEqual([
-      'defaultApp (default): must be one of apps (chat)',
+      'defaultApp (default): is default, and must be one of apps (chat): set it to the app of peers that name none',
     ])
     expect(problems({ file: 'defaultApp: chat\napps: { chat: {} }' })).toEqual([])
   })

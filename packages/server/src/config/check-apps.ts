@@ -54,7 +54,7 @@ function below(section: string, { path, problem, because }: SettingProblem): Set
 
 function checkDefaultApp({ defaultApp }: Config, apps: readonly App[]): SettingProblem[] {
   if (apps.length === 0 || apps.includes(defaultApp)) return []
-  const problem = `must be one of apps (${apps.join(', ')})`
+  const problem = `is ${defaultApp}, and must be one of apps (${apps.join(', ')}): set it to the app of peers that name none`
   return [{ path: 'defaultApp', problem, because: 'apps' }]
 }
 
