@@ -6,9 +6,9 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { config, load, problems } from '../testing/load-config.js'
 import { settingsOf } from './app-settings.js'
-import { nodeDefinition } from './check.js'
 import { checkOptions, type PeerageOptions } from './options.js'
 import { toYaml } from './print.js'
+import { printedSettings } from './printed-settings.js'
 
 function app(text: string): App {
   const parsed = parseApp(text)
@@ -110,15 +110,92 @@ apps:
     })
     const loaded = load({ file })
     expect(loaded.ok).toBe(true)
-    const yaml = toYaml(loaded.ok && loaded.config, nodeDefinition.leaves, new Map())
+    if (!loaded.ok) return
+    const yaml = toYaml(printedSettings(loaded.config, loaded.sources))
     expect(yaml).not.toContain('geheim')
     expect(yaml.match(/\[redacted\]/g)).toHaveLength(9)
 
     const plain = config({
       file: 'apps:\n  default: { limits: { connection: { lookupsPerSecond: 3 } }, origins: [https://a.example] }\n  games: {}\n',
     })
-    const again = load({ file: toYaml(plain, nodeDefinition.leaves, new Map()) })
-    expect(again).toMatchObject({ ok: true, config: plain })
+    const again = config({ file: toYaml(printedSettings(plain, new Map())) })
+    for (const each of ['default', 'games'])
+      expect(settingsOf(again, app(each))).toEqual(settingsOf(plain, app(each)))
+  })
+
+  test('are printed with all that holds for them and where it comes from, without other modes of access', () => {
+    const loaded = load({
+      flags: { 'limits.connection.messagesPerSecond': 5 },
+      file: `
+defaultApp: chat
+origins: [https://a.example]
+api: { keys: [a-key-with-at-least-24-letters] }
+p2p: { turn: { ttlMs: 60000 } }
+apps:
+  chat:
+    access:
+      token: { algorithms: [HS256], secret: ${HMAC} }
+    limits: { connection: { bytesPerSecond: 7 } }
+    turn: { urls: [turn:a], secret: s }
+  lab:
+    origins:
+      - https://b.example
+    access: { mode: open }
+`,
+    })
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+    const yaml = toYaml(printedSettings(loaded.config, loaded.sources))
+    const chat = `  chat:
+    access:
+      mode: token
+      token:
+        algorithms:
+          # peerage.yaml:9
+          - HS256
+        secret: "[redacted]" # peerage.yaml:9
+        previousSecret: null
+        publicKey: null
+        jwks: null
+        allowPrivate: false
+        typ: null
+        issuer: null
+        lifetimeMs: 3600000
+    origins:
+      # origins, peerage.yaml:3
+      - https://a.example
+    taken: refuse # taken
+    limits:
+      connection:
+        messagesPerSecond: 5 # limits.connection.messagesPerSecond, --limits.connection.messagesPerSecond
+        bytesPerSecond: 7 # peerage.yaml:10
+        signalBytesPerSecond: 262144 # limits.connection.signalBytesPerSecond
+        lookupsPerSecond: 200 # limits.connection.lookupsPerSecond
+`
+    const end = `    turn:
+      urls:
+        # peerage.yaml:11
+        - turn:a
+      secret: "[redacted]" # peerage.yaml:11
+      previousSecret: null
+      ttlMs: 300000
+    discovery: false # peerjs.allowDiscovery
+    peerjsKeys: []
+    api:
+      keys:
+        # api.keys, peerage.yaml:4
+        - "[redacted]"
+`
+    const lab = `  lab:
+    access:
+      mode: open # peerage.yaml:15
+    origins:
+      # peerage.yaml:13
+      - https://b.example
+    taken: refuse # taken
+`
+    for (const part of [chat, end, lab]) expect(yaml).toContain(part)
+    expect(yaml).toContain('      ttlMs: 60000 # p2p.turn.ttlMs, peerage.yaml:5\n')
+    expect(yaml).toContain('    api:\n      keys: []\n')
   })
 
   test('may share settings by an anchor', () => {
