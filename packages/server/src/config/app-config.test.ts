@@ -193,6 +193,7 @@ apps:
       - https://b.example
     taken: refuse # taken
 `
+    expect(yaml).toContain('    turn:\n      urls: [] # p2p.turn.urls\n')
     for (const part of [chat, end, lab]) expect(yaml).toContain(part)
     expect(yaml).toContain('      ttlMs: 60000 # p2p.turn.ttlMs, peerage.yaml:5\n')
     expect(yaml).toContain('    api:\n      keys: []\n')

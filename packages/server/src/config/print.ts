@@ -42,9 +42,12 @@ export function toYaml(settings: readonly PrintedSetting[]): string {
     const node = document.createNode(value)
     document.setIn(keys, node)
     if (source === undefined) continue
-    // The comment of a list is in the line of its key.
+    // The comment of a list is above its first item.
     if (isCollection(node) && node.items.length > 0) node.commentBefore = ` ${source}`
-    else node.comment = ` ${source}`
+    else {
+      if (isCollection(node)) node.flow = true
+      node.comment = ` ${source}`
+    }
   }
   return document.toString({ lineWidth: 0, nullStr: 'null' })
 }
