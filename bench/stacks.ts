@@ -24,6 +24,7 @@ export type StackName =
   | 'peerage, plain links'
   | 'peerage, links off'
   | 'peerage, connects not limited'
+  | 'peerage, with the API'
   | 'peerage, HS256 tokens'
   | 'peerage, ES256 tokens'
   | 'peerage as PeerJS'
@@ -85,6 +86,14 @@ const RECIPES: Readonly<Record<StackName, Recipe>> = {
   'peerage, plain links': peerage('peerage', true, ...LINKS, '--links-plain'),
   'peerage, links off': peerage('peerage', true),
   'peerage, connects not limited': peerage('peerage', true, ...LINKS, ...MORE_CONNECTS),
+  'peerage, with the API': peerage(
+    'peerage',
+    true,
+    ...LINKS,
+    ...MORE_CONNECTS,
+    '--api-keys',
+    'a-key-of-the-bench-for-the-api',
+  ),
   'peerage, HS256 tokens': {
     ...peerage('peerage', true, ...LINKS, ...MORE_CONNECTS),
     access: () => tokenFor('HS256'),

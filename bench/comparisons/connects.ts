@@ -104,4 +104,34 @@ export const connects: readonly Comparison[] = [
     ],
     rows: [withToken('HS256'), withToken('ES256')],
   },
+  {
+    id: 'connects-api',
+    title: 'Connects per second of an app that has the API',
+    load:
+      `${PEERS} peers, ${CONCURRENCY} connects at the same time, one node with Redis; with the API, each claim is checked ` +
+      `for bans and written into the index of its app; against the same node without the API`,
+    processes: 'kept',
+    rounds: 5,
+    contenders: [
+      contender('peerage, open', 'peerage, connects not limited'),
+      contender('peerage, with the API', 'peerage, with the API'),
+    ],
+    rows: [
+      {
+        measure: 'connects per second, with the API and its index',
+        metric: 'perSecond',
+        unit: '/s',
+        subject: 'peerage, with the API',
+        against: 'peerage, open',
+        aim: { of: 'ratio', least: 0.9 },
+      },
+      {
+        measure: 'CPU per connect, with the API and its index',
+        metric: 'cpuUs',
+        unit: 'µs',
+        subject: 'peerage, with the API',
+        against: 'peerage, open',
+      },
+    ],
+  },
 ]

@@ -197,6 +197,33 @@ test('[WR2] [I15] after a reconnect, the SDK asks to watch the names again until
   expect(asked).toHaveLength(6)
 })
 
+test('[WR13] after a reconnect, a name that a new token does not allow keeps no other from being watched', async () => {
+  const names = ['ada', 'bob', 'carol', 'dora', 'eve'].map(named)
+  const heard: string[] = []
+  const requests = new Requests(clock, (frame) => {
+    if (frame.type !== 'watch') return true
+    const { id, names: some } = frame
+    const peers = some.map((name) => ({ name, state: 'online' as const }))
+    const refused = frame.names.includes(named('carol'))
+    queueMicrotask(() =>
+      requests.answer(
+        refused ? { type: 'error', id, code: 'forbidden', detail: 'carol' } : { type: 'found', id, peers },
+      ),
+    )
+    return true
+  })
+  const watches = new Watches(
+    clock,
+    requests,
+    () => true,
+    ({ name }) => heard.push(name),
+  )
+  await Promise.all(names.map((name) => watches.watch(name)))
+  heard.length = 0
+  watches.online()
+  await vi.waitFor(() => expect(heard.toSorted()).toEqual(['ada', 'bob', 'dora', 'eve']))
+})
+
 test('[WR7] an aborted join leaves no member behind', async () => {
   const abort = new AbortController()
   const joining = ann.join('hall', { signal: abort.signal })
@@ -220,4 +247,22 @@ test('[WR7] a peer that has joined a room twice leaves it with the second leave'
   expect(standing(second)).toEqual(['ann online', 'bob online'])
   void second.leave()
   expect(await asked('part')).toBeGreaterThan(0)
+})
+
+test('[WR15] a room that a new token does not allow tells why, and is empty', async () => {
+  const joining = ann.join('hall')
+  list(await asked('join'), ['ann', 'bob'])
+  const hall = await joining
+  const errors: unknown[] = []
+  ann.on('error', (error, stage) => errors.push([error, stage]))
+  const changes: unknown[] = []
+  hall.on('member', ({ name, state }) => changes.push(`${name} ${state}`))
+  const before = tier.sent.length
+  const since = 1
+  tier.hand('ann', { type: 'changed', room, members: [{ name: named('ann'), since, state: 'left' }] })
+  await vi.waitFor(() => expect(tier.sent.slice(before)).toMatchObject([{ type: 'join' }]))
+  tier.hand('ann', { type: 'error', id: await asked('join'), code: 'forbidden', detail: 'no such grant' })
+  await vi.waitFor(() => expect(hall.members).toEqual([]))
+  expect(changes).toEqual(['ann left', 'bob left'])
+  expect(errors).toEqual([[expect.objectContaining({ code: 'forbidden' }), 'node']])
 })

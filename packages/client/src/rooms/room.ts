@@ -193,8 +193,11 @@ export class Room {
       this.#retry.stop()
     } catch (error) {
       if (this.#left) return
-      this.#session.onError(error)
-      if (error instanceof PeerageError && mayBeAskedAgain(error.code)) this.#retry.failed()
+      this.#session.onError(error, 'node')
+      if (!(error instanceof PeerageError)) return
+      if (mayBeAskedAgain(error.code)) this.#retry.failed()
+      // This peer is no member. The next connection may have a token that allows the room, so the SDK then asks again.
+      else if (error.code === 'forbidden' || error.code === 'too-many') this.#compare(new Map())
     }
   }
 
@@ -212,10 +215,17 @@ export class Room {
     if (message.type === 'changed') {
       if (this.#readings > 0) this.#meanwhile.push(...message.members)
       else for (const change of message.members) this.#change(change)
+      // The node has ended the membership, because a new token does not allow it [WR15]. To join again tells why.
+      if (message.members.some((change) => this.#isOwnEnd(change))) void this.#reconcile()
       return
     }
     const read = this.#session.read(message)
     if (read) this.#events.emit('message', message.from, read.data, read.about)
+  }
+
+  #isOwnEnd({ name, since, state }: RoomEvents['member'][0]): boolean {
+    const own = this.#session.welcome
+    return state === 'left' && name === own.name && since === own.since
   }
 
   #change({ name, since, state }: RoomEvents['member'][0]): void {

@@ -166,9 +166,9 @@ export class Session implements P2PContext {
     return this.#internal.on('signal-waits', listener)
   }
 
-  onError(error: unknown, stage?: 'listener'): void {
-    if (stage) this.events.listenerFailed(error)
-    else this.events.fail(error, 'p2p')
+  onError(error: unknown, stage: 'listener' | 'node' | 'p2p' = 'p2p'): void {
+    if (stage === 'listener') this.events.listenerFailed(error)
+    else this.events.fail(error, stage)
   }
 
   async requestTurn(): Promise<TurnCredentials | null | undefined> {

@@ -78,9 +78,17 @@ export class Watches {
   #askAll(): void {
     const names = [...this.#watched.keys()]
     for (let i = 0; i < names.length; i += limits.namesPerLookup)
-      void this.#ask(names.slice(i, i + limits.namesPerLookup)).then((answer) => {
-        if (!answer.ok && answer.code !== 'aborted' && mayBeAskedAgain(answer.code)) this.#retry.failed()
-      })
+      void this.#askAgain(names.slice(i, i + limits.namesPerLookup))
+  }
+
+  async #askAgain(names: Name[]): Promise<void> {
+    const answer = await this.#ask(names)
+    if (answer.ok || answer.code === 'aborted') return
+    if (mayBeAskedAgain(answer.code)) this.#retry.failed()
+    // One name that a new token does not allow refuses all that were asked with it [WR13].
+    if (answer.code !== 'forbidden' || names.length === 1) return
+    const half = Math.ceil(names.length / 2)
+    await Promise.all([this.#askAgain(names.slice(0, half)), this.#askAgain(names.slice(half))])
   }
 
   heard(presence: Presence): void {

@@ -52,6 +52,11 @@ export class Watchers {
     })
   }
 
+  /** The peers that a connection watches. */
+  of(connection: ConnectionId): Peer[] {
+    return [...(this.#byConnection.get(connection) ?? [])]
+  }
+
   count(connection: ConnectionId): number {
     return this.#byConnection.get(connection)?.size ?? 0
   }

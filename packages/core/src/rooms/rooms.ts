@@ -222,6 +222,11 @@ export class Rooms {
     }
   }
 
+  /** The rooms that a connection has joined, or is joining. */
+  of(connection: ConnectionId): Room[] {
+    return [...(this.#byConnection.get(connection) ?? [])].map(roomOf)
+  }
+
   has(session: OnlineSession, name: Room): boolean {
     return this.#byConnection.get(session.connection.id)?.has(idOf(session, name)) ?? false
   }

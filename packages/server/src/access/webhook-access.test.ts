@@ -216,6 +216,8 @@ describe('an outage', () => {
     const open = webhookTest({ whenUnreachable: 'allow' })
     expect(await open.admit()).toEqual({ ok: true, app: 'chat' })
     expect(open.errors).toEqual([expect.stringContaining('peers are let in meanwhile')])
+    // Else an access that ends would be replaced by one that does not.
+    expect(await open.admit({ isRenewal: true })).toMatchObject(unavailable)
   })
 
   test.each<[string, RequestListener]>([

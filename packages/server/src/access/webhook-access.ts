@@ -71,7 +71,7 @@ class WebhookAccess implements AppAccess {
       return refusal('access-unavailable', 'too many peers come at once; try again', BUSY_RETRY_MS)
     this.#calls++
     const called = await this.#call(body, request).finally(() => this.#calls--)
-    if (called.type !== 'answer') return this.#failed(called)
+    if (called.type !== 'answer') return this.#failed(called, request)
     this.#failure = undefined
     const { decision, cacheMs } = called.answer
     const bytes = JSON.stringify(decision).length
@@ -112,7 +112,10 @@ class WebhookAccess implements AppAccess {
     return read.ok ? { type: 'answer', answer: read.answer } : { type: 'fault', problem: read.problem }
   }
 
-  #failed({ type, problem }: { type: 'outage' | 'fault'; problem: string }): AccessDecision {
+  #failed(
+    { type, problem }: { type: 'outage' | 'fault'; problem: string },
+    { isRenewal = false }: AdmitRequest,
+  ): AccessDecision {
     const { url, whenUnreachable } = this.#settings
     const isAllowed = type === 'outage' && whenUnreachable === 'allow'
     if (this.#failure !== problem && !this.#stopped.signal.aborted) {
@@ -123,7 +126,8 @@ class WebhookAccess implements AppAccess {
       this.#options.onError(new Error(message), { stage: 'access webhook' })
     }
     // After a fault nobody is let in, even then: else a peer could come in by a token that confuses the webhook.
-    if (isAllowed) return { ok: true, app: this.#app }
+    // A peer that is connected keeps what the webhook granted until that ends, and is not let in without an end instead.
+    if (isAllowed && !isRenewal) return { ok: true, app: this.#app }
     return refusal(
       'access-unavailable',
       'the access webhook of this app does not answer; try again',

@@ -116,10 +116,10 @@ test('[API34] a token is revoked until it has surely expired, and its connection
   expect((await call('/revocations', { body: { jti: 'j1' } })).json).toEqual({ closed: 0, until })
   await call('/revocations', { body: { sub: 'alice' } })
   await call('/revocations', { body: { sub: 'bob', before: now - 5 } })
-  expect(disconnects.map(({ whom, how }) => [whom, how.before])).toEqual([
-    [{ tokenId: 'j1' }, undefined],
-    [{ identity: 'alice' }, now],
-    [{ identity: 'bob' }, now - 5],
+  expect(disconnects.map(({ whom, how }) => [whom, how.code, how.before])).toEqual([
+    [{ tokenId: 'j1' }, 4504, undefined],
+    [{ identity: 'alice' }, 4504, now],
+    [{ identity: 'bob' }, 4504, now - 5],
   ])
   expect((await call('/bans')).json).toMatchObject({
     bans: [

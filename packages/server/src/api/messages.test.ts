@@ -53,7 +53,7 @@ test('[API21] a peer that is away until the deadline is away', async () => {
   })
 })
 
-test('[API24] the messages of peers to the name of an application server are refused', async () => {
+test('[API24] [WR14] the messages of peers to the name of an application server are refused', async () => {
   const { call, peer } = await startApi()
   const alice = await peer('alice')
   const from = new Promise<string>((resolve) => alice.on('message', resolve))

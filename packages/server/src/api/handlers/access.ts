@@ -39,7 +39,7 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
     const until = banMs === undefined ? undefined : await ban(app, banned, { ms: banMs })
     if (banMs !== undefined && until === undefined) return FULL
     const text = reason ?? closeTextOf('disconnected')
-    const { closed = null } = await node.disconnect(app, whom, { code, text })
+    const { closed = null } = await node.disconnects.disconnect(app, whom, { code, text })
     return done(until === undefined ? { closed } : { closed, until })
   }
 
@@ -89,8 +89,8 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
       if (until === undefined) return FULL
       const whom = isOne ? { tokenId: body.jti } : { identity: body.sub }
       const text = closeTextOf('token-expired')
-      const { closed = null } = await node.disconnect(app, whom, {
-        code: closeCodes.disconnected,
+      const { closed = null } = await node.disconnects.disconnect(app, whom, {
+        code: closeCodes['token-expired'],
         text,
         ...(before === undefined ? {} : { before }),
       })

@@ -106,7 +106,7 @@ export function messageRoutes(dependencies: ApiDependencies) {
         peers.release(app, BROADCAST_AT_ONCE)
       }
       try {
-        const count = await node.count(app)
+        const count = await node.listing.count(app)
         void sendToAll(dependencies, app, contentOf(body)).finally(end)
         return done({ result: 'accepted' as const, peers: count })
       } catch (error) {
@@ -132,7 +132,7 @@ async function sendToAll({ node, peers, onError }: ApiDependencies, app: App, da
   try {
     let at: ListCursor | undefined
     do {
-      const page: ListPage = await node.list(app, at, BROADCAST_PAGE)
+      const page: ListPage = await node.listing.page(app, at, BROADCAST_PAGE)
       const online = page.peers.filter(({ state }) => state === 'online')
       await Promise.all(
         online.map(({ name }) => turns.run(() => peers.send(app, name, data, SEND_DEFAULT_MS))),

@@ -199,6 +199,7 @@ describe('the end of a token', () => {
       wire: 'native',
       address: '127.0.0.1',
       token: 'a-2',
+      isRenewal: true,
     })
     await clock.advance(60_000)
     expect(await ask(alice, 'join', { id: 2, room: 'any' })).toMatchObject(['roomed', {}])
@@ -228,6 +229,90 @@ describe('the end of a token', () => {
     expect(counted.join('\n')).not.toContain('made up')
     await clock.advance(20_500)
     expect(await alice.end()).toMatchObject({ code: 4504 })
+  })
+
+  test('[WR12] an access that ends can be renewed without an identity, and the rules get the origin again', async () => {
+    const allowed: Record<string, Partial<Allowed>> = { a: {}, b: {} }
+    const access = byToken(allowed)
+    const { url, clock, endsAt } = await startEnding(allowed, {
+      access: {
+        admit: async (request) => {
+          const decision = await access.admit(request)
+          if (decision.ok) delete decision.identity
+          return decision
+        },
+      },
+    })
+    allowed['a'] = { endsAt: endsAt(10_000) }
+    allowed['b'] = { endsAt: endsAt(600_000) }
+    const alice = new RawPeer(url, { Origin: 'https://a.example' })
+    await alice.claim({ name: 'alice', token: 'a' })
+    expect(await ask(alice, 'renew', { id: 1, token: 'b' })).toEqual(['renewed', { id: 1, tokenMs: 600_000 }])
+    expect(access.asked.at(-1)).toMatchObject({ token: 'b', origin: 'https://a.example' })
+    await clock.advance(60_000)
+    expect(await ask(alice, 'lookup', { id: 2, names: ['x'] })).toMatchObject(['found', {}])
+  })
+
+  test('[WR15] a new token ends the memberships and watches that it does not allow, and the peer is told', async () => {
+    const { url } = await startEnding({
+      'a-1': {},
+      'a-2': { rooms: { prefixes: ['lobby'] }, to: { names: ['bob'] } },
+      b: {},
+    })
+    const alice = await joined(url, { name: 'alice', token: 'a-1' })
+    const bob = await joined(url, { name: 'bob', token: 'b' })
+    for (const [id, room] of [
+      [1, 'lobby'],
+      [2, 'secret'],
+    ] as const) {
+      await ask(alice, 'join', { id, room })
+      await ask(bob, 'join', { id, room })
+    }
+    await ask(alice, 'watch', { id: 3, names: ['bob', 'carol'] })
+    expect(await ask(alice, 'renew', { id: 4, token: 'a-2' })).toMatchObject(['renewed', {}])
+    const { since } = (await alice.event('welcome')) as { since: number }
+    const left = JSON.stringify([
+      'changed',
+      { room: 'secret', members: [{ name: 'alice', since, state: 'left' }] },
+    ])
+    expect(alice.frames).toContain(`42${left}`)
+    const errors = alice.frames.filter((frame) => frame.startsWith('42["error"'))
+    expect(errors.map((frame) => JSON.parse(frame.slice(2))[1])).toEqual([
+      {
+        code: 'forbidden',
+        detail: 'the new access token does not allow these names, so their watches have ended: "carol"',
+      },
+    ])
+    expect(await bob.until((frame) => frame.includes('"left"'))).toContain('"room":"secret"')
+    expect(await ask(alice, 'say', { id: 5, room: 'secret', body: '1' })).toMatchObject([
+      'error',
+      { code: 'forbidden' },
+    ])
+    expect(await ask(alice, 'say', { id: 6, room: 'lobby', body: '1' })).toMatchObject(['done', {}])
+    await joined(url, { name: 'carol', token: 'b' })
+    bob.send('leave', {})
+    expect(await alice.until((frame) => frame.startsWith('42["presence"'))).toContain('"name":"bob"')
+    expect(alice.frames.join()).not.toContain('42["presence",{"name":"carol"')
+  })
+
+  test('[WR15] a request that waited while a new token came gets the grants of that token', async () => {
+    const { url, node } = await startEnding({ 'a-1': {}, 'a-2': { rooms: { names: [] } } })
+    const alice = await joined(url, { name: 'alice', token: 'a-1' })
+    let open = (): void => {}
+    const gate = new Promise<void>((resolve) => (open = resolve))
+    const lookup = node.lookup.bind(node)
+    vi.spyOn(node, 'lookup').mockImplementation(async (peers) => {
+      await gate
+      return lookup(peers)
+    })
+    // These and the renewal are sixteen, which is as many as run at once.
+    for (let id = 1; id <= 15; id++) alice.send('lookup', { id, names: ['x'] })
+    alice.send('renew', { id: 16, token: 'a-2' })
+    alice.send('join', { id: 17, room: 'any' })
+    expect(await answer(alice, 16)).toMatchObject(['renewed', {}])
+    expect(await answer(alice, 17)).toMatchObject(['error', { code: 'forbidden' }])
+    open()
+    await answer(alice, 15)
   })
 
   test('[WR12] where nobody has an identity, nothing can be renewed', async () => {

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Semaphore, Lease, RoomChange, ServerMessage } from '@peerage/core'
 import type { CloseReason, Peer, ProtocolError } from '@peerage/protocol'
 import { encodeNodeMessage, errorTexts, nameOf, parsePeer, protocolError, stampOf } from '@peerage/protocol'
+import type { Allowed } from '../shared/access.js'
 import type { CloseOptions, ConnectionHost } from '../shared/connection.js'
 import { WebSocketConnection } from '../shared/connection.js'
 import type { Arrival } from '../shared/gateway.js'
@@ -56,6 +57,8 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
   isClaiming = false
   /** What the claim and socket.io need of the request. Dropped once the peer has a name. */
   request: { headers: IncomingHttpHeaders; connection: { encrypted: boolean } } | undefined
+  /** The Origin header, for the access rules at a renewal. Kept only where there can be one. */
+  origin: string | undefined
   /** The socket that socket.io holds. Set once the peer has a name. */
   socketIo: { ended(): void } | undefined
   /** Bounds the requests to the registry, in order. Made with the first request. */
@@ -101,6 +104,7 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
   override named(peer: Peer): void {
     super.named(peer)
     this.#rates = undefined
+    if (isRenewable(this.access)) this.origin = this.request?.headers.origin
     this.request = undefined
   }
 
@@ -197,6 +201,11 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
     super.ended(code)
     this.socketIo?.ended()
   }
+}
+
+/** Whether a new access token can replace an access: it proves an identity, or it ends. */
+export function isRenewable(access: Allowed | undefined): access is Allowed {
+  return access?.identity !== undefined || access?.endsAt !== undefined
 }
 
 const encoded = new WeakMap<RoomChange, string>()

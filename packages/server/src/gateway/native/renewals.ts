@@ -2,16 +2,19 @@ import type { Clock, OnlineSession } from '@peerage/core'
 import type { NodeMessageOf, PeerMessageOf, ProtocolError } from '@peerage/protocol'
 import { appOf, nameOf, protocolError } from '@peerage/protocol'
 import type { AccessEnds } from '../shared/access-ends.js'
+import type { AdmitRequest } from '../shared/access.js'
 import type { Refused } from '../shared/claimer.js'
 import { holderOf } from '../shared/claimer.js'
 import type { Limits } from '../shared/limits.js'
 import type { NativeConnection } from './connection.js'
+import { isRenewable } from './connection.js'
 import { tokenMsOf } from './entry.js'
 import type { NativeGatewayOptions } from './options.js'
+import { Ungranted } from './ungranted.js'
 
 export interface RenewalsOptions extends Pick<
   NativeGatewayOptions,
-  'node' | 'clock' | 'limits' | 'metrics' | 'access' | 'revocations' | 'onRefused'
+  'node' | 'clock' | 'limits' | 'metrics' | 'access' | 'revocations' | 'onRefused' | 'onError'
 > {
   accessEnds: AccessEnds
 }
@@ -24,8 +27,10 @@ export class Renewals {
   readonly #options: RenewalsOptions
   readonly #clock: Clock
   readonly #limits: Limits
+  readonly #ungranted: Ungranted
 
   constructor(options: RenewalsOptions) {
+    this.#ungranted = new Ungranted(options)
     this.#options = options
     this.#clock = options.clock
     this.#limits = options.limits
@@ -46,11 +51,21 @@ export class Renewals {
     { id, token }: PeerMessageOf<'renew'>,
   ): Promise<Answer> {
     const { app, access, address, wire } = connection
-    if (app === undefined || access?.identity === undefined)
+    if (app === undefined || !isRenewable(access))
       return protocolError('forbidden', 'this app has no access tokens')
     const [asked, name] = [appOf(session.peer), nameOf(session.peer)]
     const rules = this.#options.access ?? app.policy
-    const admitted = await rules.admit({ app: asked, name, isNameMade: false, wire, address, token })
+    const request: AdmitRequest = {
+      app: asked,
+      name,
+      isNameMade: false,
+      wire,
+      address,
+      token,
+      isRenewal: true,
+    }
+    if (connection.origin !== undefined) request.origin = connection.origin
+    const admitted = await rules.admit(request)
     if (!admitted.ok) return this.#refuse(connection, admitted)
     if (admitted.app !== app.app || admitted.identity !== access.identity)
       return this.#refuse(connection, OTHER_IDENTITY)
@@ -64,6 +79,7 @@ export class Renewals {
     connection.access = admitted
     connection.followRates()
     accessEnds.set(connection, admitted.endsAt)
+    this.#ungranted.end(connection, session)
     return { type: 'renewed', id, ...tokenMsOf(admitted, this.#clock.now()) }
   }
 

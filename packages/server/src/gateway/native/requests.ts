@@ -94,6 +94,9 @@ export class NativeRequests {
     const session = this.#node.sessions.get(connection.id)
     // The connection ended while the request waited.
     if (session?.state !== 'online' || connection.reason !== undefined) return undefined
+    // While the request waited, a new token may have come.
+    const refused = notGranted(connection, request)
+    if (refused) return refused
     switch (request.type) {
       case 'lookup':
         return lookUp(this.#node, session, request)

@@ -31,6 +31,8 @@ export interface AdmitRequest {
   address: string
   /** The headers of the peer's request, by their names in lower case. Absent when a peer renews its token. */
   headers?: Readonly<Record<string, string | string[] | undefined>>
+  /** True if the peer is connected, and wants to replace its token. */
+  isRenewal?: boolean
 }
 
 /**
