@@ -1,6 +1,6 @@
 import type { Clock, OnlineSession } from '@peerage/core'
 import type { NodeMessageOf, PeerMessageOf, ProtocolError } from '@peerage/protocol'
-import { appOf, nameOf, protocolError } from '@peerage/protocol'
+import { appOf, nameOf, protocolError, temporary } from '@peerage/protocol'
 import type { AccessEnds } from '../shared/access-ends.js'
 import type { AdmitRequest } from '../shared/access.js'
 import type { Refused } from '../shared/claimer.js'
@@ -89,7 +89,7 @@ export class Renewals {
     const { metrics, onRefused } = this.#options
     onRefused({ wire, code, detail })
     if (app !== undefined) metrics.appRefused(app.policy.label, code)
-    if (code !== 'access-unavailable' && peer !== undefined)
+    if (!temporary[code] && peer !== undefined)
       this.#limits.claimFailed(address, peer, app?.policy.limits.name.failuresPerMinute ?? 0)
     return protocolError(code, detail, retryAfterMs)
   }

@@ -203,8 +203,10 @@ describe('which app a peer gets', () => {
 
   test('[WH13] rules that cannot be asked count as no failure of the peer', async () => {
     const { claim } = claimer({ limits: { name: { failuresPerMinute: 1 } } })
-    const down: AccessDecision = { ok: false, code: 'access-unavailable', detail: 'down', retryAfterMs: 9 }
-    for (let i = 0; i < 5; i++) expect(await claim(applicant('bob', down))).toEqual({ ...down, waitMs: 0 })
+    for (const code of ['access-unavailable', 'overloaded'] as const) {
+      const down: AccessDecision = { ok: false, code, detail: 'down', retryAfterMs: 9 }
+      for (let i = 0; i < 5; i++) expect(await claim(applicant('bob', down))).toEqual({ ...down, waitMs: 0 })
+    }
   })
 
   test('the peer of an app that a reload removes during the claim is closed', async () => {

@@ -9,7 +9,7 @@ import type {
 } from '@peerage/core'
 import { hashSecret } from '@peerage/core'
 import type { App, ErrorCode, Name, Peer } from '@peerage/protocol'
-import { parsePeer, peerOf } from '@peerage/protocol'
+import { parsePeer, peerOf, temporary } from '@peerage/protocol'
 import type { AppBudgets, AppUse } from '../../apps/budgets.js'
 import type { AppPolicies } from '../../apps/policy.js'
 import { pause } from '../../lib/pause.js'
@@ -185,7 +185,7 @@ export class Claimer {
     metrics.appRefused(use?.policy.label ?? OTHER, code)
     const retry = retryAfterMs === undefined ? {} : { retryAfterMs }
     // The peer did nothing wrong.
-    if (code === 'access-unavailable') return { ok: false, code, detail, waitMs: 0, ...retry }
+    if (temporary[code]) return { ok: false, code, detail, waitMs: 0, ...retry }
     const { defaultApp } = this.#options.apps
     const waitMs = this.#failed(connection, use, peerOf(use?.app ?? defaultApp, name))
     return { ok: false, code, detail, waitMs, ...retry }
