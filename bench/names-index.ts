@@ -49,7 +49,7 @@ const node = new Node({
   onError,
   onEvent: () => {},
 })
-node.setIndexed(() => values.indexed)
+node.indexing.setIndexed(() => values.indexed)
 const plain = new Redis(values.redis)
 
 const nameAt = (index: number): Name => parsed(parseName(`peer-${String(index).padStart(NAME_DIGITS, '0')}`))
@@ -88,7 +88,7 @@ async function claim(count: number): Promise<Numbers> {
   }
   await Promise.all(Array.from({ length: CONCURRENCY }, some))
   // With the index, its last writes belong to the claims.
-  const listed = await node.count(app)
+  const listed = await node.listing.count(app)
   const ms = performance.now() - start
   const { user, system } = process.cpuUsage(cpuBefore)
   if (listed !== (values.indexed ? count : 0)) throw new Error(`the index has ${listed} names`)

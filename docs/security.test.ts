@@ -23,10 +23,9 @@ describe('each requirement of the ASVS table has the test that it names', () => 
   })
 
   test('and the table has them all', () => {
-    expect(rows.map(({ id }) => id)).toEqual([
-      ...['4.4.1', '4.4.2', '4.4.3', '4.4.4'],
-      ...['9.1.1', '9.1.2', '9.1.3', '9.2.1', '9.2.2', '9.2.3', '9.2.4'],
-      ...['17.1.1', '17.1.2', '17.2.8', '17.3.1', '17.3.2'],
-    ])
+    const websocket = ['4.4.1', '4.4.2', '4.4.3', '4.4.4']
+    const tokens = ['9.1.1', '9.1.2', '9.1.3', '9.2.1', '9.2.2', '9.2.3', '9.2.4']
+    const webrtc = ['17.1.1', '17.1.2', '17.2.8', '17.3.1', '17.3.2']
+    expect(rows.map(({ id }) => id)).toEqual([...websocket, ...tokens, ...webrtc])
   })
 })

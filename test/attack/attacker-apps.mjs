@@ -129,6 +129,7 @@ export function attacksOnApps({
       const key = { authorization: `Bearer ${app.apiKey}` }
       const json = { ...key, 'content-type': 'application/json' }
       const deep = '['.repeat(20_000) + ']'.repeat(20_000)
+      /** @type {[what: string, path: string, options: object][]} */
       const kinds = [
         ['a wrong key', '/v1/peers', { headers: { authorization: 'Bearer wrong-key-of-another-app' } }],
         ['no key', '/v1/peers', {}],

@@ -32,7 +32,7 @@ async function startNode(url: string): Promise<Node> {
     onError,
     onEvent: () => {},
   })
-  node.setIndexed(() => true)
+  node.indexing.setIndexed(() => true)
   cleanups.push(() => node.stop())
   await node.start()
   await eventually('the node is ready', () => node.readiness().ready)
@@ -40,7 +40,7 @@ async function startNode(url: string): Promise<Node> {
 }
 
 async function namesSeenBy(node: Node): Promise<string[]> {
-  const { peers } = await node.list(APP, undefined, 1_000)
+  const { peers } = await node.listing.page(APP, undefined, 1_000)
   return peers.map(({ name }) => name).sort()
 }
 
@@ -57,7 +57,7 @@ test('[SET8] after Redis restarts empty, the index has all names again', async (
   await eventually('all names are listed', seesAll(a, names))
   await redis.restart({ empty: true })
   await eventually('all names are listed again', seesAll(b, names))
-  expect(await b.count(APP)).toBe(names.length)
+  expect(await b.listing.count(APP)).toBe(names.length)
 })
 
 test('[SET8] after one master of a Cluster is emptied, the index has all names again', async () => {

@@ -22,11 +22,12 @@ beforeAll(async () => {
   const certificates = await makeCertificates()
   ca = await readFile(certificates.ca)
   const [cert, key] = [await readFile(certificates.cert), await readFile(certificates.key)]
-  const server = createServer({ cert, key }, async ({ headers, url: path }, response) => {
+  const server = createServer({ cert, key }, ({ headers, url: path }, response) => {
     const name = SESSIONS.get(/session=([\w-]+)/.exec(headers.cookie ?? '')?.[1] ?? '')
     if (path !== '/token' || name === undefined) return void response.writeHead(401).end()
     const token = new SignJWT().setProtectedHeader({ alg: 'HS256' }).setSubject(name).setAudience('default')
-    response.end(await token.setExpirationTime('5 minutes').sign(new TextEncoder().encode(SECRET)))
+    const signed = token.setExpirationTime('5 minutes').sign(new TextEncoder().encode(SECRET))
+    void signed.then((text) => response.end(text))
   })
   const peerage = createPeerage({
     access: { mode: 'token', token: { algorithms: ['HS256'], secret: SECRET } },

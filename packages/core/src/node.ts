@@ -1,17 +1,14 @@
-import type { App, ConnectionId, Name, NodeId, Peer } from '@peerage/protocol'
+import type { ConnectionId, NodeId, Peer } from '@peerage/protocol'
 import { closeCodes, mayReconnect } from '@peerage/protocol'
 import type { Backend, BackendEvent, OnError } from './backend.js'
 import type { Clock } from './lib/clock.js'
 import { inTurn } from './lib/in-turn.js'
 import type { ClaimOutcome, ClaimRequest, Ending } from './names/claims.js'
 import { Claims } from './names/claims.js'
-import type { DisconnectOptions } from './names/disconnects.js'
 import { Disconnects } from './names/disconnects.js'
 import { Indexing } from './names/indexing.js'
 import { Leases } from './names/leases.js'
-import type { ListCursor, ListPage } from './names/listing.js'
-import { listPeers } from './names/listing.js'
-import { INDEX_BATCH_MOST } from './names/name-index.js'
+import { Listing } from './names/listing.js'
 import { NodeHeartbeat } from './names/node-heartbeat.js'
 import { RegistryUnavailable, isNew } from './names/registry.js'
 import { Settling } from './names/settling.js'
@@ -21,7 +18,6 @@ import { Watchers } from './presence/watchers.js'
 import { Rooms } from './rooms/rooms.js'
 import { Mail } from './routing/mail.js'
 import { Router } from './routing/router.js'
-import type { Whom } from './routing/message.js'
 import type { CloseOptions, Connection, OnlineSession, Session } from './sessions/sessions.js'
 import { Sessions } from './sessions/sessions.js'
 import type { Times } from './times.js'
@@ -47,9 +43,9 @@ export type Readiness = { ready: true } | { ready: false; reason: Unready; why: 
 
 /**
  * One process of the cluster. Its parts are public, and a gateway calls them directly: `router` for messages,
- * `sessions` for connections, `mail`, `watchers` and `rooms` where its wire has these features. The node itself does
- * what needs several parts: its own life (start, drain, stop), the life of a connection (open, claim, leave, end),
- * and look-ups.
+ * `sessions` for connections, `mail`, `watchers` and `rooms` where its wire has these features. `indexing`, `listing` and
+ * `disconnects` are for application servers, and `listing` also for discovery. The node itself does what needs several
+ * parts: its own life (start, drain, stop), the life of a connection (open, claim, leave, end), and look-ups.
  *
  * A gateway for another wire makes these calls. `WebSocketGateway` of packages/server makes most of them for a wire
  * over WebSockets:
@@ -74,12 +70,13 @@ export class Node {
   readonly mail: Mail
   readonly watchers: Watchers
   readonly rooms: Rooms
+  readonly indexing: Indexing
+  readonly listing: Listing
+  readonly disconnects: Disconnects
   readonly #options: NodeOptions
   readonly #heartbeat: NodeHeartbeat
-  readonly #index: Indexing
   readonly #settling: Settling
   readonly #claims: Claims
-  readonly #disconnects: Disconnects
   #store = { healthy: false, reason: 'starting' as Unready, why: 'starting' }
   #draining = false
   /**
@@ -115,10 +112,11 @@ export class Node {
     this.id = this.#heartbeat.id
     const heartbeat = this.#heartbeat
     const shared = { ...times, heartbeat, registry, nodes, bus, presence, sessions, clock, onEvent, onError }
-    this.#index = new Indexing({ ...shared, index: backend.index, leases: () => this.leases.all() })
+    this.indexing = new Indexing({ ...shared, index: backend.index, leases: () => this.leases.all() })
+    this.listing = new Listing({ ...shared, index: backend.index, indexing: this.indexing })
     this.leases = new Leases({
       ...shared,
-      index: this.#index,
+      index: this.indexing,
       lost: (lost) => this.#claims.leaseLost(lost),
       sinceChanged: (lease) => this.#claims.sinceChanged(lease),
       evicted: (lease) => this.#claims.tellEnd('evicted', lease),
@@ -143,12 +141,12 @@ export class Node {
       ...shared,
       mail: this.mail,
       supersede: (end) => this.#claims.supersede(end),
-      disconnect: (order) => void this.#disconnects.receive(order),
+      disconnect: (order) => void this.disconnects.receive(order),
       trace: (handshake, step) => onEvent('signal', { handshake, step }),
     })
     this.watchers = new Watchers(shared)
     this.rooms = new Rooms({ ...shared, registry: backend.rooms })
-    this.#disconnects = new Disconnects({
+    this.disconnects = new Disconnects({
       ...shared,
       leases: this.leases,
       claimMs: options.claimMs,
@@ -210,7 +208,7 @@ export class Node {
     // Other nodes could not reach a peer that claims here now.
     if (!this.#heartbeat.active) return { ok: false, code: 'registry-unavailable' }
     const outcome = await this.#claims.claim(connection, request)
-    if (!outcome.ok || !this.#disconnects.endsLate(outcome.session, opening.openedAt)) return outcome
+    if (!outcome.ok || !this.disconnects.endsLate(outcome.session, opening.openedAt)) return outcome
     return { ok: false, code: 'not-claimed' }
   }
 
@@ -239,23 +237,6 @@ export class Node {
     } finally {
       session.connection.close('left')
     }
-  }
-
-  /**
-   * Disconnects peers of an app, on all nodes: an application server wants it. Their connections are closed with
-   * `disconnected`, this code and this text; with the code 4504 as `token-expired`. Their names are free at once, or wait for them if the code says that they may
-   * come back. A name that is away is free at once. A connection that is open now and claims its name later is closed, too.
-   *
-   * `closed`: how many peers that was. Undefined: other nodes were told, and do not say how many peers they closed.
-   * Rejects with RegistryUnavailable if the registry does not say where a name is; the nodes were told all the same.
-   *
-   * @example
-   * ```ts
-   * await node.disconnect(app, { identity: 'user-17' }, { code: 4505, text: 'signed out' })
-   * ```
-   */
-  disconnect(app: App, whom: Whom, how: DisconnectOptions): Promise<{ closed: number | undefined }> {
-    return this.#disconnects.disconnect(app, whom, how)
   }
 
   #disconnected(session: OnlineSession, { code, text }: Required<CloseOptions>): void {
@@ -302,61 +283,6 @@ export class Node {
   }
 
   /**
-   * Sets which apps have an index of their names. `list`, `count` and `directory` need one. Call it again after the
-   * answer has changed: the names of new apps are then written at once, and those of former apps end by themselves.
-   */
-  setIndexed(isIndexed: (app: App) => boolean): void {
-    this.#index.setIndexed(isIndexed)
-  }
-
-  /**
-   * A page of the names that are held in an app, on all nodes, from the app's index. Without a cursor it is the first
-   * page. It may have fewer than `most` peers, even none, while there is a `next`. A claim on another node appears
-   * within some 300 ms. Names of a dead node are away during the grace, and then left out. Rejects with RegistryUnavailable.
-   *
-   * @example
-   * ```ts
-   * for (let cursor: ListCursor | undefined; ; ) {
-   *   const { peers, next } = await node.list(app, cursor, 1_000)
-   *   for (const { name, state } of peers) console.log(name, state)
-   *   if (next === undefined) break
-   *   cursor = next
-   * }
-   * ```
-   */
-  async list(app: App, cursor: ListCursor | undefined, most: number): Promise<ListPage> {
-    const { backend, times } = this.#options
-    // A peer that has just claimed its name here finds itself.
-    if (cursor === undefined) await this.#index.flush(app)
-    return listPeers({ ...backend, graceMs: times.graceMs }, app, cursor ?? { partition: 0 }, most)
-  }
-
-  /**
-   * How many names are held in an app, on all nodes, from its index. Names of a dead node count until their entries end,
-   * `nameTtlMs` after that node last wrote them. Rejects with RegistryUnavailable.
-   */
-  async count(app: App): Promise<number> {
-    await this.#index.flush(app)
-    return this.#options.backend.index.count(app)
-  }
-
-  /** The names that are online in an app, on all nodes, at most `most`. Rejects with RegistryUnavailable. */
-  async directory(app: App, most: number): Promise<{ names: Name[]; complete: boolean }> {
-    const names: Name[] = []
-    let cursor: ListCursor | undefined
-    do {
-      const page = await this.list(app, cursor, INDEX_BATCH_MOST)
-      for (const { name, state } of page.peers) {
-        if (state !== 'online') continue
-        if (names.length >= most) return { names, complete: false }
-        names.push(name)
-      }
-      cursor = page.next
-    } while (cursor !== undefined)
-    return { names, complete: true }
-  }
-
-  /**
    * Begins the drain: the node is not ready from now on, and sends no new claim to the registry. Claims that wait for
    * their turn get `draining`. A claim that the registry is already judging gets its answer, and its peer is told to
    * move like all others. Gateways take no new connections from now on, and then tell every connection to move.
@@ -386,7 +312,7 @@ export class Node {
         // Sockets may have ended a moment ago. A name that was not suspended would count as free when the node
         // leaves.
         () => this.leases.settled(),
-        () => this.#index.stop(),
+        () => this.indexing.stop(),
         () => (this.#storeStarted ? backend.nodes.leave() : undefined),
         () => backend.stop(),
       ],
@@ -425,7 +351,7 @@ export class Node {
   }
 
   async #onBeat(): Promise<void> {
-    this.#index.retryTurn()
+    this.indexing.retryTurn()
     await this.leases.renewTurn()
     await this.#claims.withdrawTurn()
     await this.rooms.renewTurn()

@@ -64,7 +64,7 @@ export function createParts(options: PartsOptions): Parts {
   const p2p = new P2PServer(onError)
   const outbound = createOutbound({ clock })
   const apps = new Apps({ config, makeAccess: createMakeAccess({ clock, outbound, onError }) })
-  const setIndexed = (): void => node.setIndexed((app) => apps.of(app)?.indexed ?? false)
+  const setIndexed = (): void => node.indexing.setIndexed((app) => apps.of(app)?.indexed ?? false)
   setIndexed()
   apps.onReplaced(setIndexed)
   const api = createNodeApi({ config, apps, node, store, metrics, clock, onError })

@@ -109,6 +109,22 @@ describe('attempts', () => {
     await expect(api.countPeers({ signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before')
   })
 
+  test.each([502, 503, 504])(
+    '[API41] a %d of a load balancer without nodes is tried again, and when the time is over named as such',
+    async (status) => {
+      const outage = new Response('<html>', { status })
+      const passing = answering(outage, outage, json({ count: 3 }))
+      expect(await settled(passing.api.countPeers())).toBe(3)
+      const lasting = answering(outage)
+      const error: unknown = await settled(lasting.api.countPeers()).catch((failure: unknown) => failure)
+      expect(error).toMatchObject({
+        code: 'unreachable',
+        status,
+        message: expect.stringContaining(`${status}`),
+      })
+    },
+  )
+
   test.each([
     ['a page', new Response('<html>', { status: 404 })],
     ['other JSON', json({ error: 'not found' }, 404)],

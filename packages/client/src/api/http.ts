@@ -52,6 +52,9 @@ export async function makeCall(options: HttpOptions, call: HttpCall): Promise<un
   }
 }
 
+/** What a load balancer answers when it has no node, or gets no answer of one. */
+const OUTAGES: readonly number[] = [502, 503, 504]
+
 /** Whether the same call may succeed later. */
 function mayPass({ code }: ApiError): boolean {
   return (
@@ -114,12 +117,17 @@ function parsed(text: string): unknown {
 
 function errorOf({ status, json }: Attempt): ApiError {
   const { code, detail, errors }: Partial<Record<string, unknown>> = Object(json)
-  if (typeof code !== 'string' || typeof detail !== 'string')
+  if (typeof code !== 'string' || typeof detail !== 'string') {
+    if (OUTAGES.includes(status))
+      return new ApiError('unreachable', `a proxy before the nodes answered ${status}: no node answered it`, {
+        status,
+      })
     return new ApiError(
       'not-an-api',
       `something answered ${status}, but it is not the API of a node: check the URL, and that the app has api.keys`,
       { status },
     )
+  }
   const all = Array.isArray(errors) ? errors.filter(isFieldError) : []
   // A node of a later version may have more codes.
   return new ApiError(code as ApiErrorCode, `${code}: ${detail}`, { status, errors: all })

@@ -1,7 +1,8 @@
 import type { NodeId } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Bus, Origin, Published, Receive } from '../routing/bus.js'
-import { decodeEnvelopes, encodeEnvelope } from '../routing/codec.js'
+import { decodeEnvelopes } from '../routing/decode.js'
+import { encodeEnvelope } from '../routing/encode.js'
 import type { Envelope } from '../routing/message.js'
 import type { Store } from './store.js'
 

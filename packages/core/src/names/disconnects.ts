@@ -57,7 +57,19 @@ export class Disconnects {
     this.#options = options
   }
 
-  /** See `Node.disconnect`. */
+  /**
+   * Disconnects peers of an app, on all nodes: an application server wants it. Their connections are closed with
+   * `disconnected`, this code and this text. Their names are free at once, or wait for them if the code says that they may
+   * come back. A name that is away is free at once. A connection that is open now and claims its name later is closed, too.
+   *
+   * `closed`: how many peers that was. Undefined: other nodes were told, and do not say how many peers they closed.
+   * Rejects with RegistryUnavailable if the registry does not say where a name is; the nodes were told all the same.
+   *
+   * @example
+   * ```ts
+   * await node.disconnects.disconnect(app, { identity: 'user-17' }, { code: 4505, text: 'signed out' })
+   * ```
+   */
   async disconnect(app: App, whom: Whom, how: DisconnectOptions): Promise<{ closed: number | undefined }> {
     const order: Order = { type: 'disconnect', app, whom, ...how }
     if (!('name' in whom)) {

@@ -10,6 +10,7 @@ import type { TestCluster } from '../testing/nodes.js'
 import { addNode, cutOf, cutOff, testCluster, two } from '../testing/nodes.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
 import type { IndexChange } from './name-index.js'
+import type { ListCursor } from './listing.js'
 import { PARTITIONS, partitionOf } from './name-index.js'
 import { RegistryUnavailable } from './registry.js'
 
@@ -26,7 +27,7 @@ function foldedFnv(bytes: readonly number[]): number {
 
 /** All names of the index, however they are spread over its partitions. */
 async function listed(node: Node): Promise<Record<string, string>> {
-  const { peers, next } = await node.list(APP, undefined, 10_000)
+  const { peers, next } = await node.listing.page(APP, undefined, 10_000)
   expect(next).toBeUndefined()
   return Object.fromEntries(peers.map(({ name, state, since }) => [name, `${state} ${since}`]))
 }
@@ -53,7 +54,7 @@ function writesOf(made: Pick<TestCluster, 'cuts'>, node: Node): IndexChange[][] 
 
 async function indexed(): Promise<Awaited<ReturnType<typeof two>>> {
   const made = await two()
-  for (const node of made.nodes) node.setIndexed(() => true)
+  for (const node of made.nodes) node.indexing.setIndexed(() => true)
   return made
 }
 
@@ -88,20 +89,20 @@ test('a peer is listed on all nodes from its claim until it leaves', async () =>
     bob: `online ${bob.session.lease.since}`,
   }
   expect(await listed(b)).toEqual(expected)
-  expect(await b.count(APP)).toBe(2)
-  expect(await b.directory(APP, 10)).toEqual({
+  expect(await b.listing.count(APP)).toBe(2)
+  expect(await b.listing.online(APP, 10)).toEqual({
     names: expect.arrayContaining(['alice', 'bob']),
     complete: true,
   })
-  expect(await b.directory(APP, 1)).toMatchObject({ complete: false })
+  expect(await b.listing.online(APP, 1)).toMatchObject({ complete: false })
   await a.end(alice.connection.id, 'dropped')
   await a.leave(bob.session)
   await clock.advance(SOON_MS)
   expect(await listed(b)).toEqual({ alice: `away ${since}` })
-  expect((await b.directory(APP, 10)).names).toEqual([])
+  expect((await b.listing.online(APP, 10)).names).toEqual([])
   await clock.advance(times.graceMs)
   expect(await listed(b)).toEqual({})
-  expect(await b.count(APP)).toBe(0)
+  expect(await b.listing.count(APP)).toBe(0)
 })
 
 test('a peer that asks the node that it is connected to finds itself at once', async () => {
@@ -118,9 +119,9 @@ test('a page has at most the given number, and the cursor continues it over all 
   for (const name of names) await arrive(a, name)
   await clock.advance(SOON_MS)
   const seen: string[] = []
-  let cursor: Parameters<Node['list']>[1]
+  let cursor: ListCursor | undefined
   do {
-    const page = await b.list(APP, cursor, 7)
+    const page = await b.listing.page(APP, cursor, 7)
     expect(page.peers.length).toBeLessThanOrEqual(7)
     seen.push(...page.peers.map(({ name }) => name))
     cursor = page.next
@@ -132,10 +133,10 @@ test('a name that is not listed, and the names of an app without an index, cause
   const made = await two()
   const { a, b, clock } = made
   const writes = writesOf(made, a)
-  a.setIndexed((app) => app !== APP)
+  a.indexing.setIndexed((app) => app !== APP)
   const alice = await arrive(a, 'alice')
   await a.leave(alice.session)
-  a.setIndexed(() => true)
+  a.indexing.setIndexed(() => true)
   const server = await arrive(a, 'server', { isListed: false })
   await clock.advance(ROUND_MS)
   await a.end(server.connection.id, 'dropped')
@@ -152,7 +153,7 @@ test('the names of an app that gets an index later are written at once', async (
   const alice = await arrive(a, 'alice')
   await clock.advance(SOON_MS)
   expect(await listed(b)).toEqual({})
-  a.setIndexed(() => true)
+  a.indexing.setIndexed(() => true)
   await clock.advance(SOON_MS)
   expect(await listed(b)).toEqual({ alice: `online ${alice.session.lease.since}` })
 })
@@ -173,7 +174,7 @@ test('[SET8] a flood of claims is written in a few batches, and no claim waits f
   expect(a.readiness()).toEqual({ ready: true })
   release()
   await clock.advance(SOON_MS)
-  expect(await b.count(APP)).toBe(1_000)
+  expect(await b.listing.count(APP)).toBe(1_000)
   expect(writes.length).toBeLessThan(60)
 })
 
@@ -257,7 +258,7 @@ test('[SET8] names of a dead node are away, then left out, and no longer counted
   expect(await listed(b)).toEqual({ alice: `online ${thief.session.lease.since}` })
   await b.leave(thief.session)
   await clock.advance(times.nameTtlMs)
-  expect(await b.count(APP)).toBe(0)
+  expect(await b.listing.count(APP)).toBe(0)
 })
 
 test('a node that lapsed moves its entries, and removes those of names that others took meanwhile', async () => {
@@ -274,7 +275,7 @@ test('a node that lapsed moves its entries, and removes those of names that othe
   await clock.advance(2 * times.beatMs)
   expect(a.id).not.toBe(former)
   await clock.advance(ROUND_MS)
-  const { peers } = await b.list(APP, undefined, 10)
+  const { peers } = await b.listing.page(APP, undefined, 10)
   expect(peers.find(({ name }) => name === 'alice')).toMatchObject({
     node: a.id,
     since: alice.session.lease.since,
@@ -344,7 +345,7 @@ test(
     await fc.assert(
       fc.asyncProperty(steps, async (all) => {
         const made = await testCluster(3)
-        for (const node of made.nodes) node.setIndexed(() => true)
+        for (const node of made.nodes) node.indexing.setIndexed(() => true)
         await made.clock.advance(made.times.beatMs)
         const arrivals: { node: Node; arrival: Arrival; ended: boolean }[] = []
         for (const step of all) await run(made, arrivals, step)

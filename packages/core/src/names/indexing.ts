@@ -68,8 +68,8 @@ export class Indexing {
   }
 
   /**
-   * Sets which apps have an index, and writes all names of these apps. Entries of other apps end by themselves. Before
-   * the first call no app has one.
+   * Sets which apps have an index, which lists and counts need, and writes all names of these apps. Entries of other apps
+   * end by themselves. Before the first call no app has one. Call it again after the answer has changed.
    */
   setIndexed(isIndexed: (app: App) => boolean): void {
     this.#isIndexed = isIndexed

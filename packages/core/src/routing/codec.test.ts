@@ -2,7 +2,8 @@ import { appOf, errorTexts, nameOf, parseConnectionId, parseNodeId, parsePeer } 
 import type { ErrorCode } from '@peerage/protocol'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { decodeEnvelope, decodeEnvelopes, decodeMessage, encodeEnvelope, encodeMessage } from './codec.js'
+import { decodeEnvelope, decodeEnvelopes, decodeMessage } from './decode.js'
+import { encodeEnvelope, encodeMessage } from './encode.js'
 import type { Envelope, Message } from './message.js'
 
 function must<T>(parsed: { ok: true; value: T } | { ok: false; problem: string }): T {

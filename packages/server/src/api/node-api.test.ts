@@ -220,6 +220,24 @@ describe('messages', () => {
     expect(await alice.lookup([await from])).toMatchObject([{ state: 'offline' }])
   })
 
+  test('[WR14] a message to the name of an application server is refused, from the same node and from another', async () => {
+    const cluster = memoryCluster({ clock: systemClock, times: defaultTimes })
+    const [one, two] = [
+      await listening({ api: { keys: [KEY] }, backend: cluster.backend() }),
+      await listening({ api: { keys: [KEY] }, backend: cluster.backend() }),
+    ]
+    const peers = [await peerOn(one.url, 'alice'), await peerOn(two.url, 'bob')]
+    for (const peer of peers) {
+      const from = new Promise<string>((resolve) => peer.on('message', resolve))
+      expect(await apiOf(one.url).sendToPeer(peer.name, 1)).toBe('delivered')
+      await expect(peer.send(await from, 'an answer')).rejects.toMatchObject({ code: 'forbidden' })
+      // The refusal harms nobody: the application server sends on under the same name.
+      const again = new Promise<string>((resolve) => peer.on('message', resolve))
+      expect(await apiOf(one.url).sendToPeer(peer.name, 2)).toBe('delivered')
+      expect(await again).toBe(await from)
+    }
+  })
+
   test('[API27] a node that drains sends to nobody, and says so', async () => {
     const { node, url } = await listening({ api: { keys: [KEY] } })
     const peers = await Promise.all(Array.from({ length: 5 }, (_, i) => peerOn(url, `p${i}`)))

@@ -64,7 +64,7 @@ const token = section({
   ),
   allowPrivate: set(
     flag.default(false),
-    'let the name in jwks lead to a private address, such as a server of your own cluster',
+    'let jwks be http, and let a name in it lead to a private address, such as a server of your own cluster; an IP address and localhost need no permission',
   ),
   typ: set(
     text.nullable().default(null),
@@ -94,7 +94,7 @@ const webhook = section({
   ),
   allowPrivate: set(
     flag.default(false),
-    'let the URL lead to a private address, such as 10.0.0.7 or this machine',
+    'let url be http, and let a name in it lead to a private address, such as a server of your own cluster; an IP address and localhost need no permission',
   ),
   whenUnreachable: set(
     oneOf('refuse', 'allow').default('refuse'),
@@ -105,7 +105,7 @@ const webhook = section({
 const accessShape = {
   mode: set(
     oneOf('open', 'key', 'token', 'webhook').nullable().default(null),
-    'who may come in: everybody, or peers with a shared key, with a signed token, or whom a webhook allows; without this setting: key if access.key is set, else open',
+    'who may come in: everybody, or peers with a shared key, with a signed token, or whom a webhook allows; default: the one whose settings are there, and open if there are none',
   ),
   key: set(
     secretText(sharedKey).nullable().default(null),

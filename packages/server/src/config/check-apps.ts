@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { App } from '@peerage/protocol'
-import { isForAnyApp, listedApps, readAccess, settingsOf } from './app-settings.js'
+import { readAccess } from './access-settings.js'
+import { isForAnyApp, listedApps, settingsOf } from './app-settings.js'
 import type { AccessConfig } from './app-schema.js'
 import { checkTurn } from './check-turn.js'
 import { isLoopback } from './hosts.js'
@@ -44,18 +45,19 @@ function checkDefaultApp({ defaultApp }: Config, apps: readonly App[]): SettingP
   return [{ path: 'defaultApp', problem, because: 'apps' }]
 }
 
-/** Beyond loopback, each app needs a rule that says who may come in. */
+/** Beyond loopback, each app needs a rule that says who may come in, or must say that it is open. */
 export function checkReach(config: Config, apps = listedApps(config)): SettingProblem[] {
   if (config.open || isLoopback(config.host)) return []
   const isOpen = (app: App): boolean => {
     const { access, origins } = settingsOf(config, app)
-    return access.mode === 'open' && origins.length === 0
+    // An app that says itself that it is open is open on purpose.
+    return access.mode === 'open' && origins.length === 0 && config.apps[app]?.access?.mode !== 'open'
   }
   if (apps.length === 0)
     return isOpen(config.defaultApp) ? [{ path: 'host', problem: OPEN_NODE, because: 'apps' }] : []
   const open = apps.filter(isOpen)
   if (open.length === 0) return []
-  const problem = `is beyond loopback, and no rule says who may connect to ${open.join(', ')}: set access or origins of each app, or open (--open) if anybody may`
+  const problem = `is beyond loopback, and no rule says who may connect to ${open.join(', ')}: set access or origins of each app. If anybody may, set access: { mode: open } of the app, or open (--open) for all`
   return [{ path: 'host', problem, because: 'apps' }]
 }
 

@@ -20,6 +20,14 @@ export function isPrivate(host: string): boolean {
 }
 
 /**
+ * True if a URL with this host says itself where it leads, so that its author knows it. Any other name leads to where its
+ * DNS server says.
+ */
+export function isFixedPlace(host: string): boolean {
+  return host === 'localhost' || isIP(host) !== 0
+}
+
+/**
  * True for `0.0.0.0` and `::`, which mean all addresses of a machine. A server can listen there, but nobody can
  * connect.
  */

@@ -78,15 +78,15 @@ export async function startApi(options: FixtureOptions = {}): Promise<ApiFixture
   const { url: tier } = await server.listen()
   closers.push(() => server.stop())
   await server.ready()
-  server.node.setIndexed(() => true)
+  server.node.indexing.setIndexed(() => true)
   let keys: [App, string[]][] = [
     [app('default'), [KEY]],
     [app('other'), [OTHER_KEY]],
   ]
   const listeners = new Set<() => void>()
   const { node } = server
-  const disconnect = node.disconnect.bind(node)
-  node.disconnect = (of, whom, how) => {
+  const disconnect = node.disconnects.disconnect.bind(node.disconnects)
+  node.disconnects.disconnect = (of, whom, how) => {
     disconnects.push({ app: of, whom, how })
     return disconnect(of, whom, how)
   }

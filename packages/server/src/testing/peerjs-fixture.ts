@@ -81,7 +81,7 @@ export async function startFixture(more: FixtureOptions = {}): Promise<Fixture> 
     onError,
     onEvent: () => {},
   })
-  node.setIndexed((app) => apps.of(app)?.indexed === true)
+  node.indexing.setIndexed((app) => apps.of(app)?.indexed === true)
   await node.start()
   const metrics: PeerJsGatewayOptions['metrics'] = {
     connected: () => {},

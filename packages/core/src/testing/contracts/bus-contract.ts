@@ -1,6 +1,6 @@
 import type { NodeId } from '@peerage/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { encodeEnvelope } from '../../routing/codec.js'
+import { encodeEnvelope } from '../../routing/encode.js'
 import type { Envelope, Message } from '../../routing/message.js'
 import type { ContractCluster, ContractNode, MakeCluster } from '../cluster.js'
 import { newConnectionId, newNodeId, newPeer, patient, until } from '../cluster.js'

@@ -38,7 +38,7 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
     const until = banMs === undefined ? undefined : await ban(app, banned, { until: clock.now() + banMs })
     if (banMs !== undefined && until === undefined) return FULL
     const text = reason ?? closeTextOf('disconnected')
-    const { closed = null } = await node.disconnect(app, whom, { code, text })
+    const { closed = null } = await node.disconnects.disconnect(app, whom, { code, text })
     return done(until === undefined ? { closed } : { closed, until })
   }
 
@@ -92,7 +92,7 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
       if (until === undefined) return FULL
       const whom = isOne ? { tokenId: jti } : { identity: about.value }
       const text = closeTextOf('token-expired')
-      const { closed = null } = await node.disconnect(app, whom, {
+      const { closed = null } = await node.disconnects.disconnect(app, whom, {
         code: closeCodes['token-expired'],
         text,
         ...(before === undefined ? {} : { before }),

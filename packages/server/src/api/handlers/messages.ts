@@ -102,7 +102,7 @@ export function messageRoutes(dependencies: ApiDependencies) {
         peers.release(app, BROADCAST_AT_ONCE)
       }
       try {
-        const count = await node.count(app)
+        const count = await node.listing.count(app)
         void broadcast(dependencies, app, { data: contentOf(body), chars: charsOf(body) }).finally(end)
         return done({ result: 'accepted' as const, peers: count })
       } catch (error) {

@@ -12,14 +12,16 @@ export function peerRoutes({ node, nodes }: ApiDependencies) {
     listPeers: route(operations.listPeers, async ({ app, query: { limit, cursor, state } }) => {
       const from = cursor === undefined ? undefined : listCursorOf(app, cursor)
       if (cursor !== undefined && from === undefined) return BAD_CURSOR
-      const { peers, next } = await node.list(app, from, limit)
+      const { peers, next } = await node.listing.page(app, from, limit)
       return done({
         peers: state === undefined ? peers : peers.filter((peer) => peer.state === state),
         ...(next === undefined ? {} : { next: listCursor(app, next) }),
       })
     }),
 
-    countPeers: route(operations.countPeers, async ({ app }) => done({ count: await node.count(app) })),
+    countPeers: route(operations.countPeers, async ({ app }) =>
+      done({ count: await node.listing.count(app) }),
+    ),
 
     getPeer: route(operations.getPeer, async ({ app, params: { name } }) => {
       const peer = peerOf(app, name)

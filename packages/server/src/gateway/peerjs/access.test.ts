@@ -252,7 +252,7 @@ describe('what a token grants', () => {
   test('[PJ24] an application server’s close has its code and text, and no ERROR', async () => {
     const { open, token, node } = await startTokens()
     const alice = await open({ id: 'alice', token: await token() })
-    await node.disconnect(appOf('chat'), { name: 'alice' as never }, { code: 4_950, text: 'bye' })
+    await node.disconnects.disconnect(appOf('chat'), { name: 'alice' as never }, { code: 4_950, text: 'bye' })
     expect(await alice.ended()).toEqual({ code: 4_950, reason: 'bye' })
     expect(alice.frames).toEqual(['{"type":"OPEN"}'])
   })

@@ -173,7 +173,7 @@ export class PeerJsHttp {
     const now = clock.monotonic()
     const kept = this.#lists.get(app)
     if (kept && now < kept.until) return kept.body
-    const body = node.directory(app, MAX_LISTED).then(({ names, complete }) => ({
+    const body = node.listing.online(app, MAX_LISTED).then(({ names, complete }) => ({
       body: JSON.stringify(names),
       complete,
     }))

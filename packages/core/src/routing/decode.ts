@@ -8,18 +8,9 @@ import {
   parsePeer,
 } from '@peerage/protocol'
 import type { Origin } from './bus.js'
-import type { Envelope, Message, Whom, Wire } from './message.js'
+import type { Envelope, Message, Whom } from './message.js'
+import { DIVIDER, ESCAPE, KIND_CODES, TYPE_CODES, WIRE_CODES, unescape } from './record.js'
 
-// How envelopes are encoded between nodes. Records can be laid end to end in one publish:
-//
-//   type  header length  ':'  frame length  ':'  header  frame
-//
-// Lengths are decimal, in UTF-16 units. The header is positional. Its fields are divided by US (0x1f), which no name
-// and no id can contain; free texts are escaped. The frame follows unchanged: no node parses, copies or escapes
-// it. A later version may add fields at the end of a header, and types. A decoder skips both [F25].
-
-const DIVIDER = '\x1f'
-const ESCAPE = '\x1b'
 const COLON = 0x3a
 /** Lengths and offsets in a payload fit into nine digits, because Redis refuses strings over 512 MB. */
 const LENGTH_DIGITS_MOST = 9
@@ -28,49 +19,22 @@ const ORIGIN_NUMBER_MOST = 2 ** 48 - 1
 /** This is more hops than a message ever makes, because the router stops at 3. */
 const HOPS_MOST = 255
 
-const TYPE_CODES = {
-  deliver: 'd',
-  gone: 'g',
-  notice: 'n',
-  superseded: 's',
-  evicted: 'e',
-  disconnect: 'x',
-} as const
-const WIRE_CODES: Record<Wire, string> = { native: 'n', peerjs: 'p' }
-const KIND_CODES: Record<Message['kind'], string> = { message: 'm', signal: 's', ack: 'a' }
 const WIRES = wordsOf(WIRE_CODES)
 const KINDS = wordsOf(KIND_CODES)
 const FLAGS = new Set(['', 'f', 'h', 'fh'])
 /** The close codes of applications and of this tier (RFC 6455 §7.4.2). */
 const [CLOSE_CODE_LEAST, CLOSE_CODE_MOST] = [4_000, 4_999]
 
-/** Encodes one envelope as one record. An origin becomes the last two fields of its header. */
-export function encodeEnvelope(envelope: Envelope, origin?: Origin): string {
-  const tail = origin === undefined ? '' : `${DIVIDER}${origin.node}${DIVIDER}${origin.number}`
-  switch (envelope.type) {
-    case 'deliver':
-    case 'gone': {
-      const { epoch, hops, message } = envelope
-      const header = `${epoch}${DIVIDER}${hops}${DIVIDER}${messageHeader(message)}${tail}`
-      return record(TYPE_CODES[envelope.type], header, message.frame)
-    }
-    case 'notice': {
-      const { connection, to, code, ref } = envelope
-      const header = `${connection}${DIVIDER}${to}${DIVIDER}${code}${DIVIDER}${escape(ref)}${tail}`
-      return record(TYPE_CODES.notice, header, '')
-    }
-    case 'superseded':
-    case 'evicted': {
-      const { peer, connection, epoch } = envelope
-      return record(TYPE_CODES[envelope.type], `${peer}${DIVIDER}${connection}${DIVIDER}${epoch}${tail}`, '')
-    }
-    case 'disconnect': {
-      const { app, whom, before, code, text } = envelope
-      const fields = [app, ...whomFields(whom), before ?? '', code, escape(text)]
-      return record(TYPE_CODES.disconnect, `${fields.join(DIVIDER)}${tail}`, '')
-    }
-  }
-}
+// from, to, wire, kind, flags, since, handshake, reply node, reply connection, reply ref
+const MESSAGE_FIELDS = 10
+// epoch, hops, the message
+const CARRIER_FIELDS = 2 + MESSAGE_FIELDS
+// connection, to, code, ref
+const NOTICE_FIELDS = 4
+// peer, connection, epoch
+const END_FIELDS = 3
+// app, kind, whom, before, code, text
+const DISCONNECT_FIELDS = 6
 
 /** Decodes exactly one envelope. Returns undefined for anything else. Never throws. */
 export function decodeEnvelope(input: unknown): Envelope | undefined {
@@ -106,11 +70,6 @@ export function decodeEnvelopes(
   return malformed
 }
 
-/** Encodes one message as a record of its own, for the mailbox. */
-export function encodeMessage(message: Message): string {
-  return record('m', messageHeader(message), message.frame)
-}
-
 /** Decodes a record of `encodeMessage`. Returns undefined for anything else. Never throws. */
 export function decodeMessage(input: unknown): Message | undefined {
   if (typeof input !== 'string' || input[0] !== 'm') return undefined
@@ -118,40 +77,6 @@ export function decodeMessage(input: unknown): Message | undefined {
   if (extent === undefined || extent.end !== input.length) return undefined
   const fields = input.slice(extent.header, extent.frame).split(DIVIDER)
   return readMessage(fields, 0, input.slice(extent.frame, extent.end))
-}
-
-function record(type: string, header: string, frame: string): string {
-  return `${type}${header.length}:${frame.length}:${header}${frame}`
-}
-
-// from, to, wire, kind, flags, since, handshake, reply node, reply connection, reply ref
-const MESSAGE_FIELDS = 10
-// epoch, hops, the message
-const CARRIER_FIELDS = 2 + MESSAGE_FIELDS
-// connection, to, code, ref
-const NOTICE_FIELDS = 4
-// peer, connection, epoch
-const END_FIELDS = 3
-// app, kind, whom, before, code, text
-const DISCONNECT_FIELDS = 6
-
-function whomFields(whom: Whom): [kind: 'n' | 'i' | 't', text: string] {
-  if ('name' in whom) return ['n', whom.name]
-  if ('identity' in whom) return ['i', escape(whom.identity)]
-  return ['t', escape(whom.tokenId)]
-}
-
-function messageHeader(message: Message): string {
-  const { from, to, wire, kind, fresh, hold, since, handshake, reply } = message
-  const flags = `${fresh ? 'f' : ''}${hold ? 'h' : ''}`
-  const path = `${from}${DIVIDER}${to}${DIVIDER}${WIRE_CODES[wire]}${DIVIDER}${KIND_CODES[kind]}${DIVIDER}${flags}`
-  // The equals sign tells an empty text from an absent one.
-  const handshakeField = handshake === undefined ? '' : `=${escape(handshake)}`
-  const replyFields =
-    reply === undefined
-      ? `${DIVIDER}${DIVIDER}`
-      : `${reply.node}${DIVIDER}${reply.connection}${DIVIDER}${escape(reply.ref)}`
-  return `${path}${DIVIDER}${since ?? ''}${DIVIDER}${handshakeField}${DIVIDER}${replyFields}`
 }
 
 /** Offsets of a record's parts in its payload. */
@@ -365,18 +290,6 @@ function readNatural(field: string | undefined): number | undefined {
   if (field === undefined || !NATURAL_PATTERN.test(field)) return undefined
   const number = Number(field)
   return Number.isSafeInteger(number) ? number : undefined
-}
-
-// Hardly any text contains either character. Testing for them first makes encoding a fifth faster, and decoding a
-// notice, too.
-function escape(text: string): string {
-  if (!text.includes(DIVIDER) && !text.includes(ESCAPE)) return text
-  return text.replaceAll(ESCAPE, `${ESCAPE}e`).replaceAll(DIVIDER, `${ESCAPE}d`)
-}
-
-function unescape(text: string): string {
-  if (!text.includes(ESCAPE)) return text
-  return text.replaceAll(`${ESCAPE}d`, DIVIDER).replaceAll(`${ESCAPE}e`, ESCAPE)
 }
 
 function wordsOf<Word extends string>(codes: Record<Word, string>): ReadonlyMap<string, Word> {
