@@ -69,7 +69,7 @@ function inWordsOfPeer(
     case 'banned':
       return { ...refused, detail: `${words}: ${refused.detail}` }
     case 'forbidden':
-      return forbidden(JWT_PATTERN.test(presented) ? `${words}: ${refused.detail}` : words)
+      return { ...refused, detail: JWT_PATTERN.test(presented) ? `${words}: ${refused.detail}` : words }
     default:
       return refused
   }

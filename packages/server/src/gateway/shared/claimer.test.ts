@@ -201,6 +201,18 @@ describe('which app a peer gets', () => {
     expect([budgets.of(games)?.connections, connection.app]).toEqual([0, undefined])
   })
 
+  test('the peer is told what the application wrote, and the log is not', async () => {
+    const logged: unknown[] = []
+    const { claim } = claimer({}, { onRefused: ({ code, detail }) => logged.push([code, detail]) })
+    const foreign: AccessDecision = { ...refused, detail: 'bob is not on the list', isForeignText: true }
+    expect(await claim(applicant('bob', foreign))).toMatchObject({ detail: 'bob is not on the list' })
+    await claim(applicant('bob', refused))
+    expect(logged).toEqual([
+      ['forbidden', undefined],
+      ['forbidden', 'no'],
+    ])
+  })
+
   test('[WH13] rules that cannot be asked count as no failure of the peer', async () => {
     const { claim } = claimer({ limits: { name: { failuresPerMinute: 1 } } })
     for (const code of ['access-unavailable', 'overloaded'] as const) {
