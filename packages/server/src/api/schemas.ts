@@ -274,14 +274,25 @@ export const shapes = {
     })
     .meta({ id: 'Mint' }),
   revoke: z
-    .union([
-      z.strictObject({ jti: tokenId }),
-      z.strictObject({
-        sub: identity,
-        before: time('Tokens that were issued before this time are void').optional(),
-      }),
-    ])
-    .meta({ id: 'Revoke' }),
+    .strictObject({
+      jti: tokenId.optional(),
+      sub: identity.optional(),
+      before: time('With `sub`: tokens that were issued before this time are void').optional(),
+    })
+    .refine(({ jti, sub }) => (jti === undefined) !== (sub === undefined), {
+      message: 'must have either jti (one token) or sub (the tokens of an identity)',
+    })
+    .refine(({ sub, before }) => before === undefined || sub !== undefined, {
+      message: 'goes with sub only',
+      path: ['before'],
+    })
+    .meta({
+      id: 'Revoke',
+      schema: {
+        oneOf: [{ required: ['jti'] }, { required: ['sub'] }],
+        dependentRequired: { before: ['sub'] },
+      },
+    }),
   register: z.strictObject({ address, status: serverStatus.default('up') }).meta({ id: 'Register' }),
 
   peer,
