@@ -146,8 +146,14 @@ export interface Minted {
   expiresAt: number
 }
 
-/** One token, or all tokens of a `sub` that were issued before a time (Unix milliseconds; default: now). */
-export type Revocation = { jti: string } | { sub: string; before?: number | undefined }
+/**
+ * One token, or all tokens of a `sub` that were issued before a time. Times are Unix milliseconds; the claims of a token
+ * are in seconds. `before`: default now. `expiresAt`: when the last of these tokens ends. Give it for tokens that end
+ * further ahead than the setting `access.token.lifetimeMs`, so that the revocation lasts as long as they do.
+ */
+export type Revocation =
+  | { jti: string; expiresAt?: number | undefined }
+  | { sub: string; before?: number | undefined; expiresAt?: number | undefined }
 
 /** A node of the cluster. */
 export interface NodeState {
