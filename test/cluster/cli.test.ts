@@ -8,6 +8,7 @@ import { WebSocket } from 'ws'
 import { makeCertificates } from '@peerage/test-support/certificates.js'
 import { HAPROXY } from '@peerage/test-support/haproxy.js'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
+import { findPython } from '@peerage/test-support/python.js'
 import { freePort, freePortBoth, freePortPair } from '@peerage/test-support/ports.js'
 import { PEERAGE_BIN, REPOSITORY } from '@peerage/test-support/node.js'
 import { eventually, startChild, type Child } from '@peerage/test-support/process.js'
@@ -36,6 +37,34 @@ async function readyz(url: unknown): Promise<{ status: number; why: unknown }> {
   const body = (await answer.json()) as { why?: unknown }
   return { status: answer.status, why: body.why }
 }
+
+/**
+ * Runs a program in a terminal of its own. When it is ready, sends it SIGHUP, and closes the terminal when it has said so.
+ * Prints how the program ended.
+ */
+const SIGHUP_THEN_CLOSED = `
+import os, pty, signal, sys
+pid, terminal = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+def until(text):
+    said = b''
+    while text not in said: said += os.read(terminal, 4096)
+until(b'Peerage is ready')
+os.kill(pid, signal.SIGHUP)
+until(b'reloaded')
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+`
+
+test('SIGHUP makes a node in a terminal read its settings again, and ends it when the terminal was closed', async () => {
+  const child = await startChild({
+    command: await findPython(),
+    args: ['-c', SIGHUP_THEN_CLOSED, process.execPath, PEERAGE_BIN, 'serve', '--port', '0'],
+  })
+  cleanups.push(() => child.stop())
+  // By the signal, as Python says it.
+  expect(await child.line((line) => line.trim(), START_MS)).toBe('-1')
+})
 
 describe('a wrong configuration', () => {
   test('exits 2 and names every problem with its path and its source', async () => {

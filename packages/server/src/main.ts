@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { run } from './cli/program.js'
 import { startedAs } from './cli/started-as.js'
@@ -37,6 +37,17 @@ process.on('uncaughtException', die)
 process.on('unhandledRejection', (reason) => die(reason, 'unhandledRejection'))
 
 let isTerminalClosed = false
+const startedInTerminal = [0, 1, 2].some((stream) => isatty(stream))
+
+/** A process whose terminal was closed can no longer open it. */
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'))
+    return true
+  } catch {
+    return false
+  }
+}
 
 function closedTerminal(): void {
   isTerminalClosed = true
@@ -56,9 +67,11 @@ const code = await run(process.argv.slice(2), {
   get streams() {
     return { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr }
   },
-  onHangup: (listener) => void (hungUp = listener),
+  onHangup: (listener) => {
+    hungUp = () => (startedInTerminal && !hasTerminal() ? closedTerminal() : listener())
+  },
   endOnHangup: () => {
-    if ([0, 1, 2].some((stream) => isatty(stream))) hungUp = closedTerminal
+    if (startedInTerminal) hungUp = closedTerminal
   },
 })
 if (isTerminalClosed) {

@@ -16,7 +16,10 @@ export interface Surroundings extends Environment {
   terminated: AbortSignal
   /** For commands that ask, draw, or carry files. */
   streams: Streams
-  /** Calls one listener for each SIGHUP, which does not end the process. */
+  /**
+   * Calls one listener for each SIGHUP, which does not end the process. But if the terminal in which the process was started
+   * has been closed, SIGHUP ends it as SIGTERM does.
+   */
   onHangup: (listener: () => void) => void
   /**
    * From now on, SIGHUP ends the process as SIGTERM does, because its terminal was closed. A process without a terminal, as
