@@ -112,7 +112,7 @@ test('[API33] no token is stored', async () => {
 
 test('[API34] a token is revoked until it has surely expired, and its connections end', async () => {
   const { call, disconnects } = await startApi({ clock })
-  const until = now + 3_600_000 + 30_000
+  const until = now + 3_600_000 + 60_000
   expect((await call('/revocations', { body: { jti: 'j1' } })).json).toEqual({ closed: 0, until })
   await call('/revocations', { body: { sub: 'alice' } })
   await call('/revocations', { body: { sub: 'bob', before: now - 5 } })
@@ -128,4 +128,25 @@ test('[API34] a token is revoked until it has surely expired, and its connection
       { kind: 'tokens', value: 'bob', until, before: now - 5 },
     ],
   })
+})
+
+test('[API34] no later request loosens a revocation', async () => {
+  const { call, disconnects } = await startApi({ clock })
+  const first = clock.now()
+  await call('/revocations', { body: { sub: 'alice' } })
+  await call('/revocations', { body: { sub: 'alice', before: 0 } })
+  expect((await call('/bans')).json).toMatchObject({ bans: [{ kind: 'tokens', before: first }] })
+  expect(disconnects.map(({ how }) => how.before)).toEqual([first, first])
+  await call('/revocations', { body: { sub: 'alice', before: first + 1 } })
+  expect((await call('/bans')).json).toMatchObject({ bans: [{ kind: 'tokens', before: first + 1 }] })
+})
+
+test.each([
+  [{}, 'body: must have either jti (one token) or sub (the tokens of an identity)'],
+  [{ jti: 'a', sub: 'b' }, 'body: must have either jti (one token) or sub (the tokens of an identity)'],
+  [{ jti: 'a', before: 1 }, 'body.before: goes with sub only'],
+  [{ sub: 'a', before: 'yesterday' }, expect.stringMatching(/^body.before: /)],
+])('[API34] a revocation that is not clear is refused with what is wrong: %j', async (body, detail) => {
+  const { call } = await startApi({ clock })
+  expect(await call('/revocations', { body })).toMatchObject({ status: 400, json: { detail } })
 })

@@ -98,7 +98,7 @@ const webhook = section({
   ),
   whenUnreachable: set(
     oneOf('refuse', 'allow').default('refuse'),
-    'what happens to a peer while the webhook cannot be reached; an answer that makes no sense always refuses',
+    'what happens to a peer while the webhook cannot be reached; an invalid answer always refuses the peer',
   ),
 })
 
@@ -156,16 +156,19 @@ export const peerjsKey = text.refine(
   'must not be v1 or peerage: they are reserved',
 )
 
-const like = (setting: string): string => `of this app; default: ${setting}`
+const like = (setting: string): string => `${setting} of this app; default: that of the node`
 
-/** The settings of one app. What it leaves out it has from the settings of the node. */
+/** The settings of one app. For what it leaves out, the settings of the node hold. */
 export const appSchema = z.strictObject({
   access: z.strictObject(accessShape).optional(),
   origins: own(
     listOf(origin, 'https://app.example'),
-    `exact origins of the pages that may connect, ${like('origins')}`,
+    'exact origins of the pages that may connect to this app; default: origins of the node',
   ),
-  taken: own(taken, `what happens when a peer claims a name that another peer holds, ${like('taken')}`),
+  taken: own(
+    taken,
+    'what happens when a peer claims a name of this app that another peer holds; default: taken of the node',
+  ),
   limits: z
     .strictObject({
       connection: z
@@ -200,7 +203,7 @@ export const appSchema = z.strictObject({
     })
     .optional(),
   turn: z.strictObject(turnShape).optional(),
-  discovery: own(flag, `let PeerJS clients list the ids ${like('peerjs.allowDiscovery')}`),
+  discovery: own(flag, 'let PeerJS clients list the ids of this app; default: peerjs.allowDiscovery'),
   peerjsKeys: set(
     listOf(peerjsKey, 'games').default([]),
     'keys of PeerJS that stand for this app, besides peerjs.key',

@@ -2,14 +2,15 @@ import type { Whom } from '@peerage/core'
 import { closeCodes, closeTextOf, type App } from '@peerage/protocol'
 import { CLOCK_TOLERANCE_MS } from '../../access/claims.js'
 import { banKey, decodeBan, encodeBan, readBanKey, type Ban, type BanKind } from '../../access/revocations.js'
-import { cursorOf, placeOf } from '../cursors.js'
+import { cursorOf, startOf } from '../cursors.js'
 import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
 import { BAD_CURSOR, done, notFound, refuse } from '../replies.js'
 import { route } from '../route.js'
 
-/** Bans and revocations of one app. Each is looked at for every claim, so they must fit into the store. */
+/** Bans and revocations of one app. The store keeps each of them until it ends, so their number is bounded. */
 const BANS_MOST = 100_000
+
 /** Whom a ban or a revocation is about. */
 interface Banned {
   kind: BanKind
@@ -19,16 +20,15 @@ interface Banned {
 /** Disconnects, bans, tokens and their revocation. */
 export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDependencies) {
   /** Writes a ban or a revocation. Resolves with the time of its end, or undefined if there are too many. */
-  async function ban(
-    app: App,
-    whom: Banned,
-    { ms, before }: { ms: number; before?: number | undefined },
-  ): Promise<number | undefined> {
-    const until = clock.now() + ms
+  async function ban(app: App, whom: Banned, { until, before }: Ban): Promise<number | undefined> {
+    const ms = until - clock.now()
     const text = encodeBan({ until, ...(before === undefined ? {} : { before }) })
     const put = await records.put(app, 'bans', banKey(whom.kind, whom.value), text, ms, BANS_MOST)
     return put === 'full' ? undefined : until
   }
+
+  /** How long a token that is accepted now may still be accepted: its `exp` is up to the tolerance further ahead, and it counts that much longer. */
+  const revokedMs = (app: App): number => tokenMs(app) + 2 * CLOCK_TOLERANCE_MS
 
   async function disconnect(
     app: App,
@@ -36,7 +36,7 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
     { code, reason, banMs }: { code: number; reason?: string | undefined; banMs?: number | undefined },
   ) {
     // First the ban, so that the peer cannot come back in between.
-    const until = banMs === undefined ? undefined : await ban(app, banned, { ms: banMs })
+    const until = banMs === undefined ? undefined : await ban(app, banned, { until: clock.now() + banMs })
     if (banMs !== undefined && until === undefined) return FULL
     const text = reason ?? closeTextOf('disconnected')
     const { closed = null } = await node.disconnects.disconnect(app, whom, { code, text })
@@ -53,9 +53,9 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
     ),
 
     listBans: route(operations.listBans, async ({ app, query: { limit, cursor } }) => {
-      const after = cursor === undefined ? undefined : placeOf(app, 'bans', cursor)?.[0]
-      if (cursor !== undefined && typeof after !== 'string') return BAD_CURSOR
-      const page = await records.page(app, 'bans', typeof after === 'string' ? after : undefined, limit)
+      const start = startOf(app, 'bans', cursor)
+      if (start === undefined) return BAD_CURSOR
+      const page = await records.page(app, 'bans', start.after, limit)
       return done({
         bans: page.records.flatMap(({ key, value }) => readBan(key, value) ?? []),
         ...(page.next === undefined ? {} : { next: cursorOf(app, 'bans', [page.next]) }),
@@ -79,15 +79,19 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
       )
     }),
 
-    revokeTokens: route(operations.revokeTokens, async ({ app, body }) => {
-      const ms = tokenMs(app) + CLOCK_TOLERANCE_MS
-      const isOne = 'jti' in body
-      const before = isOne ? undefined : (body.before ?? clock.now())
-      const until = isOne
-        ? await ban(app, { kind: 'token', value: body.jti }, { ms })
-        : await ban(app, { kind: 'tokens', value: body.sub }, { ms, before })
+    revokeTokens: route(operations.revokeTokens, async ({ app, body: { jti, sub, before: asked } }) => {
+      const isOne = jti !== undefined
+      const about: Banned = isOne ? { kind: 'token', value: jti } : { kind: 'tokens', value: sub ?? '' }
+      // No later request loosens a revocation.
+      const [known] = await records.get(app, 'bans', [banKey(about.kind, about.value)])
+      const former = known === undefined ? undefined : decodeBan(known)
+      const before = isOne ? undefined : Math.max(asked ?? clock.now(), former?.before ?? 0)
+      const until = await ban(app, about, {
+        until: Math.max(clock.now() + revokedMs(app), former?.until ?? 0),
+        ...(before === undefined ? {} : { before }),
+      })
       if (until === undefined) return FULL
-      const whom = isOne ? { tokenId: body.jti } : { identity: body.sub }
+      const whom = isOne ? { tokenId: jti } : { identity: about.value }
       const text = closeTextOf('token-expired')
       const { closed = null } = await node.disconnects.disconnect(app, whom, {
         code: closeCodes['token-expired'],
