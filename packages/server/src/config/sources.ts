@@ -77,7 +77,9 @@ function readValue(
   from: { name: string; path: string; readFile: Environment['readFile']; layer: Layer },
 ): void {
   const read = textOf(from.path, from.readFile)
-  if (read.ok) from.layer.values.set(leaf.path, { value: fromText(leaf.kind, read.text), source: from.name })
+  const files = leaf.secret ? [from.path] : []
+  if (read.ok)
+    from.layer.values.set(leaf.path, { value: fromText(leaf.kind, read.text), source: from.name, files })
   else from.layer.problems.push({ path: leaf.path, source: from.name, problem: read.problem })
 }
 
@@ -104,11 +106,23 @@ export function withFiles(value: unknown, readFile: Environment['readFile']): Va
 }
 
 function withFile(value: unknown, readFile: Environment['readFile']): Value {
-  if (typeof value !== 'object' || value === null || !('file' in value)) return { ok: true, value }
-  const { file, ...rest } = value
-  if (typeof file !== 'string' || Object.keys(rest).length > 0) return { ok: true, value }
+  const file = fileOf(value)
+  if (file === undefined) return { ok: true, value }
   const read = textOf(file, readFile)
   return read.ok ? { ok: true, value: read.text } : read
+}
+
+/** The path in `{ file: path }`. Undefined for any other value. */
+function fileOf(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || !('file' in value)) return undefined
+  const { file, ...rest } = value
+  return typeof file === 'string' && Object.keys(rest).length === 0 ? file : undefined
+}
+
+/** The files that a value, or the items of a list, name. */
+function filesOf(value: unknown): string[] {
+  const items: readonly unknown[] = Array.isArray(value) ? value : [value]
+  return items.map(fileOf).filter((file) => file !== undefined)
 }
 
 /** Reads settings from a YAML file, each with its line. Unknown keys are problems. */
@@ -162,7 +176,8 @@ function readSection(section: YAMLMap, prefix: string, context: YamlContext): vo
         if (isEmpty) break
         const plain = plainOf(value, document)
         const read = plain.ok && place.leaf.mayBeFile ? withFiles(plain.value, readFile) : plain
-        if (read.ok) layer.values.set(path, { value: read.value, source })
+        const files = plain.ok && place.leaf.secret ? filesOf(plain.value) : []
+        if (read.ok) layer.values.set(path, { value: read.value, source, files })
         else wrong(read.problem)
         break
       }
