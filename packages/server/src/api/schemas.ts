@@ -1,4 +1,4 @@
-import { limits as wire, parseName, parseRoom } from '@peerage/protocol'
+import { chosenCode, closeCodes, limits as wire, parseName, parseRoom } from '@peerage/protocol'
 import { z } from 'zod'
 import { identitySchema, peerageSchema } from '../access/claims.js'
 import { BAN_KINDS } from '../access/revocations.js'
@@ -123,7 +123,7 @@ const timeoutMs = z
 const closing = {
   code: z
     .int()
-    .refine((code) => code === 4505 || (code >= 4400 && code <= 4499) || (code >= 4900 && code <= 4999), {
+    .refine((code) => code === closeCodes.disconnected || chosenCode(code) !== undefined, {
       message: 'must be 4400 to 4499 (the SDK connects again), 4900 to 4999 (it does not), or 4505',
     })
     .default(4505)
@@ -185,6 +185,47 @@ const ban = z
   .meta({ id: 'Ban' })
 
 const grants = peerageSchema.meta({ id: 'Grants' })
+
+/** In seconds, a time of today is a smaller number. So a claim such as `iat`, passed as it is, is found out. */
+const MILLISECONDS_LEAST = 100_000_000_000
+const milliseconds = z
+  .int('must be a time in Unix milliseconds')
+  .min(MILLISECONDS_LEAST, 'must be a time in Unix milliseconds; the claims of a token are in seconds')
+  .max(Number.MAX_SAFE_INTEGER, 'must be a time in Unix milliseconds')
+
+/** One token, or the tokens of a `sub`. JSON Schema says this with `oneOf`. */
+const revocation = z
+  .strictObject({
+    jti: tokenId.optional(),
+    sub: identity.optional().describe('All tokens with this `sub` that were issued before `before`.'),
+    before: milliseconds
+      .optional()
+      .describe(
+        'With `sub`: tokens that were issued before this time are void, in Unix milliseconds. Default: now.',
+      ),
+    expiresAt: milliseconds
+      .optional()
+      .describe(
+        'When the last of these tokens ends, in Unix milliseconds. Give it for tokens that end further ahead than `access.token.lifetimeMs`, so that the revocation lasts as long as they do. It only makes a revocation longer.',
+      ),
+  })
+  .meta({
+    id: 'Revoke',
+    schema: { oneOf: [{ required: ['jti'], not: { required: ['before'] } }, { required: ['sub'] }] },
+  })
+  .transform(({ jti, sub, before, expiresAt }, context) => {
+    if (jti !== undefined && sub === undefined && before === undefined)
+      return { kind: 'token' as const, value: jti, expiresAt }
+    if (jti === undefined && sub !== undefined)
+      return { kind: 'tokens' as const, value: sub, before, expiresAt }
+    const isBefore = jti !== undefined && sub === undefined
+    context.addIssue(
+      isBefore
+        ? { code: 'custom', path: ['before'], message: 'goes with sub only' }
+        : { code: 'custom', message: 'must have either jti or sub' },
+    )
+    return z.NEVER
+  })
 
 const serverId = z
   .string()
@@ -273,15 +314,7 @@ export const shapes = {
       peerage: grants.optional().describe('What else the token grants: its claim `peerage`.'),
     })
     .meta({ id: 'Mint' }),
-  revoke: z
-    .union([
-      z.strictObject({ jti: tokenId }),
-      z.strictObject({
-        sub: identity,
-        before: time('Tokens that were issued before this time are void').optional(),
-      }),
-    ])
-    .meta({ id: 'Revoke' }),
+  revoke: revocation,
   register: z.strictObject({ address, status: serverStatus.default('up') }).meta({ id: 'Register' }),
 
   peer,

@@ -2,14 +2,16 @@ import type { Whom } from '@peerage/core'
 import { closeCodes, closeTextOf, type App } from '@peerage/protocol'
 import { CLOCK_TOLERANCE_MS } from '../../access/claims.js'
 import { banKey, decodeBan, encodeBan, readBanKey, type Ban, type BanKind } from '../../access/revocations.js'
-import { cursorOf, placeOf } from '../cursors.js'
+import { cursorOf, startOf } from '../cursors.js'
 import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
 import { BAD_CURSOR, done, notFound, refuse } from '../replies.js'
 import { route } from '../route.js'
+import { BAN_MOST_MS } from '../schemas.js'
 
-/** Bans and revocations of one app. Each is looked at for every claim, so they must fit into the store. */
+/** Bans and revocations of one app. The store keeps each of them until it ends, so their number is bounded. */
 const BANS_MOST = 100_000
+
 /** Whom a ban or a revocation is about. */
 interface Banned {
   kind: BanKind
@@ -18,16 +20,24 @@ interface Banned {
 
 /** Disconnects, bans, tokens and their revocation. */
 export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDependencies) {
-  /** Writes a ban or a revocation. Resolves with the time of its end, or undefined if there are too many. */
-  async function ban(
-    app: App,
-    whom: Banned,
-    { ms, before }: { ms: number; before?: number | undefined },
-  ): Promise<number | undefined> {
-    const until = clock.now() + ms
-    const text = encodeBan({ until, ...(before === undefined ? {} : { before }) })
-    const put = await records.put(app, 'bans', banKey(whom.kind, whom.value), text, ms, BANS_MOST)
-    return put === 'full' ? undefined : until
+  /** Writes a ban or a revocation. False: there are too many. */
+  async function put(app: App, { kind, value }: Banned, ban: Ban): Promise<boolean> {
+    const ttlMs = ban.until - clock.now()
+    return (await records.put(app, 'bans', banKey(kind, value), encodeBan(ban), ttlMs, BANS_MOST)) !== 'full'
+  }
+
+  /**
+   * Writes a revocation. It never makes a token valid that an earlier one has made void: of the two times before which
+   * tokens are void, and of the two ends, the later one counts. Undefined: there are too many.
+   */
+  async function revoke(app: App, what: Banned, { until, before }: Ban): Promise<Ban | undefined> {
+    const [text] = await records.get(app, 'bans', [banKey(what.kind, what.value)])
+    const earlier = text === undefined ? undefined : decodeBan(text)
+    const both: Ban = {
+      until: Math.max(until, earlier?.until ?? 0),
+      ...(before === undefined ? {} : { before: Math.max(before, earlier?.before ?? 0) }),
+    }
+    return (await put(app, what, both)) ? both : undefined
   }
 
   async function disconnect(
@@ -36,8 +46,8 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
     { code, reason, banMs }: { code: number; reason?: string | undefined; banMs?: number | undefined },
   ) {
     // First the ban, so that the peer cannot come back in between.
-    const until = banMs === undefined ? undefined : await ban(app, banned, { ms: banMs })
-    if (banMs !== undefined && until === undefined) return FULL
+    const until = banMs === undefined ? undefined : clock.now() + banMs
+    if (until !== undefined && !(await put(app, banned, { until }))) return FULL
     const text = reason ?? closeTextOf('disconnected')
     const { closed = null } = await node.disconnects.disconnect(app, whom, { code, text })
     return done(until === undefined ? { closed } : { closed, until })
@@ -53,9 +63,9 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
     ),
 
     listBans: route(operations.listBans, async ({ app, query: { limit, cursor } }) => {
-      const after = cursor === undefined ? undefined : placeOf(app, 'bans', cursor)?.[0]
-      if (cursor !== undefined && typeof after !== 'string') return BAD_CURSOR
-      const page = await records.page(app, 'bans', typeof after === 'string' ? after : undefined, limit)
+      const start = startOf(app, 'bans', cursor)
+      if (start === undefined) return BAD_CURSOR
+      const page = await records.page(app, 'bans', start.after, limit)
       return done({
         bans: page.records.flatMap(({ key, value }) => readBan(key, value) ?? []),
         ...(page.next === undefined ? {} : { next: cursorOf(app, 'bans', [page.next]) }),
@@ -80,21 +90,23 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
     }),
 
     revokeTokens: route(operations.revokeTokens, async ({ app, body }) => {
-      const ms = tokenMs(app) + CLOCK_TOLERANCE_MS
-      const isOne = 'jti' in body
-      const before = isOne ? undefined : (body.before ?? clock.now())
-      const until = isOne
-        ? await ban(app, { kind: 'token', value: body.jti }, { ms })
-        : await ban(app, { kind: 'tokens', value: body.sub }, { ms, before })
-      if (until === undefined) return FULL
-      const whom = isOne ? { tokenId: body.jti } : { identity: body.sub }
-      const text = closeTextOf('token-expired')
+      const { kind, value, expiresAt = 0 } = body
+      const now = clock.now()
+      if (expiresAt > now + BAN_MOST_MS)
+        return refuse('bad-request', `body.expiresAt: must be at most ${BAN_MOST_MS} ms ahead`)
+      // A node takes a token whose end is by the tolerance too far ahead, and takes it until the tolerance after its end.
+      const until = Math.max(now + tokenMs(app) + CLOCK_TOLERANCE_MS, expiresAt) + CLOCK_TOLERANCE_MS
+      const ban = body.kind === 'tokens' ? { until, before: body.before ?? now } : { until }
+      const revoked = await revoke(app, { kind, value }, ban)
+      if (revoked === undefined) return FULL
+      const { before } = revoked
+      const whom = kind === 'token' ? { tokenId: value } : { identity: value }
       const { closed = null } = await node.disconnects.disconnect(app, whom, {
         code: closeCodes['token-expired'],
-        text,
+        text: closeTextOf('token-expired'),
         ...(before === undefined ? {} : { before }),
       })
-      return done({ closed, until })
+      return done({ closed, until: revoked.until })
     }),
   }
 }
