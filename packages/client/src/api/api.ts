@@ -31,7 +31,7 @@ export interface ApiOptions {
   /** A key of the app: one of the setting `api.keys`. Keep it on your servers. */
   key: string
   /**
-   * How long a call may take with all its attempts, in milliseconds, beside the time that a message waits for its recipient.
+   * How long a call may take with all its attempts, in milliseconds, without the time that a message waits for its recipient.
    * Default: 30,000.
    */
   timeoutMs?: number | undefined
@@ -46,7 +46,7 @@ const kinds: Kinds<ApiOptions> = {
   fetch: aFunction,
 }
 
-/** The time of a message without `timeoutMs`. */
+/** How long the node waits for the acknowledgement of a message without `timeoutMs`. */
 const SEND_MS = 10_000
 
 /**

@@ -65,7 +65,7 @@ export interface MessageOptions extends ActOptions {
  */
 export type MessageResult = 'delivered' | 'away' | 'unavailable' | 'timeout'
 
-/** How a message to one of many peers ended: also with the code of the problem that one recipient would have had. */
+/** How a message to one of many peers ended: as to a single peer, or with the code of the problem that this would have had. */
 export type BatchResult = MessageResult | 'incompatible' | 'rate-limited' | 'store-unavailable'
 
 /** The options of a disconnect. */
@@ -112,7 +112,7 @@ export interface AllowList {
   prefixes?: string[]
 }
 
-/** What a token grants beside its name. Whatever is absent is not restricted beyond the rules of the app. */
+/** What a token grants in addition to its name. Whatever is absent is not restricted beyond the rules of the app. */
 export interface Grants {
   /** The names that the token may claim. Absent: only `sub`. */
   claim?: AllowList

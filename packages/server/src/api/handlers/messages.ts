@@ -2,8 +2,8 @@ import { peerOf, type App, type Name } from '@peerage/protocol'
 import { BROADCAST_AT_ONCE, broadcast } from '../broadcasts.js'
 import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
-import { STORE_UNAVAILABLE, done, refuse } from '../replies.js'
-import { route, type Outcome } from '../route.js'
+import { STORE_UNAVAILABLE, done, refuse, type Outcome } from '../replies.js'
+import { route } from '../route.js'
 import type { Sent } from '../server-peers.js'
 
 const BUSY_RETRY_MS = 1_000
