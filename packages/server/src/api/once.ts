@@ -91,7 +91,7 @@ export class Once {
     const bytes = ENTRY_BYTES + begun.length
     const fullMs = this.#kept.fullMs(app, bytes)
     if (fullMs > 0)
-      return problem(
+      return refuse(
         'rate-limited',
         'this app has too many answers kept for its Idempotency-Keys; send the header only where it is needed',
         fullMs,
