@@ -150,3 +150,9 @@ test.each([
   const { call } = await startApi({ clock })
   expect(await call('/revocations', { body })).toMatchObject({ status: 400, json: { detail } })
 })
+
+test('[API33] a token is minted for as long as its app takes tokens, if the request says nothing', async () => {
+  const { call, minted } = await startApi({ clock, tokenMs: () => 60_000 })
+  expect((await call('/tokens', { body: { sub: 'alice' } })).status).toBe(200)
+  expect(minted).toEqual([{ sub: 'alice', ttlMs: 60_000, peerage: undefined }])
+})
