@@ -133,12 +133,31 @@ describe('attempts', () => {
     await expect(api.getPeer('a')).rejects.toMatchObject({ code: 'not-an-api', status: 404 })
   })
 
+  test.each([
+    ['text', new Response('ok')],
+    ['nothing', new Response(null, { status: 204 })],
+    ['another JSON object', json({ peers: [] })],
+    ['JSON that is no object', json(null)],
+  ])('[API41] a success with %s that no node answers is an error that says so', async (_, answer) => {
+    const { api, sent } = answering(answer)
+    await expect(api.countPeers()).rejects.toMatchObject({ name: 'ApiError', code: 'not-an-api' })
+    await expect(api.getPeer('a')).rejects.toMatchObject({ code: 'not-an-api' })
+    await expect(api.sendToRoom('a', 1)).rejects.toMatchObject({ code: 'not-an-api' })
+    expect(sent).toHaveLength(3)
+  })
+
+  test('[API41] a success with a page is no answer to a removal', async () => {
+    const { api } = answering(new Response('<html>'))
+    await expect(api.liftBan('name', 'a')).rejects.toMatchObject({ code: 'not-an-api', status: 200 })
+  })
+
   test('[API42] a registration is renewed every 10 s, also after a failure, until it stops', async () => {
     const errors: unknown[] = []
     const { api, sent } = answering(
       json({ id: 'a', address: 'x', status: 'up', ttlMs: 30_000 }),
       problem(409, 'too-many'),
       json({ id: 'a', address: 'x', status: 'up', ttlMs: 30_000 }),
+      new Response(null, { status: 204 }),
     )
     const registration = await api.registerServer({
       id: 'a',
@@ -158,20 +177,114 @@ describe('attempts', () => {
 test.each([
   [{ url: 'ws://a', key: 'k' }, 'must begin with https:// or http://'],
   [{ url: 'nonsense', key: 'k' }, 'Invalid URL'],
-  [{ url: 'http://a', key: '' }, 'must be a key'],
-  [{ url: 'http://a', key: 'a secret' }, 'must be a key'],
+  [{ url: 'http://a', key: '' }, '`key` is empty'],
+  [{ url: 'http://a', key: 'a secret' }, 'it has a space, a line break'],
+  [{ url: 'http://a', key: 'a\nsecret\n' }, 'it has a space, a line break'],
   [{ url: 'http://a' }, 'key'],
   [{ url: 'http://a', key: 'k', timeout: 1 }, 'timeout'],
 ])('createApi(%j) is a TypeError that says what is wrong', (options, why) => {
   const make = (): unknown => Reflect.apply(createApi, undefined, [options])
   expect(make).toThrow(TypeError)
   expect(make).toThrow(why)
-  expect(make).not.toThrow('a secret')
+  expect(make).not.toThrow(/a.secret/s)
 })
 
-test('names that no URL can have, and data that JSON cannot have, are a TypeError', async () => {
-  const { api, sent } = answering(json({}))
-  await expect(api.sendToPeer('..', 1)).rejects.toThrow('cannot be written in a URL')
-  await expect(api.sendToPeer('a', undefined)).rejects.toThrow('it is undefined')
-  expect(sent).toEqual([])
+test.each(['secret-key\n', 'secret-key\r\n'])(
+  'a key %j that was read from a file is used without its line break',
+  async (key) => {
+    const sent: (string | null)[] = []
+    const send: typeof fetch = (_, { headers } = {}) => {
+      sent.push(new Headers(headers).get('Authorization'))
+      return Promise.resolve(json({ count: 1 }))
+    }
+    await createApi({ url: 'https://tier.test', key, fetch: send }).countPeers()
+    expect(sent).toEqual(['Bearer secret-key'])
+  },
+)
+
+test.each([
+  ['https://tier.test', 'https://tier.test/v1/peers/count'],
+  ['https://tier.test/', 'https://tier.test/v1/peers/count'],
+  ['https://tier.test/v1', 'https://tier.test/v1/peers/count'],
+  ['https://tier.test/v1/', 'https://tier.test/v1/peers/count'],
+  ['https://tier.test/below/v1', 'https://tier.test/below/v1/peers/count'],
+  ['https://tier.test/v1/v1', 'https://tier.test/v1/v1/peers/count'],
+  ['https://tier.test/v12', 'https://tier.test/v12/v1/peers/count'],
+])('with the url %s a request goes to %s', async (url, expected) => {
+  const sent: string[] = []
+  const send: typeof fetch = (to) => {
+    sent.push(to instanceof URL ? to.href : '')
+    return Promise.resolve(json({ count: 1 }))
+  }
+  await createApi({ url, key: 'k', fetch: send }).countPeers()
+  expect(sent).toEqual([expected])
+})
+
+const cyclic: Record<string, unknown> = {}
+cyclic['self'] = cyclic
+
+describe('a wrong argument is a TypeError at once, and nothing is sent', () => {
+  const wrong: [string, unknown[], string][] = [
+    ['sendToPeer', ['..', 1], 'cannot be written in a URL'],
+    ['sendToPeer', ['', 1], 'a name or an id must be a string'],
+    ['sendToPeer', ['\uD800', 1], 'a name or an id must be a string of well-formed Unicode'],
+    ['sendToPeer', ['a', undefined], 'it is undefined'],
+    ['sendToPeer', ['a', Number.NaN], 'it is NaN'],
+    ['sendToPeer', ['a', new Map()], 'it is an object (Map)'],
+    ['sendToPeer', ['a', { n: 1n }], 'cannot be sent as JSON'],
+    ['sendToPeers', [['a'], cyclic], 'cannot be sent as JSON'],
+    ['sendToPeer', ['a', 1, { timeout: 5 }], 'did you mean "timeoutMs"?'],
+    ['sendToPeer', ['a', 1, 5_000], 'options must be a plain object; it is 5000'],
+    ['sendToPeers', [['a'], 1, { timeout: 5 }], 'did you mean "timeoutMs"?'],
+    ['broadcast', [1, { timeoutMs: 5 }], 'there is no option "timeoutMs"'],
+    ['sendToRoom', ['a', 1, { key: 'a' }], 'there is no option "key"'],
+    ['listPeers', [{ limits: 5 }], 'did you mean "limit"?'],
+    ['listPeers', [{ state: 'offline' }], 'state must be one of "online", "away"'],
+    ['countPeers', [{ state: 'online' }], 'there is no option "state"'],
+    ['getPeer', [''], 'a name or an id must be a string'],
+    ['getPeer', ['a', { signal: 1 }], 'signal must be an AbortSignal'],
+    ['listMembers', ['a', { state: 'online' }], 'there is no option "state"'],
+    ['disconnectPeer', ['a', { ban: 5 }], 'did you mean "banMs"?'],
+    ['disconnectIdentity', ['a', { code: '4900' }], 'code must be a whole number'],
+    ['listBans', [{ limit: '5' }], 'limit must be a whole number'],
+    ['liftBan', ['name', ''], 'a name or an id must be a string'],
+    ['mintToken', [{ sub: 'a', ttl: 5 }], 'did you mean "ttlMs"?'],
+    ['mintToken', [{ sub: 'a', peerage: { limits: { messagesPerSecond: 1n } } }], 'BigInt'],
+    ['mintToken', [], 'options must be a plain object; it is undefined'],
+    ['revokeTokens', [{ id: 'a' }], 'there is no option "id"'],
+    ['revokeTokens', [{ sub: 'a', before: new Date() }], 'before must be a number of milliseconds'],
+    ['listNodes', [{ limit: 1 }], 'there is no option "limit"'],
+    ['listServers', [{ state: 'up' }], 'there is no option "state"'],
+    ['getServer', ['..'], 'cannot be written in a URL'],
+    ['putServer', [{ id: 'a', url: 'x' }], 'there is no option "url"'],
+    ['removeServer', [7], 'a name or an id must be a string'],
+    ['registerServer', [{ id: 'a', address: 'x', onerror: () => {} }], 'did you mean "onError"?'],
+  ]
+  test.each(wrong)('%s(%o): %s', async (method, args, why) => {
+    const { api, sent } = answering(json({}))
+    const call = async (): Promise<unknown> => Reflect.apply(Reflect.get(api, method), api, args)
+    const error: unknown = await call().catch((failure: unknown) => failure)
+    expect(error).toBeInstanceOf(TypeError)
+    expect(String(error)).toContain(why)
+    expect(sent).toEqual([])
+  })
+
+  test('allPeers rejects at its first page', async () => {
+    const { api, sent } = answering(json({}))
+    const options: object = { limit: 5 }
+    const next = api.allPeers(options).next()
+    await expect(next).rejects.toThrow('there is no option "limit"')
+    expect(sent).toEqual([])
+  })
+
+  test('a change of a registration, too', async () => {
+    const { api } = answering(
+      json({ id: 'a', address: 'x', status: 'up', ttlMs: 30_000 }),
+      new Response(null, { status: 204 }),
+    )
+    const registration = await api.registerServer({ id: 'a', address: 'x' })
+    const change: object = { state: 'busy' }
+    await expect(registration.update(change)).rejects.toThrow('did you mean "status"?')
+    await registration.stop()
+  })
 })

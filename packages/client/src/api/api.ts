@@ -1,10 +1,12 @@
-import { toBase64 } from '../lib/base64.js'
-import { aFunction, aText, aTime, check, checkOptions, either, objectWith, type Kinds } from '../lib/check.js'
+import { checkOptions } from '../lib/check.js'
 import { ApiError } from './api-error.js'
+import { contentOf, httpOptionsOf, segment } from './arguments.js'
 import { makeCall, type HttpCall, type HttpOptions } from './http.js'
+import { checked, kinds } from './options.js'
 import { Renewal, type Registration } from './registration.js'
 import type {
   ActOptions,
+  ApiOptions,
   AppServer,
   Ban,
   BanKind,
@@ -21,32 +23,13 @@ import type {
   NodeState,
   Page,
   PageOptions,
+  PeersOptions,
+  RegisterOptions,
   Revocation,
+  ServerOptions,
 } from './types.js'
 
-/** The options of `createApi`. */
-export interface ApiOptions {
-  /** The URL of a node, or of the balancer before the nodes, such as `https://tier.example`. With its `path`, if it has one. */
-  url: string | URL
-  /** A key of the app: one of the setting `api.keys`. Keep it on your servers. */
-  key: string
-  /**
-   * How long a call may take with all its attempts, in milliseconds, without the time that a message waits for its recipient.
-   * Default: 30,000.
-   */
-  timeoutMs?: number | undefined
-  /** Sends the requests. Default: the global `fetch`. */
-  fetch?: typeof fetch | undefined
-}
-
-const kinds: Kinds<ApiOptions> = {
-  url: either(aText, objectWith('a URL', 'toString')),
-  key: aText,
-  timeoutMs: aTime,
-  fetch: aFunction,
-}
-
-/** How long the node waits for the acknowledgement of a message without `timeoutMs`. */
+/** The time of a message without `timeoutMs`. */
 const SEND_MS = 10_000
 
 /**
@@ -56,7 +39,8 @@ const SEND_MS = 10_000
  * A call is repeated while it fails for a passing reason, for at most `timeoutMs`. A call that acts has an
  * `Idempotency-Key`, so its attempts act once. Only if a node dies before it has answered, a further attempt may act again.
  *
- * Every method rejects with an `ApiError` if the call was not carried out.
+ * Every method rejects with an `ApiError` if no node has answered that the call was carried out. After `unreachable` and
+ * `store-unavailable` it may have been carried out all the same. A wrong argument or an unknown option is a TypeError.
  */
 export class Api {
   readonly #http: HttpOptions
@@ -67,16 +51,16 @@ export class Api {
   }
 
   /** A page of the peers of the app, on all nodes. The order has no meaning. */
-  listPeers(
-    options: PageOptions & { state?: 'online' | 'away' | undefined } = {},
-  ): Promise<Page & { peers: ListedPeer[] }> {
-    return this.#list('peers', options, { state: options.state })
+  async listPeers(options: PeersOptions = {}): Promise<Page & { peers: ListedPeer[] }> {
+    const { state, ...page } = checked(options, kinds.peers)
+    return this.#list('peers', ['peers'], page, { state })
   }
 
   /** All peers of the app, page by page. A peer that comes or goes meanwhile may be missing. */
   async *allPeers(
     options: CallOptions & { state?: 'online' | 'away' | undefined } = {},
   ): AsyncGenerator<ListedPeer> {
+    checkOptions(options, kinds.allPeers)
     let cursor: string | undefined
     do {
       const { peers, next }: Page & { peers: ListedPeer[] } = await this.listPeers({
@@ -91,15 +75,15 @@ export class Api {
 
   /** How many names of the app are online or away. */
   async countPeers(options: CallOptions = {}): Promise<number> {
-    const { count } = await this.#ask<{ count: number }>({ method: 'GET', path: 'peers/count', ...options })
+    const { count } = await this.#get<{ count: number }>('peers/count', ['count'], options)
     return count
   }
 
   /** The peer with this name. Undefined: nobody holds it. */
-  getPeer(name: string, options: CallOptions = {}): Promise<ListedPeer | undefined> {
+  async getPeer(name: string, options: CallOptions = {}): Promise<ListedPeer | undefined> {
     // The path peers/count is another operation.
     const path = `peers/${name === 'count' ? '%63ount' : segment(name)}`
-    return this.#find({ method: 'GET', path, ...options })
+    return orUndefined(this.#get<ListedPeer>(path, ['name', 'state', 'since'], options))
   }
 
   /**
@@ -113,10 +97,10 @@ export class Api {
    * if (result !== 'delivered') await mail('alice')
    */
   async sendToPeer(name: string, data: unknown, options: MessageOptions = {}): Promise<MessageResult> {
-    const { timeoutMs, ...more } = options
+    const { timeoutMs, ...more } = checked(options, kinds.message)
     const path = `peers/${segment(name)}/messages`
     const { result } = await this.#act<{ result: MessageResult }>(
-      { path, body: { ...contentOf(data), timeoutMs }, waitMs: timeoutMs ?? SEND_MS },
+      { path, body: { ...contentOf(data), timeoutMs }, waitMs: timeoutMs ?? SEND_MS, answer: ['result'] },
       more,
     )
     return result
@@ -128,9 +112,10 @@ export class Api {
     data: unknown,
     options: MessageOptions = {},
   ): Promise<{ name: string; result: BatchResult }[]> {
-    const { timeoutMs, ...more } = options
+    const { timeoutMs, ...more } = checked(options, kinds.message)
+    const body = { to, ...contentOf(data), timeoutMs }
     const { results } = await this.#act<{ results: { name: string; result: BatchResult }[] }>(
-      { path: 'messages', body: { to, ...contentOf(data), timeoutMs }, waitMs: timeoutMs ?? SEND_MS },
+      { path: 'messages', body, waitMs: timeoutMs ?? SEND_MS, answer: ['results'] },
       more,
     )
     return results
@@ -138,40 +123,39 @@ export class Api {
 
   /** Sends a message to all peers that are online. Resolves at once, with the number of names; there is no result. */
   async broadcast(data: unknown, options: ActOptions = {}): Promise<{ peers: number }> {
-    const { peers } = await this.#act<{ peers: number }>(
-      { path: 'broadcast', body: contentOf(data) },
-      options,
-    )
+    const call = { path: 'broadcast', body: contentOf(data), answer: ['peers'] }
+    const { peers } = await this.#act<{ peers: number }>(call, checked(options, kinds.act))
     return { peers }
   }
 
   /** Sends a message to the members of a room. Resolves when the nodes of the members were told, and says no more. */
   async sendToRoom(room: string, data: unknown, options: ActOptions = {}): Promise<void> {
-    await this.#act({ path: `rooms/${segment(room)}/messages`, body: contentOf(data) }, options)
+    const path = `rooms/${segment(room)}/messages`
+    await this.#act({ path, body: contentOf(data), answer: ['result'] }, checked(options, kinds.act))
   }
 
   /** A page of the members of a room. */
-  listMembers(room: string, options: PageOptions = {}): Promise<Page & { members: Member[] }> {
-    return this.#list(`rooms/${segment(room)}/members`, options)
+  async listMembers(room: string, options: PageOptions = {}): Promise<Page & { members: Member[] }> {
+    return this.#list(`rooms/${segment(room)}/members`, ['members'], checked(options, kinds.page))
   }
 
   /** Closes the connection of the holder of a name and frees the name. With `banMs` nobody can claim it until then. */
-  disconnectPeer(name: string, options: DisconnectOptions = {}): Promise<Disconnected> {
+  async disconnectPeer(name: string, options: DisconnectOptions = {}): Promise<Disconnected> {
     return this.#disconnect(`peers/${segment(name)}/disconnect`, options)
   }
 
   /** Closes every connection of an identity (the `sub` of a token). With `banMs` it cannot come in until then. */
-  disconnectIdentity(sub: string, options: DisconnectOptions = {}): Promise<Disconnected> {
+  async disconnectIdentity(sub: string, options: DisconnectOptions = {}): Promise<Disconnected> {
     return this.#disconnect(`identities/${segment(sub)}/disconnect`, options)
   }
 
   /** A page of the bans and revocations. */
-  listBans(options: PageOptions = {}): Promise<Page & { bans: Ban[] }> {
-    return this.#list('bans', options)
+  async listBans(options: PageOptions = {}): Promise<Page & { bans: Ban[] }> {
+    return this.#list('bans', ['bans'], checked(options, kinds.page))
   }
 
   /** Ends a ban or a revocation. False: there is none. */
-  liftBan(kind: BanKind, value: string, options: CallOptions = {}): Promise<boolean> {
+  async liftBan(kind: BanKind, value: string, options: CallOptions = {}): Promise<boolean> {
     return this.#remove(`bans/${segment(kind)}/${segment(value)}`, options)
   }
 
@@ -179,85 +163,94 @@ export class Api {
    * Mints an access token for a peer of the app.
    * @throws ApiError `no-signing-key` if the app has no `access.token.secret`
    */
-  mintToken({ signal, ...body }: MintOptions): Promise<Minted> {
-    return this.#ask({ method: 'POST', path: 'tokens', body, signal })
+  async mintToken(options: MintOptions): Promise<Minted> {
+    const { signal, ...body } = checked(options, kinds.mint)
+    return this.#ask({ method: 'POST', path: 'tokens', body, answer: ['token', 'jti', 'expiresAt'], signal })
   }
 
-  /** Revokes one token, or all tokens of a `sub` that were issued before a time, and closes their connections. */
-  revokeTokens(what: Revocation, options: ActOptions = {}): Promise<Disconnected> {
-    return this.#act({ path: 'revocations', body: what }, options)
+  /**
+   * Revokes one token, or all tokens of a `sub` that were issued before a time, and closes their connections as at the end
+   * of a token. A peer whose `token` is a function comes back with a fresh one.
+   */
+  async revokeTokens(what: Revocation, options: ActOptions = {}): Promise<Disconnected> {
+    checkOptions<object>(what, kinds.revocation, 'the revocation')
+    const call = { path: 'revocations', body: what, answer: ['closed', 'until'] }
+    return this.#act(call, checked(options, kinds.act))
   }
 
   /** The nodes of the cluster, as the answering node sees them. */
   async listNodes(options: CallOptions = {}): Promise<NodeState[]> {
-    const { nodes } = await this.#ask<{ nodes: NodeState[] }>({ method: 'GET', path: 'nodes', ...options })
+    const { nodes } = await this.#get<{ nodes: NodeState[] }>('nodes', ['nodes'], options)
     return nodes
   }
 
   /** A page of the application servers. */
-  listServers(options: PageOptions = {}): Promise<Page & { servers: AppServer[] }> {
-    return this.#list('servers', options)
+  async listServers(options: PageOptions = {}): Promise<Page & { servers: AppServer[] }> {
+    return this.#list('servers', ['servers'], checked(options, kinds.page))
   }
 
   /** The application server with this id. Undefined: there is none. */
-  getServer(id: string, options: CallOptions = {}): Promise<AppServer | undefined> {
-    return this.#find({ method: 'GET', path: `servers/${segment(id)}`, ...options })
+  async getServer(id: string, options: CallOptions = {}): Promise<AppServer | undefined> {
+    return orUndefined(this.#get<AppServer>(`servers/${segment(id)}`, ['id', 'address', 'status'], options))
   }
 
   /** Registers an application server for 30 seconds. See `registerServer`, which renews it. */
-  putServer(
-    { id, ...body }: { id: string; address: string; status?: string | undefined },
-    options: CallOptions = {},
-  ): Promise<AppServer & { ttlMs: number }> {
-    return this.#ask({ method: 'PUT', path: `servers/${segment(id)}`, body, ...options })
+  async putServer(server: ServerOptions, options: CallOptions = {}): Promise<AppServer & { ttlMs: number }> {
+    const { id, ...body } = checked(server, kinds.server)
+    const { signal } = checked(options, kinds.call)
+    const answer = ['id', 'address', 'status', 'ttlMs']
+    return this.#ask({ method: 'PUT', path: `servers/${segment(id)}`, body, answer, signal })
   }
 
   /** Removes the registration of an application server. False: there is none. */
-  removeServer(id: string, options: CallOptions = {}): Promise<boolean> {
+  async removeServer(id: string, options: CallOptions = {}): Promise<boolean> {
     return this.#remove(`servers/${segment(id)}`, options)
   }
 
   /**
    * Registers an application server, and renews the registration every 10 seconds until `stop`. Resolves when it is
-   * registered. `onError` gets the errors of renewals, which are tried again. Default: the console gets them.
+   * registered.
    *
    * @example
    * const registration = await api.registerServer({ id: 'web-1', address: 'https://web-1.example' })
    * process.once('SIGTERM', () => registration.stop())
    */
-  async registerServer({
-    onError = (error) => console.warn(error),
-    ...server
-  }: {
-    id: string
-    address: string
-    status?: string | undefined
-    onError?: (error: unknown) => void
-  }): Promise<Registration> {
+  async registerServer(options: RegisterOptions): Promise<Registration> {
+    const { onError = (error: unknown) => console.warn(error), ...server } = checked(
+      options,
+      kinds.registration,
+    )
     let now = server
     const put = async (): Promise<void> => void (await this.putServer(now))
     const remove = async (): Promise<void> => void (await this.removeServer(now.id))
     const renewal = new Renewal({ put, remove, onError })
     await renewal.start()
     return {
-      update: (changes) => {
-        now = { ...now, ...changes }
-        return put()
+      update: async (changes) => {
+        now = { ...now, ...checked(changes, kinds.change) }
+        await put()
       },
       stop: () => renewal.stop(),
     }
   }
 
-  #disconnect(path: string, { code, reason, banMs, ...options }: DisconnectOptions): Promise<Disconnected> {
-    return this.#act({ path, body: { code, reason, banMs } }, options)
+  async #disconnect(path: string, options: DisconnectOptions): Promise<Disconnected> {
+    const { code, reason, banMs, ...more } = checked(options, kinds.disconnect)
+    return this.#act({ path, body: { code, reason, banMs }, answer: ['closed'] }, more)
   }
 
   #list<T>(
     path: string,
+    answer: readonly string[],
     { limit, cursor, signal }: PageOptions,
     more: Record<string, string | undefined> = {},
   ): Promise<T> {
-    return this.#ask({ method: 'GET', path, query: { limit, cursor, ...more }, signal })
+    return this.#ask({ method: 'GET', path, query: { limit, cursor, ...more }, answer, signal })
+  }
+
+  #get<T>(path: string, answer: readonly string[], options: CallOptions): Promise<T> {
+    const { signal } = checked(options, kinds.call)
+    return this.#ask({ method: 'GET', path, answer, signal })
   }
 
   #act<T>(call: Omit<HttpCall, 'method'>, { idempotencyKey, signal }: ActOptions): Promise<T> {
@@ -269,24 +262,11 @@ export class Api {
     })
   }
 
-  /** Resolves with undefined if there is no such thing. */
-  async #find<T>(call: HttpCall): Promise<T | undefined> {
-    try {
-      return await this.#ask<T>(call)
-    } catch (error) {
-      if (isNotFound(error)) return undefined
-      throw error
-    }
-  }
-
-  async #remove(path: string, { signal }: CallOptions): Promise<boolean> {
-    try {
-      await this.#ask({ method: 'DELETE', path, signal })
-      return true
-    } catch (error) {
-      if (isNotFound(error)) return false
-      throw error
-    }
+  async #remove(path: string, options: CallOptions): Promise<boolean> {
+    const { signal } = checked(options, kinds.call)
+    return (
+      (await orUndefined(this.#ask({ method: 'DELETE', path, answer: [], signal }).then(() => true))) ?? false
+    )
   }
 
   // The node has checked its own answer against the schemas from which these types follow.
@@ -308,40 +288,15 @@ export class Api {
  * await api.sendToPeer('alice', { text: 'hello' })
  */
 export function createApi(options: ApiOptions): Api {
-  checkOptions(options, kinds)
-  const { url, key, timeoutMs = 30_000, fetch: send = fetch } = options
-  check('url', options.url, kinds.url)
-  check('key', key, aText)
-  const parsed = new URL(url)
-  if (parsed.protocol !== 'https:' && parsed.protocol !== 'http:')
-    throw new TypeError('`url` must begin with https:// or http://')
-  // Not shown, because it is a secret.
-  if (!/^[\x21-\x7e]+$/.test(key)) throw new TypeError('`key` must be a key of the setting api.keys')
-  const path = parsed.pathname.endsWith('/') ? parsed.pathname : `${parsed.pathname}/`
-  return new Api({ base: `${parsed.origin}${path}v1/`, key, timeoutMs, fetch: send })
+  return new Api(httpOptionsOf(options))
 }
 
-function isNotFound(error: unknown): boolean {
-  return error instanceof ApiError && error.code === 'not-found'
-}
-
-/** A JSON value as it is, or bytes in base64. */
-function contentOf(data: unknown): { data: unknown } | { base64: string } {
-  if (data instanceof ArrayBuffer) return { base64: toBase64(new Uint8Array(data)) }
-  if (ArrayBuffer.isView(data))
-    return { base64: toBase64(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)) }
-  if (data === undefined)
-    throw new TypeError('`data` must be a JSON value, a string or bytes; it is undefined')
-  return { data }
-}
-
-/** A text as one segment of a path. */
-function segment(text: string): string {
-  check('a name or an id', text, aText)
-  // Every URL parser takes these away, also when they are escaped.
-  if (text === '.' || text === '..')
-    throw new TypeError(
-      `${JSON.stringify(text)} cannot be written in a URL; sendToPeers can send to a peer of this name`,
-    )
-  return encodeURIComponent(text)
+/** Resolves with undefined if there is no such thing. */
+async function orUndefined<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked
+  } catch (error) {
+    if (error instanceof ApiError && error.code === 'not-found') return undefined
+    throw error
+  }
 }

@@ -21,6 +21,8 @@ export interface HttpCall {
   path: string
   query?: Record<string, string | number | undefined>
   body?: unknown
+  /** The fields that every answer of a node has. None: its answer has no body. */
+  answer: readonly string[]
   idempotencyKey?: string
   /** How long the node may wait for peers before it answers. */
   waitMs?: number
@@ -38,18 +40,25 @@ interface Attempt {
  * reads, sets a value, or has an Idempotency-Key. Resolves with the body of the answer; undefined for 204.
  */
 export async function makeCall(options: HttpOptions, call: HttpCall): Promise<unknown> {
+  // Throws a TypeError for what JSON cannot hold.
+  const body = call.body === undefined ? null : JSON.stringify(call.body)
   const until = Date.now() + options.timeoutMs + (call.waitMs ?? 0)
   const { signal } = call
   for (let attempt = 0; ; attempt++) {
     signal?.throwIfAborted()
-    const result = await tryOnce(options, call, until)
-    if (!(result instanceof ApiError) && result.status < 300) return result.json
+    const result = await tryOnce(options, { ...call, body }, until)
+    if (!(result instanceof ApiError) && isAnswer(result, call)) return result.json
     const error = result instanceof ApiError ? result : errorOf(result)
     const backoffMs = Math.min(RETRY_MOST_MS, RETRY_FIRST_MS * 2 ** attempt) * (0.75 + Math.random() / 2)
     const waitMs = Math.max(backoffMs, result instanceof ApiError ? 0 : (result.retryAfterMs ?? 0))
     if (!mayPass(error) || Date.now() + waitMs >= until) throw error
     await pause(waitMs, signal)
   }
+}
+
+function isAnswer({ status, json }: Attempt, { answer }: HttpCall): boolean {
+  if (answer.length === 0) return status === 204
+  return status < 300 && answer.every((field) => Object.hasOwn(Object(json), field))
 }
 
 /** What a load balancer answers when it has no node, or gets no answer of one. */
@@ -68,7 +77,7 @@ function mayPass({ code }: ApiError): boolean {
 
 async function tryOnce(
   { base, key, fetch: send }: HttpOptions,
-  { method, path, query = {}, body, idempotencyKey, signal }: HttpCall,
+  { method, path, query = {}, body, idempotencyKey, signal }: HttpCall & { body: string | null },
   until: number,
 ): Promise<Attempt | ApiError> {
   const url = new URL(base + path)
@@ -80,10 +89,10 @@ async function tryOnce(
       method,
       headers: {
         Authorization: `Bearer ${key}`,
-        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...(body === null ? {} : { 'Content-Type': 'application/json' }),
         ...(idempotencyKey === undefined ? {} : { 'Idempotency-Key': idempotencyKey }),
       },
-      body: body === undefined ? null : JSON.stringify(body),
+      body,
       // The key must not go anywhere else.
       redirect: 'error',
       signal: signal === undefined ? late : AbortSignal.any([signal, late]),

@@ -1,4 +1,23 @@
-// What the API of a node reads and answers. A test compares this with the OpenAPI document of a node.
+// The options of the typed client, and what the API of a node reads and answers. A test compares this with the OpenAPI
+// document of a node.
+
+/** The options of `createApi`. */
+export interface ApiOptions {
+  /**
+   * The URL of a node, or of the balancer before the nodes, such as `https://tier.example`. With its `path`, if it has one.
+   * The client adds `/v1`, unless the URL ends with it.
+   */
+  url: string | URL
+  /** A key of the app: one of the setting `api.keys`. One line break at its end is dropped. Keep it on your servers. */
+  key: string
+  /**
+   * How long a call may take with all its attempts, in milliseconds, beside the time that a message waits for its recipient.
+   * Default: 30,000.
+   */
+  timeoutMs?: number | undefined
+  /** Sends the requests. Default: the global `fetch`. */
+  fetch?: typeof fetch | undefined
+}
 
 /** One peer of the app. */
 export interface ListedPeer {
@@ -34,6 +53,12 @@ export interface PageOptions extends CallOptions {
   limit?: number | undefined
   /** `next` of the page before. */
   cursor?: string | undefined
+}
+
+/** Which peers of the app. */
+export interface PeersOptions extends PageOptions {
+  /** Only peers in this state. Default: all. */
+  state?: 'online' | 'away' | undefined
 }
 
 /** The options of every call. */
@@ -146,8 +171,14 @@ export interface Minted {
   expiresAt: number
 }
 
-/** One token, or all tokens of a `sub` that were issued before a time (Unix milliseconds; default: now). */
-export type Revocation = { jti: string } | { sub: string; before?: number | undefined }
+/**
+ * One token, or all tokens of a `sub` that were issued before a time. Times are Unix milliseconds; the claims of a token
+ * are in seconds. `before`: default now. `expiresAt`: when the last of these tokens ends. Give it for tokens that end
+ * further ahead than the setting `access.token.lifetimeMs`, so that the revocation lasts as long as they do.
+ */
+export type Revocation =
+  | { jti: string; expiresAt?: number | undefined }
+  | { sub: string; before?: number | undefined; expiresAt?: number | undefined }
 
 /** A node of the cluster. */
 export interface NodeState {
@@ -167,24 +198,60 @@ export interface AppServer {
   status: string
 }
 
-/** The codes of the problems that the API answers with. They are stable. */
+/** An application server to register. */
+export interface ServerOptions {
+  /** As of an `AppServer`. */
+  id: string
+  /** As of an `AppServer`. */
+  address: string
+  /** As of an `AppServer`. Default: `up`. */
+  status?: string | undefined
+}
+
+/** An application server to register, and who gets the errors of its renewals. */
+export interface RegisterOptions extends ServerOptions {
+  /** Gets the errors of renewals, which are tried again. Default: the console gets them. */
+  onError?: ((error: unknown) => void) | undefined
+}
+
+/**
+ * The codes of the problems that the API answers with. They are stable. The number is the HTTP status. After 429 and 503,
+ * and after 409 `in-progress`, the typed client tries again by itself.
+ */
 export type ApiErrorCode =
+  /** 400: a value of the request is wrong. `errors` names each one. */
   | 'bad-request'
+  /** 400: the cursor is of another list or another app. Begin again without a cursor. */
   | 'bad-cursor'
+  /** 401: the key is missing, or no app of this node has it in `api.keys`. */
   | 'unauthorized'
+  /** 404: nothing has this name or id, or there is no such path. */
   | 'not-found'
+  /** 405: the path has no such method. The header `Allow` names those that it has. */
   | 'method-not-allowed'
+  /** 408: the body did not arrive within 10 seconds. */
   | 'request-timeout'
+  /** 409: the peer cannot read messages of the API, for example because it uses PeerJS. */
   | 'incompatible'
+  /** 409: a request with this Idempotency-Key is under way. Wait as `Retry-After` says. */
   | 'in-progress'
+  /** 409: the app has no `access.token.secret`. Mint its tokens where its signing key is. */
   | 'no-signing-key'
+  /** 409: the app has as many bans or servers as it may have. */
   | 'too-many'
+  /** 413: the message or the body is too large. */
   | 'too-large'
+  /** 415: the body is not sent as `application/json`, or it has a `Content-Encoding`. */
   | 'unsupported-media-type'
+  /** 422: another request used this Idempotency-Key within 24 hours. Use a new key for a new request. */
   | 'idempotency-mismatch'
+  /** 429: too many requests, messages or wrong keys. Wait as `Retry-After` says. */
   | 'rate-limited'
+  /** 500: the node failed. Its log says why. */
   | 'internal'
+  /** 503: this node is shutting down. Send the request to another one. */
   | 'draining'
+  /** 503: the store of the nodes, such as Redis, does not answer. `detail` says whether something may have been done. */
   | 'store-unavailable'
   /** No answer came: the node cannot be reached, or the time of the call is over. */
   | 'unreachable'

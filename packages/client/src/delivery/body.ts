@@ -1,6 +1,6 @@
 import { limits, utf8Length } from '@peerage/protocol'
-import { shown } from '../lib/check.js'
 import { fromBase64, toBase64 } from '../lib/base64.js'
+import { jsonOf } from '../lib/json.js'
 
 // Encodes application data as the body of a message: 's' and the text, 'b' and the bytes in base64, else JSON.
 
@@ -16,9 +16,6 @@ const FRAGMENTS_MOST = 4
 const FRAGMENT_MARK = 'p'
 const MARK_LENGTH = 2
 const FRAGMENT_PATTERN = new RegExp(`^${FRAGMENT_MARK}([02-${FRAGMENTS_MOST}])`)
-
-/** JSON.stringify makes `{}` of these, and so drops their content. */
-const OPAQUE_PATTERN = /^(?:Blob|DOMException|Error|File|FormData|Map|Promise|RegExp|Set|WeakMap|WeakSet)$/
 
 /** Returns undefined if the data does not fit into one frame. Throws a TypeError for data that JSON cannot hold. */
 export function encodeBody(data: unknown): string | undefined {
@@ -82,28 +79,5 @@ function encodeWhole(data: unknown): string | undefined {
 }
 
 function encodeText(data: unknown): string {
-  if (typeof data === 'string') return `s${data}`
-  const tag = Object.prototype.toString.call(data).slice(8, -1)
-  // JSON.stringify makes `null` of NaN and Infinity. We do not check what `data` contains: that takes half as long again.
-  const isLost = OPAQUE_PATTERN.test(tag) || (typeof data === 'number' && !Number.isFinite(data))
-  const json = isLost ? undefined : jsonOf(data)
-  if (json === undefined)
-    throw new TypeError(
-      `data must be a JSON value, a string or bytes (an ArrayBuffer or a view); it is ${shown(data)}`,
-    )
-  return json
-}
-
-function jsonOf(data: unknown): string | undefined {
-  try {
-    return JSON.stringify(data)
-  } catch (cause) {
-    // A cycle, a BigInt, or a toJSON that throws.
-    throw new TypeError(
-      `data cannot be sent as JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
-      {
-        cause,
-      },
-    )
-  }
+  return typeof data === 'string' ? `s${data}` : jsonOf(data)
 }

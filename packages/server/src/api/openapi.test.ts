@@ -68,6 +68,10 @@ test.each([
   ['disconnectPeer', { code: 4500 }],
   ['disconnectPeer', { banMs: 0 }],
   ['revokeTokens', { jti: 'a', sub: 'b' }],
+  ['revokeTokens', {}],
+  ['revokeTokens', { jti: 'a', before: 1_796_059_315_000 }],
+  ['revokeTokens', { sub: 'a', before: 1_796_059_315 }],
+  ['revokeTokens', { jti: 'a', expiresAt: 'tomorrow' }],
   ['mintToken', { sub: 'a', peerage: { admin: true } }],
 ] as const)('[API8] %s refuses %o, and so does its schema', (id, body) => {
   const schema = operationsOf(document).get(id)?.operation.requestBody?.content['application/json']?.schema

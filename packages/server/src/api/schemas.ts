@@ -186,6 +186,47 @@ const ban = z
 
 const grants = peerageSchema.meta({ id: 'Grants' })
 
+/** In seconds, a time of today is a smaller number. So a claim such as `iat`, passed as it is, is found out. */
+const MILLISECONDS_LEAST = 100_000_000_000
+const milliseconds = z
+  .int('must be a time in Unix milliseconds')
+  .min(MILLISECONDS_LEAST, 'must be a time in Unix milliseconds; the claims of a token are in seconds')
+  .max(Number.MAX_SAFE_INTEGER, 'must be a time in Unix milliseconds')
+
+/** One token, or the tokens of a `sub`. JSON Schema says this with `oneOf`. */
+const revocation = z
+  .strictObject({
+    jti: tokenId.optional(),
+    sub: identity.optional().describe('All tokens with this `sub` that were issued before `before`.'),
+    before: milliseconds
+      .optional()
+      .describe(
+        'With `sub`: tokens that were issued before this time are void, in Unix milliseconds. Default: now.',
+      ),
+    expiresAt: milliseconds
+      .optional()
+      .describe(
+        'When the last of these tokens ends, in Unix milliseconds. Give it for tokens that end further ahead than `access.token.lifetimeMs`, so that the revocation lasts as long as they do. It only makes a revocation longer.',
+      ),
+  })
+  .meta({
+    id: 'Revoke',
+    schema: { oneOf: [{ required: ['jti'], not: { required: ['before'] } }, { required: ['sub'] }] },
+  })
+  .transform(({ jti, sub, before, expiresAt }, context) => {
+    if (jti !== undefined && sub === undefined && before === undefined)
+      return { kind: 'token' as const, value: jti, expiresAt }
+    if (jti === undefined && sub !== undefined)
+      return { kind: 'tokens' as const, value: sub, before, expiresAt }
+    const isBefore = jti !== undefined && sub === undefined
+    context.addIssue(
+      isBefore
+        ? { code: 'custom', path: ['before'], message: 'goes with sub only' }
+        : { code: 'custom', message: 'must have either jti or sub' },
+    )
+    return z.NEVER
+  })
+
 const serverId = z
   .string()
   .regex(
@@ -278,26 +319,7 @@ export const shapes = {
       peerage: grants.optional().describe('What else the token grants: its claim `peerage`.'),
     })
     .meta({ id: 'Mint' }),
-  revoke: z
-    .strictObject({
-      jti: tokenId.optional(),
-      sub: identity.optional(),
-      before: time('With `sub`: tokens that were issued before this time are void').optional(),
-    })
-    .refine(({ jti, sub }) => (jti === undefined) !== (sub === undefined), {
-      message: 'must have either jti (one token) or sub (the tokens of an identity)',
-    })
-    .refine(({ sub, before }) => before === undefined || sub !== undefined, {
-      message: 'goes with sub only',
-      path: ['before'],
-    })
-    .meta({
-      id: 'Revoke',
-      schema: {
-        oneOf: [{ required: ['jti'] }, { required: ['sub'] }],
-        dependentRequired: { before: ['sub'] },
-      },
-    }),
+  revoke: revocation,
   register: z.strictObject({ address, status: serverStatus.default('up') }).meta({ id: 'Register' }),
 
   peer,

@@ -7,6 +7,7 @@ import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
 import { BAD_CURSOR, done, notFound, refuse } from '../replies.js'
 import { route } from '../route.js'
+import { BAN_MOST_MS } from '../schemas.js'
 
 /** Bans and revocations of one app. The store keeps each of them until it ends, so their number is bounded. */
 const BANS_MOST = 100_000
@@ -21,16 +22,25 @@ interface Banned {
 
 /** Disconnects, bans, tokens and their revocation. */
 export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDependencies) {
-  /** Writes a ban or a revocation. Resolves with the time of its end, or undefined if there are too many. */
-  async function ban(app: App, whom: Banned, { until, before }: Ban): Promise<number | undefined> {
-    const ms = until - clock.now()
-    const text = encodeBan({ until, ...(before === undefined ? {} : { before }) })
-    const put = await records.put(app, 'bans', banKey(whom.kind, whom.value), text, ms, BANS_MOST)
-    return put === 'full' ? undefined : until
+  /** Writes a ban or a revocation. False: there are too many. */
+  async function put(app: App, { kind, value }: Banned, ban: Ban): Promise<boolean> {
+    const ttlMs = ban.until - clock.now()
+    return (await records.put(app, 'bans', banKey(kind, value), encodeBan(ban), ttlMs, BANS_MOST)) !== 'full'
   }
 
-  /** How long a token that is accepted now may still be accepted: its `exp` is up to the tolerance further ahead, and it counts that much longer. */
-  const revokedMs = (app: App): number => tokenMs(app) + 2 * CLOCK_TOLERANCE_MS
+  /**
+   * Writes a revocation. It never makes a token valid that an earlier one has made void: of the two times before which
+   * tokens are void, and of the two ends, the later one counts. Undefined: there are too many.
+   */
+  async function revoke(app: App, what: Banned, { until, before }: Ban): Promise<Ban | undefined> {
+    const [text] = await records.get(app, 'bans', [banKey(what.kind, what.value)])
+    const earlier = text === undefined ? undefined : decodeBan(text)
+    const both: Ban = {
+      until: Math.max(until, earlier?.until ?? 0),
+      ...(before === undefined ? {} : { before: Math.max(before, earlier?.before ?? 0) }),
+    }
+    return (await put(app, what, both)) ? both : undefined
+  }
 
   async function disconnect(
     app: App,
@@ -38,8 +48,8 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
     { code, reason, banMs }: { code: number; reason?: string | undefined; banMs?: number | undefined },
   ) {
     // First the ban, so that the peer cannot come back in between.
-    const until = banMs === undefined ? undefined : await ban(app, banned, { until: clock.now() + banMs })
-    if (banMs !== undefined && until === undefined) return FULL
+    const until = banMs === undefined ? undefined : clock.now() + banMs
+    if (until !== undefined && !(await put(app, banned, { until }))) return FULL
     const text = reason ?? closeTextOf('disconnected')
     const { closed = null } = await node.disconnects.disconnect(app, whom, { code, text })
     return done(until === undefined ? { closed } : { closed, until })
@@ -82,26 +92,24 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
       )
     }),
 
-    revokeTokens: route(operations.revokeTokens, async ({ app, body: { jti, sub, before: asked } }) => {
-      const isOne = jti !== undefined
-      const about: Banned = isOne ? { kind: 'token', value: jti } : { kind: 'tokens', value: sub ?? '' }
-      // No later request loosens a revocation.
-      const [known] = await records.get(app, 'bans', [banKey(about.kind, about.value)])
-      const former = known === undefined ? undefined : decodeBan(known)
-      const before = isOne ? undefined : Math.max(asked ?? clock.now(), former?.before ?? 0)
-      const until = await ban(app, about, {
-        until: Math.max(clock.now() + revokedMs(app), former?.until ?? 0),
-        ...(before === undefined ? {} : { before }),
-      })
-      if (until === undefined) return FULL
-      const whom = isOne ? { tokenId: jti } : { identity: about.value }
-      const text = closeTextOf('token-expired')
+    revokeTokens: route(operations.revokeTokens, async ({ app, body }) => {
+      const { kind, value, expiresAt = 0 } = body
+      const now = clock.now()
+      if (expiresAt > now + BAN_MOST_MS)
+        return refuse('bad-request', `body.expiresAt: must be at most ${BAN_MOST_MS} ms ahead`)
+      // A node takes a token whose end is by the tolerance too far ahead, and takes it until the tolerance after its end.
+      const until = Math.max(now + tokenMs(app) + CLOCK_TOLERANCE_MS, expiresAt) + CLOCK_TOLERANCE_MS
+      const ban = body.kind === 'tokens' ? { until, before: body.before ?? now } : { until }
+      const revoked = await revoke(app, { kind, value }, ban)
+      if (revoked === undefined) return FULL
+      const { before } = revoked
+      const whom = kind === 'token' ? { tokenId: value } : { identity: value }
       const { closed = null } = await node.disconnects.disconnect(app, whom, {
         code: closeCodes['token-expired'],
-        text,
+        text: closeTextOf('token-expired'),
         ...(before === undefined ? {} : { before }),
       })
-      return done({ closed, until })
+      return done({ closed, until: revoked.until })
     }),
   }
 }
