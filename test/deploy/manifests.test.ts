@@ -50,7 +50,9 @@ beforeAll(async () => {
   manifests = await renderManifests()
   node = find(manifests, 'Deployment', 'peerage', deploymentSchema)
   const text = find(manifests, 'ConfigMap', 'peerage', configMapSchema).data['peerage.yaml'] ?? ''
-  const layers = [readYaml('peerage.yaml', text, nodeDefinition.leaves, () => '')]
+  const layers = [
+    readYaml({ name: 'peerage.yaml', text }, { leaves: nodeDefinition.leaves, readFile: () => '' }),
+  ]
   // The secrets come from files. Here any value is enough.
   const secret = { value: 'x'.repeat(32), source: 'test' }
   layers.push({

@@ -95,6 +95,55 @@ describe('alerts and dashboard', () => {
     )
   })
 
+  test('one failed reload, and one lapse, is enough for an alert', async () => {
+    const directory = await makeDirectory('rules')
+    ends.push(() => removeDirectory(directory))
+    const broken = join(directory, 'peerage.yaml')
+    await writeFile(broken, 'relay: { enabled: true }')
+    const args = ['--admin-port', '0', '--config', broken]
+    const reloading = await startNode({ redisUrl: redis.url, args })
+    ends.push(() => reloading.stop())
+    const series = async (): Promise<string[]> => {
+      const text = await (await fetch(`${reloading.admin}/metrics`)).text()
+      return text.split('\n').filter((line) => /result="failed"|event="lapsed"/.test(line))
+    }
+    const [lapsed, failed] = [
+      'peerage_node_events_total{event="lapsed"}',
+      'peerage_reloads_total{result="failed"}',
+    ]
+    expect((await series()).toSorted()).toEqual([`${lapsed} 0`, `${failed} 0`])
+    await writeFile(broken, 'relay: { enabled: perhaps }')
+    process.kill(reloading.pid, 'SIGHUP')
+    await reloading.log(({ msg }) => String(msg).startsWith('reload failed'))
+    await expect.poll(series).toContain(`${failed} 1`)
+    const { groups } = alertsSchema.parse(parse(await readFile(`${DEPLOY}/alerts.yml`, 'utf8')))
+    const texts = new Map(
+      groups.flatMap((group) => group.rules.map((rule) => [rule.alert, rule.annotations])),
+    )
+    const fires = (alertname: string, labels: Record<string, string>) => {
+      const { summary = '', action = '' } = texts.get(alertname) ?? {}
+      // These series have no instance.
+      const exp_annotations = { summary: summary.replace('{{ $labels.instance }}', ''), action }
+      const exp_alerts = [{ exp_labels: { severity: 'warning', ...labels }, exp_annotations }]
+      return { eval_time: '5m', alertname, exp_alerts }
+    }
+    const rules = {
+      rule_files: [`${DEPLOY}/alerts.yml`],
+      tests: [
+        {
+          interval: '1m',
+          input_series: [lapsed, failed].map((name) => ({ series: name, values: '0 0 1 1 1 1' })),
+          alert_rule_test: [
+            fires('PeerageReloadFailed', { result: 'failed' }),
+            fires('PeerageNodeLapsed', { event: 'lapsed' }),
+          ],
+        },
+      ],
+    }
+    await writeFile(join(directory, 'test.yml'), JSON.stringify(rules))
+    expect(await promtool('test', 'rules', join(directory, 'test.yml'))).toContain('SUCCESS')
+  })
+
   test('promtool accepts every expression of the dashboard', async () => {
     const directory = await makeDirectory('rules')
     ends.push(() => removeDirectory(directory))
@@ -165,7 +214,7 @@ describe('a real node', () => {
     await value('peerage_messages_total{type="signal",result="delivered"}', 1)
     await value('peerage_redis_up', 1)
     const loaded = await prometheus.alerts()
-    expect(loaded).toHaveLength(14)
+    expect(loaded).toHaveLength(16)
     // If a busy machine delays one canary, this alert becomes pending. That is right.
     const isDelayed = async (): Promise<boolean> => {
       const text = await scrape()

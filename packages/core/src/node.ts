@@ -12,6 +12,7 @@ import { Listing } from './names/listing.js'
 import { NodeHeartbeat } from './names/node-heartbeat.js'
 import { RegistryUnavailable, isNew } from './names/registry.js'
 import { Settling } from './names/settling.js'
+import { suspendAll } from './names/suspend-all.js'
 import type { Seen } from './presence/presence.js'
 import { seenOf } from './presence/presence.js'
 import { Watchers } from './presence/watchers.js'
@@ -326,7 +327,10 @@ export class Node {
       online.map((session) => () => this.sessions.close(session, 'drain')),
       failed,
     )
-    await Promise.all(online.map((session) => this.leases.releaseOrSuspend(session.lease, 'suspend')))
+    await suspendAll(
+      this.leases,
+      online.map(({ lease }) => lease),
+    )
   }
 
   #onBackend(event: BackendEvent): void {

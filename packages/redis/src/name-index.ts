@@ -4,6 +4,7 @@ import type { IndexChange, IndexEntry, IndexPage, NameIndex, OnError } from '@pe
 import { PARTITIONS, RegistryUnavailable } from '@peerage/core'
 import type { Commands } from './connections/commands.js'
 import { readStrings } from './connections/commands.js'
+import { inTime } from './in-time.js'
 import type { Keys } from './keys.js'
 import type { RedisNodes } from './nodes.js'
 import { countIndexScript, pageIndexScript, writeIndexScript } from './scripts/index.js'
@@ -27,13 +28,10 @@ export class RedisNameIndex implements NameIndex {
     const { commands, keys, nodes } = this.#options
     const args = formatChanges(changes)
     const key = keys.indexed(app, partition)
-    const write = (): Promise<unknown> =>
-      commands.script(writeIndexScript, key, [nodes.commandDeadline(), ...args])
-    if ((await write()) === 1) return
-    // Our idea of Redis's clock may have been wrong.
-    await nodes.refresh()
-    if ((await write()) === 1) return
-    throw new RegistryUnavailable('Redis carried the write of the index out too late')
+    await inTime(nodes, async () => {
+      const answer = await commands.script(writeIndexScript, key, [nodes.commandDeadline(), ...args])
+      return answer === 1 ? answer : undefined
+    })
   }
 
   async page(app: App, partition: number, after: Name | undefined, most: number): Promise<IndexPage> {

@@ -1,8 +1,8 @@
 import type { App } from '@peerage/protocol'
 import type { Answers, OnError, RecordKind, Records, RecordsPage } from '@peerage/core'
-import { RegistryUnavailable } from '@peerage/core'
 import type { Commands } from './connections/commands.js'
 import { readStrings } from './connections/commands.js'
+import { inTime } from './in-time.js'
 import type { Keys } from './keys.js'
 import type { RedisNodes } from './nodes.js'
 import { deleteRecordScript, pageRecordsScript, putRecordScript } from './scripts/records.js'
@@ -68,17 +68,13 @@ export class RedisRecords implements Records {
     return texts.length > 2 * most && last !== undefined ? { records, next: last } : { records }
   }
 
-  async #change(script: Script, app: App, kind: RecordKind, args: (string | number)[]): Promise<number> {
+  #change(script: Script, app: App, kind: RecordKind, args: (string | number)[]): Promise<0 | 1> {
     const { commands, keys, nodes } = this.#options
-    const change = (): Promise<unknown> =>
-      commands.script(script, keys.records(app, kind), [nodes.commandDeadline(), ...args])
-    const answer = await change()
-    if (answer === 0 || answer === 1) return answer
-    // Our idea of Redis's clock may have been wrong.
-    await nodes.refresh()
-    const again = await change()
-    if (again === 0 || again === 1) return again
-    throw new RegistryUnavailable('Redis carried a change of a record out too late')
+    const key = keys.records(app, kind)
+    return inTime(nodes, async () => {
+      const answer = await commands.script(script, key, [nodes.commandDeadline(), ...args])
+      return answer === 0 || answer === 1 ? answer : undefined
+    })
   }
 }
 

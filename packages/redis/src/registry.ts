@@ -14,6 +14,7 @@ import type {
 import { RegistryUnavailable, afterEvent, staleLeaseMs, rankOf } from '@peerage/core'
 import type { Commands } from './connections/commands.js'
 import { readStrings } from './connections/commands.js'
+import { inTime } from './in-time.js'
 import type { Keys } from './keys.js'
 import { MARK } from './keys.js'
 import { formatAs, formatLease, parseLease } from './lease-string.js'
@@ -211,20 +212,17 @@ export class RedisRegistry implements Registry {
     if (evicted) outcome.evicted.push(evicted)
   }
 
-  /**
-   * Sends the command with its deadline by Redis's clock. If our idea of that clock was wrong, reads it and sends
-   * again.
-   */
-  async #inTime(latest: () => number, command: (latest: number) => Promise<unknown>): Promise<string[]> {
+  /** Sends the command with its deadline by Redis's clock. */
+  #inTime(latest: () => number, command: (latest: number) => Promise<unknown>): Promise<string[]> {
     const { nodes, onError } = this.#options
-    const answer = readStrings(await command(latest()))
-    if (answer[0] !== 'late') return answer
-    await nodes.refresh()
-    const again = readStrings(await command(latest()))
-    if (again[0] !== 'late') return again
-    const error = new RegistryUnavailable('Redis carried the command out too late')
-    onError(error, { stage: 'registry' })
-    throw error
+    return inTime(
+      nodes,
+      async () => {
+        const answer = readStrings(await command(latest()))
+        return answer[0] === 'late' ? undefined : answer
+      },
+      (error) => onError(error, { stage: 'registry' }),
+    )
   }
 
   #read(peer: Peer, value: unknown): Lease | undefined {

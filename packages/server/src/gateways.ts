@@ -42,8 +42,7 @@ export function createGateways({ access, udpPort, ...options }: GatewaysOptions)
     budgets,
     addresses: new Addresses(config.trustedProxies),
     limits: new Limits(config.limits, clock),
-    // An application's own rules may write a name into their texts.
-    onRefused: refusalLog(options.log, () => clock.monotonic(), { withDetail: access === undefined }),
+    onRefused: refusalLog(options.log, () => clock.monotonic()),
     advice: p2pAdvice({ p2p: config.p2p, udpPort, now: () => clock.now() }),
   }
   apps.onReplaced(() => budgets.refresh())

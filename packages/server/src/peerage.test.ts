@@ -468,6 +468,16 @@ describe('listen', () => {
     expect((await fetchText(`${admin}/healthz`)).status).toBe(404)
   })
 
+  test('returns the URL of the API, if an app has a key of it', async () => {
+    const api = { keys: ['a-key-of-the-API-with-24-letters'] }
+    const { url, ...main } = await peerage({ port: 0, api }).listen()
+    expect(main.api).toBe(url)
+    const own = await peerage({ port: 0, api: { ...api, port: 0 } }).listen()
+    expect(own.api).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
+    expect(own.api).not.toBe(own.url)
+    expect(await peerage({ port: 0 }).listen()).toMatchObject({ api: null })
+  })
+
   test('names a taken TCP port', async () => {
     const port = await listening()
     await expect(peerage({ port }).listen()).rejects.toThrow(`TCP port ${port} on 127.0.0.1 is taken`)
@@ -584,7 +594,10 @@ test.each<[unknown, RegExp]>([
     /^options: accessRules must .*; accesRules is not an option; did you mean accessRules\?; redis must be an object .*; path must begin with \/.*; it is "peers"; links\.port needs links\.host/,
   ],
   [{ port: '9000' }, /^options: port must be a whole number from 0 to 65535; it is "9000"$/],
-  [{ origins: 'https://a.example' }, /^options: origins must be a list; it is "https:\/\/a\.example"$/],
+  [
+    { origins: 'https://a.example' },
+    /^options: origins must be a list, such as \[https:\/\/app\.example\]; it is "https:\/\/a\.example"$/,
+  ],
   [
     { port: () => 1, path: {}, page: Number.NaN },
     /port .*; it is a function; .*it is an object; .*it is NaN$/,
@@ -818,7 +831,9 @@ describe('apps of an embedded node', () => {
         'options: apps.games.origin is not an option; did you mean apps.games.origins?; apps.chat.access.mode must be one of open, key, token, webhook; it is "lock"',
       ),
     )
-    expect(() => node.reload({ apps: { games: {} } })).toThrow('defaultApp must be one of apps (games)')
+    expect(() => node.reload({ apps: { games: {} } })).toThrow(
+      'defaultApp is chat, and must be one of apps (games): set it to the app of peers that name none',
+    )
     expect(await opens(port, 'one', 'a')).toBe('{"type":"OPEN"}')
     expect(await node.metrics()).toContain('peerage_reloads_total{result="failed"} 2')
   })

@@ -33,7 +33,10 @@ export interface Listening {
   port: number
   /** The UDP port of the integrated P2P server (STUN). Null if it is off. */
   p2p: { port: number } | null
-  /** The URL of the port of the API, such as `http://127.0.0.1:9300`. Null if the setting `api.port` is not set. */
+  /**
+   * The URL of the API, as the typed client takes it: `url`, or with the setting `api.port` that of this port, such as
+   * `http://127.0.0.1:9300`. Null if no app has a key of the API.
+   */
   api: string | null
   /** The URL of the admin port, such as `http://127.0.0.1:9100`. Null if the setting `admin.port` is not set. */
   admin: string | null
@@ -184,11 +187,13 @@ export class PeerageServer {
     if (udp.length > 0) await this.#p2p.start(udp, port + 1)
     await this.#closeAtEnd(server)
     this.#closers.push(this.#takeFrom(server))
+    const url = `${tls.cert === null ? 'http' : 'https'}://${localHost(host)}:${port}${path === '/' ? '' : asBase(path)}`
+    const api = await this.#listenApi()
     return {
-      url: `${tls.cert === null ? 'http' : 'https'}://${localHost(host)}:${port}${path === '/' ? '' : asBase(path)}`,
+      url,
       port,
       p2p: udp.length > 0 ? { port: port + 1 } : null,
-      api: await this.#listenApi(),
+      api: this.#apps.apiKeys().size === 0 ? null : (api ?? url),
       admin: await this.#listenAdmin(),
     }
   }
@@ -205,9 +210,10 @@ export class PeerageServer {
     await this.stop()
   }
 
-  /** Reads renewed TLS files at once. Without this call, the node reads them within seconds. */
+  /** Reads renewed TLS files at once, if there are any. Without this call, the node reads them within seconds. */
   readTlsAgain(): void {
-    this.#log.info(this.#files.none ? 'no TLS files to read again' : 'reading the TLS files again')
+    if (this.#files.none) return
+    this.#log.info('reading the TLS files again')
     this.#files.readAgain()
   }
 

@@ -10,7 +10,7 @@ export interface HttpOptions {
   base: string
   key: string
   fetch: typeof fetch
-  /** How long a call and its attempts may take, beside the time that it waits for peers. */
+  /** How long a call and its attempts may take, without the time that it waits for peers. */
   timeoutMs: number
 }
 

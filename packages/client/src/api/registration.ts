@@ -1,4 +1,4 @@
-/** Renewed this often, a registration of 30 s survives two renewals that fail. */
+/** A registration lasts 30 s, so two renewals in a row may fail. */
 const RENEW_MS = 10_000
 
 /** An application server that stays registered until `stop`. */

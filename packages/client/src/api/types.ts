@@ -11,7 +11,7 @@ export interface ApiOptions {
   /** A key of the app: one of the setting `api.keys`. One line break at its end is dropped. Keep it on your servers. */
   key: string
   /**
-   * How long a call may take with all its attempts, in milliseconds, beside the time that a message waits for its recipient.
+   * How long a call may take with all its attempts, in milliseconds, without the time that a message waits for its recipient.
    * Default: 30,000.
    */
   timeoutMs?: number | undefined
@@ -90,7 +90,7 @@ export interface MessageOptions extends ActOptions {
  */
 export type MessageResult = 'delivered' | 'away' | 'unavailable' | 'timeout'
 
-/** How a message to one of many peers ended: also with the code of the problem that one recipient would have had. */
+/** How a message to one of many peers ended: as to a single peer, or with the code of the problem that this would have had. */
 export type BatchResult = MessageResult | 'incompatible' | 'rate-limited' | 'store-unavailable'
 
 /** The options of a disconnect. */
@@ -137,7 +137,7 @@ export interface AllowList {
   prefixes?: string[]
 }
 
-/** What a token grants beside its name. Whatever is absent is not restricted beyond the rules of the app. */
+/** What a token grants in addition to its name. Whatever is absent is not restricted beyond the rules of the app. */
 export interface Grants {
   /** The names that the token may claim. Absent: only `sub`. */
   claim?: AllowList

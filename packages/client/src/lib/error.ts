@@ -60,7 +60,7 @@ export type SendFailure =
  * |---|---|
  * | `superseded` | Another connection showed the same secret, and has the name now. |
  * | `token-expired` | The access token has ended. If `token` is a function, the SDK connects again with a new one. Otherwise the peer is closed for good. |
- * | `disconnected` | An application server closed the connection. It chooses whether the SDK connects again. |
+ * | `disconnected` | An application server closed the connection. Its close code decides whether the SDK connects again. |
  * | `refused`, `protocol` | The node refused the claim, or this peer sent too many malformed frames. |
  * | `left` | The peer gave its name back with `leave()`. |
  * | `drain` | The node is shutting down. The SDK connects to another node, as it does after the codes in the next row. |

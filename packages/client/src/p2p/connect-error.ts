@@ -1,6 +1,6 @@
 /** How far a handshake got before it ended without a channel (SPEC.md, PP6). */
 export type FailureStage =
-  /** No peer holds this name, its holder speaks another protocol, or the access rules do not allow to reach it. */
+  /** No peer holds this name, its holder speaks another protocol, or the access rules do not let this peer reach it. */
   | 'not-found'
   /** The other peer did not answer the offer, because it refused it, is busy, or is away. */
   | 'no-answer'

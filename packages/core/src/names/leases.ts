@@ -56,7 +56,7 @@ export class Leases {
   /** Releases and suspensions that failed and are tried again. */
   #failedEnds: PendingEnd[] = []
   /** Releases and suspensions without an answer yet. */
-  readonly #pendingEnds = new Set<Promise<void>>()
+  readonly #pendingEnds = new Set<Promise<boolean>>()
   /** When a lease was last written back because of a refused claim. */
   readonly #kept = new WeakMap<Lease, { at: number; written: Promise<boolean> }>()
   #reasserting: Promise<void> | undefined
@@ -97,8 +97,8 @@ export class Leases {
     this.#list(lease)
   }
 
-  /** Releases or suspends the lease. If the registry fails, each beat tries again. */
-  async releaseOrSuspend(lease: Lease, how: 'release' | 'suspend'): Promise<void> {
+  /** Releases or suspends the lease. If the registry fails, each beat tries again, and this resolves with false. */
+  async releaseOrSuspend(lease: Lease, how: 'release' | 'suspend'): Promise<boolean> {
     const { clock, graceMs } = this.#options
     const isUnlisted = this.#unlisted.has(lease.peer)
     this.#drop(lease)
@@ -111,7 +111,7 @@ export class Leases {
     } else if (how === 'release') this.#options.index.free(lease)
     const ending = this.#tryEnd({ lease, how, from: clock.monotonic() })
     this.#pendingEnds.add(ending)
-    await ending.finally(() => this.#pendingEnds.delete(ending))
+    return ending.finally(() => this.#pendingEnds.delete(ending))
   }
 
   /** Resolves when every release and suspension has its answer. */
@@ -297,17 +297,19 @@ export class Leases {
     }
   }
 
-  async #tryEnd(end: PendingEnd): Promise<void> {
+  async #tryEnd(end: PendingEnd): Promise<boolean> {
     const { registry, graceMs, nameTtlMs, clock, onError } = this.#options
     const agoMs = clock.monotonic() - end.from
     try {
       if (end.how === 'release') await registry.release(end.lease)
       else await registry.suspend(end.lease, Math.max(1, Math.ceil(graceMs - agoMs)))
+      return true
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
       onError(error, { stage: end.how })
       // After the TTL the lease has ended by itself.
       if (agoMs < nameTtlMs) this.#failedEnds.push(end)
+      return false
     }
   }
 

@@ -11,6 +11,7 @@ import { RENEW_ROUND_BEATS } from '../times.js'
 import { Changes } from './changes.js'
 import type { MemberState } from './channel.js'
 import { encodeChange, encodeSaid, originOf, readTold } from './channel.js'
+import { Departures } from './departures.js'
 import type { Page } from './lists.js'
 import { Lists } from './lists.js'
 import type { Entry } from './local-room.js'
@@ -31,12 +32,6 @@ export interface RoomsOptions {
 /** `parted`: the peer left the room, or its connection ended, before the join was complete. */
 export type JoinOutcome = 'joined' | 'known' | 'too-many' | 'parted'
 
-/**
- * A membership that has ended on this node and still has to be removed from the registry. We try until `until`
- * (monotonic ms).
- */
-type UnfinishedPart = { id: RoomId; connection: ConnectionId; member: Member; until: number }
-
 /** Stands for the connection in the origin of a message that no connection sent. No connection has this id. */
 const NO_CONNECTION = '-'
 
@@ -56,8 +51,7 @@ export class Rooms {
   readonly #lists: Lists
   readonly #changes: Changes
   #turn = 0
-  /** Memberships that ended during an outage of the registry. They are removed when it is back. */
-  readonly #unfinishedParts = new Map<string, UnfinishedPart>()
+  readonly #departures: Departures
   /** Rooms that are to be compared with their lists. */
   readonly #toReconcile = new Set<RoomId>()
   #reconciling = false
@@ -68,6 +62,11 @@ export class Rooms {
     this.#options = options
     this.#ends = new CoarseTimers(options.clock, (ids) => void this.#askEnds(ids))
     this.#changes = new Changes(options)
+    this.#departures = new Departures({
+      ...options,
+      tell: (id, connection, state, member) => this.#tell(id, connection, state, member),
+      isBack: (id, member) => this.#isBack(id, member),
+    })
     this.#lists = new Lists({
       ...options,
       listed: (id, members) => this.#rooms.get(id)?.listed(members),
@@ -110,7 +109,7 @@ export class Rooms {
     const { registry, nameTtlMs } = this.#options
     if (hasEnded(entry)) return 'parted'
     const { member } = entry
-    this.#unfinishedParts.delete(partKey(id, member))
+    this.#departures.cancel(id, member)
     const outcome = await registry.join(id, this.#membership(member), nameTtlMs, limits.membersPerRoom)
     if (outcome === 'full') return 'too-many'
     entry.joined = true
@@ -120,7 +119,7 @@ export class Rooms {
       return outcome
     }
     // If it has not joined again since then, the new membership ends.
-    if (!this.#rooms.get(id)?.entries.has(connection)) await this.#end(id, connection, entry)
+    if (!this.#rooms.get(id)?.entries.has(connection)) await this.#departures.end(id, connection, entry)
     return 'parted'
   }
 
@@ -149,7 +148,7 @@ export class Rooms {
     const id = idOf(session, name)
     const entry = this.#drop(session.connection.id, id, 'left')
     if (entry === undefined) return false
-    await this.#end(id, session.connection.id, entry)
+    await this.#departures.end(id, session.connection.id, entry)
     return true
   }
 
@@ -157,7 +156,7 @@ export class Rooms {
   async forget(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
     const rooms = [...(this.#byConnection.get(connection) ?? [])]
     const entries = rooms.map((id) => [id, this.#drop(connection, id, how)] as const)
-    for (const [id, entry] of entries) if (entry) await this.#end(id, connection, entry)
+    for (const [id, entry] of entries) if (entry) await this.#departures.end(id, connection, entry)
   }
 
   #drop(connection: ConnectionId, id: RoomId, how: 'left' | 'dropped'): Entry | undefined {
@@ -178,48 +177,12 @@ export class Rooms {
   }
 
   /**
-   * Ends a membership, or keeps it as away while the name is reserved. A membership that was never made just ends.
-   */
-  async #end(id: RoomId, connection: ConnectionId, { member, joined, ended }: Entry): Promise<void> {
-    const { registry, clock, graceMs, nameTtlMs, heartbeat } = this.#options
-    if (ended === 'left') {
-      this.#unfinishedParts.set(partKey(id, member), {
-        id,
-        connection,
-        member,
-        until: clock.monotonic() + nameTtlMs,
-      })
-      await this.#inTheBackground('leave a room', () => this.#part(id, connection, member))
-    } else if (joined && !this.#isBack(id, member))
-      await this.#inTheBackground('away from a room', async () => {
-        const isAway = await registry.away(id, member, heartbeat.id, graceMs)
-        if (isAway) await this.#tell(id, connection, 'away', member)
-      })
-  }
-
-  /**
    * Whether the peer has joined again over another connection before this node learned that this connection had ended.
    */
   #isBack(id: RoomId, { name, since }: Member): boolean {
     const session = this.#options.sessions.online(peerOf(appOf(id), name))
     if (session?.lease.since !== since) return false
     return this.#rooms.get(id)?.entries.has(session.connection.id) === true
-  }
-
-  async #part(id: RoomId, connection: ConnectionId, member: Member): Promise<void> {
-    const was = await this.#options.registry.part(id, member)
-    this.#unfinishedParts.delete(partKey(id, member))
-    if (was) await this.#tell(id, connection, 'left', member)
-  }
-
-  // If this fails, the membership ends by its TTL. No caller waits for an answer.
-  async #inTheBackground(stage: string, act: () => Promise<void>): Promise<void> {
-    try {
-      await act()
-    } catch (error) {
-      if (!(error instanceof RegistryUnavailable)) throw error
-      this.#options.onError(error, { stage })
-    }
   }
 
   /** The rooms that a connection has joined, or is joining. */
@@ -322,7 +285,7 @@ export class Rooms {
     if (this.#reconciling) return
     this.#reconciling = true
     try {
-      await this.#retryParts()
+      await this.#departures.retry()
       for (const id of this.#toReconcile) {
         this.#toReconcile.delete(id)
         await this.#reconcile(id)
@@ -332,13 +295,6 @@ export class Rooms {
     } finally {
       this.#reconciling = false
     }
-  }
-
-  async #retryParts(): Promise<void> {
-    const now = this.#options.clock.monotonic()
-    for (const [key, { id, connection, member, until }] of this.#unfinishedParts)
-      if (until <= now) this.#unfinishedParts.delete(key)
-      else await this.#part(id, connection, member)
   }
 
   async #reconcile(id: RoomId): Promise<void> {
@@ -351,10 +307,6 @@ export class Rooms {
 
 function idOf({ peer }: OnlineSession, room: Room): RoomId {
   return roomIdOf(appOf(peer), room)
-}
-
-function partKey(id: RoomId, { name, since }: Member): string {
-  return `${id} ${since} ${name}`
 }
 
 function hasEnded(entry: Entry): boolean {

@@ -5,7 +5,7 @@ import { REPOSITORY } from '@peerage/test-support/node.js'
 import { expect, onTestFinished, test } from 'vitest'
 import { nodeDefinition } from '../config/check.js'
 import { resolve } from '../config/load.js'
-import { readYaml } from '../config/sources.js'
+import { readYaml } from '../config/yaml-file.js'
 import { asked, chat, SECRET } from '../testing/tokens.js'
 import { grantsSchema, peerageSchema } from './claims.js'
 import { createOutbound } from './outbound.js'
@@ -18,7 +18,8 @@ const textsOf = (language: string): string[] =>
 
 test('the configuration in docs/access.md is valid', () => {
   const [yaml = ''] = textsOf('yaml')
-  const layer = readYaml('peerage.yaml', yaml, nodeDefinition.leaves, () => SECRET)
+  const { leaves } = nodeDefinition
+  const layer = readYaml({ name: 'peerage.yaml', text: yaml }, { leaves, readFile: () => SECRET })
   expect(resolve(nodeDefinition, [layer])).toMatchObject({ ok: true })
 })
 

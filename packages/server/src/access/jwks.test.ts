@@ -44,7 +44,7 @@ const unreachable = { ok: false, code: 'access-unavailable', retryAfterMs: expec
 
 describe('keys', () => {
   test.each(['RS256', 'PS256', 'ES256', 'EdDSA'] as const)(
-    '%s is taken when pinned, and else refused [ASVS 9.1.2]',
+    '%s is taken when the app names it, and refused otherwise [ASVS 9.1.2]',
     async (algorithm) => {
       server.answer = json({ keys: [key(algorithm, 'one')] })
       expect(await jwksTest([algorithm]).with('one', algorithm)).toMatchObject(ok)

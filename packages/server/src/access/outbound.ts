@@ -119,7 +119,7 @@ interface Exchange {
 
 const lookupAll = (host: string): Promise<Address[]> => systemLookup(host, { all: true, order: 'verbatim' })
 
-/** Requests for the same host at the same time share one look-up, because only a few run at once in a process. */
+/** Requests for the same host at the same time share one look-up, because a process runs only a few look-ups at once. */
 function sharedLookup(lookup: (host: string) => Promise<Address[]>): (host: string) => Promise<Address[]> {
   const running = new Map<string, Promise<Address[]>>()
   return (host) => {

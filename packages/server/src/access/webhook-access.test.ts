@@ -141,7 +141,12 @@ describe('the answer', () => {
 
   test('can refuse, with a reason for the developer', async () => {
     server.answer = json({ allow: false, detail: 'sign in first' })
-    expect(await webhookTest().admit()).toEqual({ ok: false, code: 'forbidden', detail: 'sign in first' })
+    expect(await webhookTest().admit()).toEqual({
+      ok: false,
+      code: 'forbidden',
+      detail: 'sign in first',
+      isForeignText: true,
+    })
     server.answer = json({ allow: false })
     expect(await webhookTest().admit()).toMatchObject({ ok: false, code: 'forbidden' })
   })
@@ -186,6 +191,17 @@ describe('the answer', () => {
         expect(await webhookTest({ whenUnreachable }).admit()).toMatchObject(unavailable)
     },
   )
+
+  test('with an unknown key: the log names the key, and the peer learns that the answer was not valid', async () => {
+    server.answer = json({ allow: true, names: ['a'] })
+    const { admit, errors } = webhookTest()
+    expect(await admit()).toMatchObject({
+      detail: 'the access webhook of this app gave no valid answer; the log of the node says why',
+    })
+    expect(errors).toEqual([
+      expect.stringContaining('whose top level has an unknown key "names"; docs/access.md'),
+    ])
+  })
 
   test('may have 64 KiB, and not one byte more', async () => {
     const padded = (bytes: number): string => `{"allow":true}${' '.repeat(bytes - 14)}`

@@ -128,11 +128,9 @@ class WebhookAccess implements AppAccess {
     // After a fault nobody is let in, even then: else a peer could come in by a token that confuses the webhook.
     // A peer that is connected keeps what the webhook granted until that ends, and is not let in without an end instead.
     if (isAllowed && !isRenewal) return { ok: true, app: this.#app }
-    return refusal(
-      'access-unavailable',
-      'the access webhook of this app does not answer; try again',
-      UNREACHABLE_RETRY_MS,
-    )
+    const detail =
+      type === 'outage' ? 'does not answer; try again' : 'gave no valid answer; the log of the node says why'
+    return refusal('access-unavailable', `the access webhook of this app ${detail}`, UNREACHABLE_RETRY_MS)
   }
 
   /** `name` is absent for a peer that asked for none, so such peers can share a cached answer. */

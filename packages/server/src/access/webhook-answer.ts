@@ -9,6 +9,7 @@ const CACHE_MOST_MS = 3_600_000
 /** The longest time that an answer may let a peer in: 30 days. */
 const ENDS_MOST_MS = 2_592_000_000
 const DETAIL_LENGTH_MOST = 200
+const KEY_LENGTH_MOST = 32
 
 const durations = (most: number) => z.int(`must be a whole number from 0 to ${most}`).min(0).max(most)
 const cacheMs = durations(CACHE_MOST_MS).exactOptional()
@@ -58,10 +59,13 @@ export function readWebhookAnswer(
   }
   const read = schema.safeParse(parsed)
   if (!read.success)
-    return { ok: false, problem: `answered with JSON whose ${describeIssue(read.error.issues[0])}` }
+    return { ok: false, problem: `answered with JSON whose ${problemOf(read.error.issues[0])}` }
   const said = read.data
   if (!said.allow) {
-    const decision = refusal('forbidden', said.detail ?? 'the access webhook of this app refuses this peer')
+    const decision: AccessDecision =
+      said.detail === undefined
+        ? refusal('forbidden', 'the access webhook of this app refuses this peer')
+        : { ...refusal('forbidden', said.detail), isForeignText: true }
     return { ok: true, answer: { decision, cacheMs: said.cacheMs ?? 0 } }
   }
   const { identity, name, grants, endsInMs, cacheMs = 0 } = said
@@ -79,4 +83,12 @@ export function readWebhookAnswer(
     ...(endsInMs !== undefined && { endsAt: now + endsInMs }),
   }
   return { ok: true, answer: { decision, cacheMs: Math.min(cacheMs, endsInMs ?? cacheMs) } }
+}
+
+/** The log quotes the key: it comes from the operator's own program. */
+function problemOf(issue: z.core.$ZodIssue | undefined): string {
+  if (issue?.code !== 'unrecognized_keys') return describeIssue(issue)
+  const where = issue.path.length === 0 ? 'top level' : issue.path.map(String).join('.')
+  const key = JSON.stringify(issue.keys[0]?.slice(0, KEY_LENGTH_MOST))
+  return `${where} has an unknown key ${key}; docs/access.md lists the keys of an answer`
 }

@@ -171,8 +171,8 @@ test('[API34] a later revocation loosens no earlier one', async () => {
 })
 
 test.each([
-  [{}, 'body: must have either jti or sub'],
-  [{ jti: 'a', sub: 'b' }, 'body: must have either jti or sub'],
+  [{}, 'body: must have either jti (one token) or sub (the tokens of an identity)'],
+  [{ jti: 'a', sub: 'b' }, 'body: must have either jti (one token) or sub (the tokens of an identity)'],
   [{ jti: 'a', before: now }, 'body.before: goes with sub only'],
   [{ sub: 'a', before: 'yesterday' }, 'body.before: must be a time in Unix milliseconds'],
   [{ sub: 'a', before: 1_796_059_315 }, 'body.before: must be a time in Unix milliseconds; the claims'],

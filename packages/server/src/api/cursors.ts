@@ -20,3 +20,14 @@ export function placeOf(app: App, list: string, cursor: string): unknown[] | und
   const [ofApp, ofList, ...place]: unknown[] = parsed
   return ofApp === app && ofList === list ? place : undefined
 }
+
+/** Where a page of records begins: after a key, or at the beginning. Undefined: the cursor is not one of this list. */
+export function startOf(
+  app: App,
+  list: string,
+  cursor: string | undefined,
+): { after: string | undefined } | undefined {
+  if (cursor === undefined) return { after: undefined }
+  const [after, ...more] = placeOf(app, list, cursor) ?? []
+  return typeof after === 'string' && more.length === 0 ? { after } : undefined
+}

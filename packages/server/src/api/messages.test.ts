@@ -59,6 +59,9 @@ test('[API24] [WR14] the messages of peers to the name of an application server 
   const from = new Promise<string>((resolve) => alice.on('message', resolve))
   await call('/peers/alice/messages', { body: { data: 1 } })
   await expect(alice.send(await from, 'answer')).rejects.toMatchObject({ code: 'forbidden' })
+  expect((await call(`/peers/${await from}/messages`, { body: { data: 1 } })).json).toEqual({
+    result: 'unavailable',
+  })
 })
 
 test('[API22] each recipient of a batch has a result of its own, in order', async () => {
@@ -95,6 +98,32 @@ test('[API23] a broadcast reaches each peer that is online', async () => {
     expect(got.toSorted()).toEqual(['a hi', 'b hi', 'c hi'])
   })
   expect(errors).toEqual([])
+})
+
+test('[API23] recipients that acknowledge nothing hold up no others', async () => {
+  const { call, peer } = await startApi()
+  const silent = await Promise.all(Array.from({ length: 120 }, (_, i) => peer(`silent-${i}`)))
+  expect(silent).toHaveLength(120)
+  const others = await Promise.all(['x', 'y', 'z'].map((name) => peer(name)))
+  const got: string[] = []
+  for (const one of others) one.on('message', () => got.push(one.name))
+  await vi.waitFor(async () => {
+    expect((await call('/peers/count')).json).toEqual({ count: 123 })
+  })
+  expect((await call('/broadcast', { body: { data: 'hi' } })).status).toBe(202)
+  await vi.waitFor(() => expect(got.toSorted()).toEqual(['x', 'y', 'z']), { timeout: 5_000 })
+})
+
+test('[API23] a broadcast of a long message reaches everybody, too', async () => {
+  const { call, peer } = await startApi()
+  const peers = await Promise.all(Array.from({ length: 60 }, (_, i) => peer(`peer-${i}`)))
+  const got = new Set<string>()
+  for (const one of peers) one.on('message', () => got.add(one.name))
+  await vi.waitFor(async () => {
+    expect((await call('/peers/count')).json).toEqual({ count: 60 })
+  })
+  expect((await call('/broadcast', { body: { data: 'x'.repeat(190_000) } })).status).toBe(202)
+  await vi.waitFor(() => expect(got.size).toBe(60), { timeout: 10_000 })
 })
 
 test('[API25] every member of a room hears it once, with the mark, and the sender is no member', async () => {

@@ -13,6 +13,17 @@ const KEY = 'key-of-the-default-app-000'
 const CHAT_KEY = 'key-of-the-app-chat-000000'
 const SECRET = 'a secret of at least thirty-two bytes'
 
+/** An app whose peers need a token. */
+const TOKEN_APP: PeerageOptions = {
+  apps: {
+    chat: {
+      api: { keys: [CHAT_KEY] },
+      access: { mode: 'token', token: { algorithms: ['HS256'], secret: SECRET } },
+    },
+  },
+  defaultApp: 'chat',
+}
+
 const closers: (() => Promise<unknown> | void)[] = []
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
@@ -138,15 +149,7 @@ describe('bans', () => {
   })
 
   test('[API33, API34] a minted token lets its peer in, until it is revoked', async () => {
-    const { url } = await listening({
-      apps: {
-        chat: {
-          api: { keys: [CHAT_KEY] },
-          access: { mode: 'token', token: { algorithms: ['HS256'], secret: SECRET } },
-        },
-      },
-      defaultApp: 'chat',
-    })
+    const { url } = await listening(TOKEN_APP)
     const api = apiOf(url, CHAT_KEY)
     const { token, jti } = await api.mintToken({ sub: 'ada', peerage: { rooms: { names: ['hall'] } } })
     const ada = await peerOn(url, 'ada', { token })
@@ -162,15 +165,7 @@ describe('bans', () => {
   })
 
   test('[API32] a revocation of the tokens of a user leaves a ban of the user as it is', async () => {
-    const { url } = await listening({
-      apps: {
-        chat: {
-          api: { keys: [CHAT_KEY] },
-          access: { mode: 'token', token: { algorithms: ['HS256'], secret: SECRET } },
-        },
-      },
-      defaultApp: 'chat',
-    })
+    const { url } = await listening(TOKEN_APP)
     const api = apiOf(url, CHAT_KEY)
     await api.disconnectIdentity('ada', { banMs: 60_000 })
     await api.revokeTokens({ sub: 'ada', before: Date.now() - 3_600_000 })
@@ -206,7 +201,7 @@ describe('messages', () => {
     expect(got).toHaveLength(1)
   })
 
-  test('[API26] the name of the application server outlives nothing: it is free when the node has stopped', async () => {
+  test('[API26] the name of the application server is free when the node has stopped', async () => {
     const cluster = memoryCluster({ clock: systemClock, times: defaultTimes })
     const [one, two] = [
       await listening({ api: { keys: [KEY] }, backend: cluster.backend() }),

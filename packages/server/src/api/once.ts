@@ -4,6 +4,7 @@ import type { App } from '@peerage/protocol'
 import { z } from 'zod'
 import type { Problem } from './problems.js'
 import { problemCodes, statusOf } from './problems.js'
+import { refuse } from './replies.js'
 
 /** How long an answer is kept. */
 const KEPT_MS = 24 * 3_600_000
@@ -97,12 +98,12 @@ export class Once {
 
   #replay(stored: Stored | undefined, fingerprint: string): Reply & { isReplay?: boolean } {
     if (stored !== undefined && stored.fingerprint !== fingerprint)
-      return problem(
+      return refuse(
         'idempotency-mismatch',
         'another request was made with this Idempotency-Key within 24 h; use a new key for a new request',
       )
     if (stored?.reply !== undefined) return { ...stored.reply, isReplay: true }
-    return problem(
+    return refuse(
       'in-progress',
       'the first request with this Idempotency-Key has no answer yet; try again',
       IN_PROGRESS_RETRY_MS,
@@ -113,8 +114,4 @@ export class Once {
 function isPassing({ code }: Problem): boolean {
   const status = statusOf(code)
   return status === 429 || status >= 500
-}
-
-function problem(code: Problem['code'], detail: string, retryAfterMs?: number): Reply {
-  return { ok: false, problem: { code, detail, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) } }
 }

@@ -25,7 +25,7 @@ export interface Operation<
   example?: unknown
   /** The answer to a request that was carried out. 204 has no body. */
   answer: { status: number; schema: A; example?: unknown }
-  /** The problems of this operation, beside those that every operation has. */
+  /** The problems of this operation, in addition to those that every operation has. */
   problems: readonly ProblemCode[]
   /** Whether the operation acts, so that an Idempotency-Key keeps it from acting twice. */
   isOnce: boolean

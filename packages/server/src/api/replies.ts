@@ -1,7 +1,7 @@
-import type { Outcome } from './route.js'
-import type { ProblemCode } from './problems.js'
+import type { Problem, ProblemCode } from './problems.js'
 
-// How handlers end.
+/** How a handler ends: with the body of the answer, or with a problem. */
+export type Outcome<T> = { ok: true; body: T } | { ok: false; problem: Problem }
 
 export function done<T>(body: T): { ok: true; body: T } {
   return { ok: true, body }

@@ -3,9 +3,7 @@ import type { z } from 'zod'
 import type { Operation } from './operations.js'
 import type { FieldError, Problem } from './problems.js'
 import type { Reply } from './once.js'
-
-/** How a handler ends: with the body of the answer, or with a problem. */
-export type Outcome<T> = { ok: true; body: T } | { ok: false; problem: Problem }
+import type { Outcome } from './replies.js'
 
 /** What a handler reads. */
 export interface Call<P, Q, B> {

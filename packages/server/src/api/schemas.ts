@@ -1,4 +1,4 @@
-import { limits as wire, parseName, parseRoom } from '@peerage/protocol'
+import { chosenCode, closeCodes, limits as wire, parseName, parseRoom } from '@peerage/protocol'
 import { z } from 'zod'
 import { identitySchema, peerageSchema } from '../access/claims.js'
 import { BAN_KINDS } from '../access/revocations.js'
@@ -123,7 +123,7 @@ const timeoutMs = z
 const closing = {
   code: z
     .int()
-    .refine((code) => code === 4505 || (code >= 4400 && code <= 4499) || (code >= 4900 && code <= 4999), {
+    .refine((code) => code === closeCodes.disconnected || chosenCode(code) !== undefined, {
       message: 'must be 4400 to 4499 (the SDK connects again), 4900 to 4999 (it does not), or 4505',
     })
     .default(4505)
@@ -222,7 +222,7 @@ const revocation = z
     context.addIssue(
       isBefore
         ? { code: 'custom', path: ['before'], message: 'goes with sub only' }
-        : { code: 'custom', message: 'must have either jti or sub' },
+        : { code: 'custom', message: 'must have either jti (one token) or sub (the tokens of an identity)' },
     )
     return z.NEVER
   })

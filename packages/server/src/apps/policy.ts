@@ -45,7 +45,7 @@ export interface AppPolicy {
   readonly discovery: boolean
   /** Whether the app has the API, so that names, identities and tokens may be banned or revoked. */
   readonly hasApi: boolean
-  /** Whether the names of the app are in its index: it has discovery, the API or webhooks. */
+  /** Whether the names of the app are in its index: it has discovery or the API. */
   readonly indexed: boolean
   /** Decides about one peer of this app, after its app and origin were checked. */
   admit(request: AdmitRequest): Promise<AccessDecision>

@@ -1,7 +1,9 @@
 import { Option, type Command } from 'commander'
 import { linesOf, resolve, type Definition, type Layer, type Loaded, type Problem } from '../config/load.js'
 import { closest, fromText, textLeaves, type Leaf, type TextLeaf } from '../config/settings.js'
-import { readEnvironment, readYaml } from '../config/sources.js'
+import { readEnvironment } from '../config/sources.js'
+import { readYaml, type YamlOptions } from '../config/yaml-file.js'
+import { fullPath } from '../lib/full-path.js'
 import { reasonOf } from '../lib/reason.js'
 import { groupOf, inGroups } from './help.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
@@ -47,24 +49,32 @@ function loadConfig<T>(command: Command, definition: Definition<T>, surroundings
   const flag: unknown = command.opts()['config']
   const file = typeof flag === 'string' ? flag : (surroundings.env[variable] ?? '')
   const source = typeof flag === 'string' ? '--config' : variable
-  if (file !== '') layers.push(readFile(file, source, definition.leaves, surroundings))
+  if (file !== '') layers.push(readFile(file, source, { ...definition, ...surroundings }))
   return resolve(definition, layers)
 }
 
-function readFile(file: string, source: string, leaves: readonly Leaf[], surroundings: Surroundings): Layer {
+function readFile(file: string, source: string, options: YamlOptions): Layer {
   try {
-    return readYaml(file, surroundings.readFile(file), leaves, surroundings.readFile)
+    return readYaml({ name: file, text: options.readFile(file) }, options)
   } catch (error) {
-    const problem = `cannot be read: ${reasonOf(error)}`
+    const problem = `cannot be read: ${reasonOf(error)}${fullPath(file)}`
     return { values: new Map(), problems: [{ path: file, source, problem }] }
   }
 }
 
-/** The settings of a file and of the environment, for a command that has no flags for settings. */
-export function loadFile<T>(file: string, definition: Definition<T>, surroundings: Surroundings): Loaded<T> {
+/**
+ * Some settings of a file and of the environment, for a command that has no flags for settings. The others have their
+ * defaults, and the files that they name are not read.
+ */
+export function loadFile<T>(
+  file: string,
+  definition: Definition<T>,
+  { surroundings, isWanted }: { surroundings: Surroundings; isWanted: (path: string) => boolean },
+): Loaded<T> {
+  const { leaves } = definition
   const layers = [
-    readEnvironment(definition, surroundings),
-    readFile(file, '--config', definition.leaves, surroundings),
+    readEnvironment(definition, surroundings, isWanted),
+    readFile(file, '--config', { leaves, readFile: surroundings.readFile, isWanted }),
   ]
   return resolve(definition, layers)
 }

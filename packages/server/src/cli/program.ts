@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { createBackend } from '../backend.js'
 import { nodeDefinition } from '../config/check.js'
 import { toMarkdown, toYaml } from '../config/print.js'
+import { printedSettings } from '../config/printed-settings.js'
 import type { Config } from '../config/schema.js'
 import { stunDefinition } from '../config/stun.js'
 import { unwatchedFiles, UnusableFile } from '../config/tls-files.js'
@@ -147,7 +148,7 @@ function addPrintConfig(command: Command, execution: Execution): void {
     const { docs, stun } = command.opts<{ docs?: boolean; stun?: boolean }>()
     const { leaves } = nodeDefinition
     if (docs) out(toMarkdown(stun ? stunDefinition.leaves : leaves))
-    else out(toYaml(config, leaves, sources).trimEnd())
+    else out(toYaml(printedSettings(config, sources)).trimEnd())
     return 0
   })
 }

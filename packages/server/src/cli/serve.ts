@@ -65,6 +65,7 @@ export async function serve(
 
 /** Reads the settings and the TLS files again. What is wrong is logged, and what was there before stays. */
 function reload(server: PeerageServer, again: Given<Config>['again']): void {
+  server.readTlsAgain()
   try {
     const loaded = again()
     if (loaded.ok) server.reloads.take(loaded.config)
@@ -72,7 +73,6 @@ function reload(server: PeerageServer, again: Given<Config>['again']): void {
   } catch (error) {
     server.reloads.failed([reasonOf(error)])
   }
-  server.readTlsAgain()
 }
 
 /** On a terminal, a text for people replaces the log line that says the same. */

@@ -1,13 +1,14 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { parseApp, type App } from '@peerage/protocol'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { config, load, problems } from '../testing/load-config.js'
 import { settingsOf } from './app-settings.js'
-import { nodeDefinition } from './check.js'
 import { checkOptions, type PeerageOptions } from './options.js'
 import { toYaml } from './print.js'
+import { printedSettings } from './printed-settings.js'
 
 function app(text: string): App {
   const parsed = parseApp(text)
@@ -109,22 +110,100 @@ apps:
     })
     const loaded = load({ file })
     expect(loaded.ok).toBe(true)
-    const yaml = toYaml(loaded.ok && loaded.config, nodeDefinition.leaves, new Map())
+    if (!loaded.ok) return
+    const yaml = toYaml(printedSettings(loaded.config, loaded.sources))
     expect(yaml).not.toContain('geheim')
     expect(yaml.match(/\[redacted\]/g)).toHaveLength(9)
 
     const plain = config({
       file: 'apps:\n  default: { limits: { connection: { lookupsPerSecond: 3 } }, origins: [https://a.example] }\n  games: {}\n',
     })
-    const again = load({ file: toYaml(plain, nodeDefinition.leaves, new Map()) })
-    expect(again).toMatchObject({ ok: true, config: plain })
+    const again = config({ file: toYaml(printedSettings(plain, new Map())) })
+    for (const each of ['default', 'games'])
+      expect(settingsOf(again, app(each))).toEqual(settingsOf(plain, app(each)))
+  })
+
+  test('are printed with all that holds for them and where it comes from, without other modes of access', () => {
+    const loaded = load({
+      flags: { 'limits.connection.messagesPerSecond': 5 },
+      file: `
+defaultApp: chat
+origins: [https://a.example]
+api: { keys: [a-key-with-at-least-24-letters] }
+p2p: { turn: { ttlMs: 60000 } }
+apps:
+  chat:
+    access:
+      token: { algorithms: [HS256], secret: ${HMAC} }
+    limits: { connection: { bytesPerSecond: 7 } }
+    turn: { urls: [turn:a], secret: s }
+  lab:
+    origins:
+      - https://b.example
+    access: { mode: open }
+`,
+    })
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+    const yaml = toYaml(printedSettings(loaded.config, loaded.sources))
+    const chat = `  chat:
+    access:
+      mode: token
+      token:
+        algorithms:
+          # peerage.yaml:9
+          - HS256
+        secret: "[redacted]" # peerage.yaml:9
+        previousSecret: null
+        publicKey: null
+        jwks: null
+        allowPrivate: false
+        typ: null
+        issuer: null
+        lifetimeMs: 3600000
+    origins:
+      # origins, peerage.yaml:3
+      - https://a.example
+    taken: refuse # taken
+    limits:
+      connection:
+        messagesPerSecond: 5 # limits.connection.messagesPerSecond, --limits.connection.messagesPerSecond
+        bytesPerSecond: 7 # peerage.yaml:10
+        signalBytesPerSecond: 262144 # limits.connection.signalBytesPerSecond
+        lookupsPerSecond: 200 # limits.connection.lookupsPerSecond
+`
+    const end = `    turn:
+      urls:
+        # peerage.yaml:11
+        - turn:a
+      secret: "[redacted]" # peerage.yaml:11
+      previousSecret: null
+      ttlMs: 300000
+    discovery: false # peerjs.allowDiscovery
+    peerjsKeys: []
+    api:
+      keys:
+        # api.keys, peerage.yaml:4
+        - "[redacted]"
+`
+    const lab = `  lab:
+    access:
+      mode: open # peerage.yaml:15
+    origins:
+      # peerage.yaml:13
+      - https://b.example
+    taken: refuse # taken
+`
+    expect(yaml).toContain('    turn:\n      urls: [] # p2p.turn.urls\n')
+    for (const part of [chat, end, lab]) expect(yaml).toContain(part)
+    expect(yaml).toContain('      ttlMs: 60000 # p2p.turn.ttlMs, peerage.yaml:5\n')
+    expect(yaml).toContain('    api:\n      keys: []\n')
   })
 
   test('may share settings by an anchor', () => {
     const file = 'apps:\n  default: &shared { origins: [https://a.example], access: {} }\n  games: *shared\n'
     expect(config({ file }).apps).toMatchObject({ games: { origins: ['https://a.example'] } })
     expect(problems({ file: 'apps: &a { default: *a }' })).toEqual([
-      'apps.default.default (peerage.yaml:1): is not a setting; did you mean apps.default.relay?',
+      'apps.default.default (peerage.yaml:1): is not a setting',
     ])
   })
 
@@ -168,6 +247,36 @@ describe('a secret of the node', () => {
       'access.key (peerage.yaml:2): must be a string, or { file: path }',
     ])
   })
+
+  test('from a file of a relative path is looked for in the working directory, which the problem says', () => {
+    const tried = `a relative path begins in the folder where the program was started, so this is ${resolve('chat-key')}`
+    expect(problems({ file: 'access: { key: { file: chat-key } }' })).toEqual([
+      `access.key (peerage.yaml:1): cannot be read: ENOENT: no such file, open 'chat-key'; ${tried}`,
+    ])
+    expect(problems({ env: { PEERAGE_ACCESS_KEY_FILE: 'chat-key' } })).toEqual([
+      `access.key (PEERAGE_ACCESS_KEY_FILE): cannot be read: ENOENT: no such file, open 'chat-key'; ${tried}`,
+    ])
+  })
+
+  test('in a list is named by its place in the list, with each that is wrong', () => {
+    const keys = '[a-key-with-at-least-24-letters, { file: /a }, { file: /b }]'
+    expect(problems({ file: `apps:\n  default: { api: { keys: ${keys} } }\napi: { port: 9300 }` })).toEqual([
+      "apps.default.api.keys.1 (peerage.yaml:2): cannot be read: ENOENT: no such file, open '/a'",
+      "apps.default.api.keys.2 (peerage.yaml:2): cannot be read: ENOENT: no such file, open '/b'",
+    ])
+    expect(problems({ file: 'api: { keys: [{ file: /a }], port: 9300 }' })).toEqual([
+      "api.keys.0 (peerage.yaml:1): cannot be read: ENOENT: no such file, open '/a'",
+    ])
+    expect(() => checkOptions({ api: { keys: [{ file: '/nowhere/a' }] } })).toThrow(
+      'options: api.keys.0 cannot be read: ENOENT',
+    )
+  })
+
+  test('that is no list is a problem that shows how a list is written', () => {
+    expect(problems({ file: 'api: { keys: a-key-with-at-least-24-letters }' })).toEqual([
+      'api.keys (peerage.yaml:1): must be a list, such as [{ file: /run/secrets/chat-api }]',
+    ])
+  })
 })
 
 describe('a mistake in apps names the setting and its line', () => {
@@ -180,7 +289,8 @@ describe('a mistake in apps names the setting and its line', () => {
       'games: { access: { moed: open } }',
       'apps.games.access.moed (peerage.yaml:2): is not a setting; did you mean apps.games.access.mode?',
     ],
-    ['games: { port: 1 }', /^apps\.games\.port \(peerage\.yaml:2\): is not a setting/],
+    ['games: { port: 1 }', 'apps.games.port (peerage.yaml:2): is not a setting of an app, only of the node'],
+    ['games: { prot: 1 }', 'apps.games.prot (peerage.yaml:2): is not a setting'],
     ['games: 7', 'apps.games (peerage.yaml:2): must be a mapping, because it is a section of settings'],
     ["'*': {}", /^apps\.\* \(peerage\.yaml:2\): must be an app/],
     [
@@ -213,7 +323,7 @@ describe('a mistake in apps names the setting and its line', () => {
     ],
     [
       'games: { limits: { address: { connections: 1 } } }',
-      /^apps\.games\.limits\.address \(peerage\.yaml:2\): is not a setting/,
+      'apps.games.limits.address (peerage.yaml:2): is not a setting of an app, only of the node',
     ],
     [
       'games: { peerjsKeys: [v1] }',
@@ -479,7 +589,7 @@ describe('access.mode', () => {
 describe('rules between apps', () => {
   test('the default app is one of the listed apps', () => {
     expect(problems({ file: 'apps: { chat: {} }' })).toEqual([
-      'defaultApp (default): must be one of apps (chat)',
+      'defaultApp (default): is default, and must be one of apps (chat): set it to the app of peers that name none',
     ])
     expect(problems({ file: 'defaultApp: chat\napps: { chat: {} }' })).toEqual([])
   })

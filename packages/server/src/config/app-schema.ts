@@ -40,7 +40,7 @@ const sharedKey = text.min(16, 'must be at least 16 characters')
 
 const token = section({
   algorithms: set(
-    listOf(oneOf(...ALGORITHMS)).default([]),
+    listOf(oneOf(...ALGORITHMS), 'ES256').default([]),
     'the algorithms of tokens that are accepted: HS256 with a secret, else RS256, PS256, ES256, EdDSA',
   ),
   secret: set(
@@ -84,7 +84,7 @@ const webhook = section({
   ),
   timeoutMs: set(whole(1, 10_000).default(1_500), 'how long the answer may take'),
   headers: set(
-    listOf(header).max(MOST_HEADERS, `must be at most ${MOST_HEADERS} headers`).default([]),
+    listOf(header, 'x-tenant').max(MOST_HEADERS, `must be at most ${MOST_HEADERS} headers`).default([]),
     'request headers of the peer that are passed on',
   ),
   secret: set(
@@ -98,7 +98,7 @@ const webhook = section({
   ),
   whenUnreachable: set(
     oneOf('refuse', 'allow').default('refuse'),
-    'what happens to a peer while the webhook cannot be reached; an answer that makes no sense always refuses',
+    'what happens to a peer while the webhook cannot be reached; an invalid answer always refuses the peer',
   ),
 })
 
@@ -125,7 +125,9 @@ export type AccessConfig = z.output<typeof access>
 
 const turnShape = {
   urls: set(
-    listOf(turnUrl).max(wire.turnUrls, `must be at most ${wire.turnUrls} URLs`).default([]),
+    listOf(turnUrl, 'turn:turn.example:3478')
+      .max(wire.turnUrls, `must be at most ${wire.turnUrls} URLs`)
+      .default([]),
     'TURN servers, such as turn:turn.example:3478?transport=udp',
   ),
   secret: set(secretText(text).nullable().default(null), 'static-auth-secret of the TURN servers', {
@@ -140,7 +142,10 @@ const turnShape = {
 }
 export const turn = section(turnShape)
 
-export const apiKeys = listOf(secretText(text.min(24, 'must be at least 24 characters')))
+export const apiKeys = listOf(
+  secretText(text.min(24, 'must be at least 24 characters')),
+  '{ file: /run/secrets/chat-api }',
+)
 export const taken = oneOf('refuse', 'replace')
 export const relayBytes = whole(1, MAX_COUNT)
 export const relayMessage = whole(1, 3 * wire.bodyLength)
@@ -151,13 +156,19 @@ export const peerjsKey = text.refine(
   'must not be v1 or peerage: they are reserved',
 )
 
-const like = (setting: string): string => `of this app; default: ${setting}`
+const like = (setting: string): string => `${setting} of this app; default: that of the node`
 
-/** The settings of one app. What it leaves out it has from the settings of the node. */
+/** The settings of one app. For what it leaves out, the settings of the node hold. */
 export const appSchema = z.strictObject({
   access: z.strictObject(accessShape).optional(),
-  origins: own(listOf(origin), `exact origins of the pages that may connect, ${like('origins')}`),
-  taken: own(taken, `what happens when a peer claims a name that another peer holds, ${like('taken')}`),
+  origins: own(
+    listOf(origin, 'https://app.example'),
+    'exact origins of the pages that may connect to this app; default: origins of the node',
+  ),
+  taken: own(
+    taken,
+    'what happens when a peer claims a name of this app that another peer holds; default: taken of the node',
+  ),
   limits: z
     .strictObject({
       connection: z
@@ -192,9 +203,9 @@ export const appSchema = z.strictObject({
     })
     .optional(),
   turn: z.strictObject(turnShape).optional(),
-  discovery: own(flag, `let PeerJS clients list the ids ${like('peerjs.allowDiscovery')}`),
+  discovery: own(flag, 'let PeerJS clients list the ids of this app; default: peerjs.allowDiscovery'),
   peerjsKeys: set(
-    listOf(peerjsKey).default([]),
+    listOf(peerjsKey, 'games').default([]),
     'keys of PeerJS that stand for this app, besides peerjs.key',
   ),
   api: z

@@ -3,7 +3,7 @@ import type { AccessSettings } from '../access/app-access.js'
 import { readAccess } from './access-settings.js'
 import type { Config } from './schema.js'
 
-/** The settings of one app: its own, and for what it leaves out those of the node. */
+/** The settings that hold for one app: its own, and those of the node that it leaves out. */
 export interface AppSettings {
   access: AccessSettings
   origins: Config['origins']

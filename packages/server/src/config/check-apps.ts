@@ -11,17 +11,14 @@ import type { Config } from './schema.js'
 /** The rules between the settings of apps, and who may come in. */
 export function checkApps(config: Config): SettingProblem[] {
   const apps = listedApps(config)
-  const sections: [path: string, access: AccessConfig][] = [['access', config.access]]
-  const problems: SettingProblem[] = []
-  for (const app of apps) {
-    const own = config.apps[app]
-    if (own?.access !== undefined) sections.push([`apps.${app}.access`, own.access])
-    if (own?.turn !== undefined) problems.push(...checkTurn(own.turn, `apps.${app}.turn`))
-  }
-  const wrong = sections.flatMap(([path, access]) => {
-    const read = readAccess(access)
-    return read.ok ? [] : read.problems.map((each) => below(path, each))
+  const problems = apps.flatMap((app) => {
+    const turn = config.apps[app]?.turn
+    return turn === undefined ? [] : checkTurn(turn, `apps.${app}.turn`)
   })
+  const wrong = [
+    ...checkAccess('access', config.access),
+    ...apps.flatMap((app) => checkOwnAccess(config, app)),
+  ]
   problems.push(...checkDefaultApp(config, apps), ...wrong)
   // The other rules need settings that can be read.
   if (wrong.length > 0) return problems
@@ -33,6 +30,22 @@ export function checkApps(config: Config): SettingProblem[] {
   ]
 }
 
+/** The rules between the settings `access` that hold for one app. */
+export function checkAccessOf(config: Config, app: App): SettingProblem[] {
+  const isOwn = Object.hasOwn(config.apps, app) && config.apps[app]?.access !== undefined
+  return isOwn ? checkOwnAccess(config, app) : checkAccess('access', config.access)
+}
+
+function checkOwnAccess({ apps }: Pick<Config, 'apps'>, app: App): SettingProblem[] {
+  const access = apps[app]?.access
+  return access === undefined ? [] : checkAccess(`apps.${app}.access`, access)
+}
+
+function checkAccess(path: string, access: AccessConfig): SettingProblem[] {
+  const read = readAccess(access)
+  return read.ok ? [] : read.problems.map((each) => below(path, each))
+}
+
 /** A problem of a setting in a section, with its whole path. */
 function below(section: string, { path, problem, because }: SettingProblem): SettingProblem {
   const whole = { path: `${section}.${path}`, problem }
@@ -41,7 +54,7 @@ function below(section: string, { path, problem, because }: SettingProblem): Set
 
 function checkDefaultApp({ defaultApp }: Config, apps: readonly App[]): SettingProblem[] {
   if (apps.length === 0 || apps.includes(defaultApp)) return []
-  const problem = `must be one of apps (${apps.join(', ')})`
+  const problem = `is ${defaultApp}, and must be one of apps (${apps.join(', ')}): set it to the app of peers that name none`
   return [{ path: 'defaultApp', problem, because: 'apps' }]
 }
 

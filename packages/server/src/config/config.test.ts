@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { nodeDefinition } from './check.js'
 import { config, load, problems } from '../testing/load-config.js'
 import { redacted, toMarkdown, toYaml } from './print.js'
+import { printedSettings } from './printed-settings.js'
 import { closest, fromText, textLeaves } from './settings.js'
 import { defaultConfig } from './schema.js'
 import { stunDefinition } from './stun.js'
@@ -107,7 +108,8 @@ describe('secrets', () => {
     const secrets = { PEERAGE_ACCESS_KEY: 'geheim-geheim-geheim', PEERAGE_REDIS: 'redis://u:geheim@host/1' }
     const loaded = load({ env: secrets })
     expect(loaded.ok).toBe(true)
-    const yaml = toYaml(loaded.ok && loaded.config, leaves, new Map())
+    if (!loaded.ok) return
+    const yaml = toYaml(printedSettings(loaded.config, loaded.sources))
     expect(yaml).not.toContain('geheim')
     expect(yaml).toContain('redis://u:[redacted]@host/1')
     expect(problems({ env: { PEERAGE_ACCESS_KEY: 'geheim' } }).join()).not.toContain('geheim')
@@ -277,8 +279,6 @@ describe('a problem names the setting, its source and the rule', () => {
   })
 
   test('is raised for a file that is no YAML or no mapping, or with a section that is no mapping', () => {
-    expect(problems({ file: 'port: [1' })).toEqual([expect.stringMatching(/^peerage\.yaml:\d+: is not YAML/)])
-    expect(problems({ file: 'port: 1\nport: 2' })).toEqual([expect.stringContaining('is not YAML')])
     expect(problems({ file: '- 1' })).toEqual(['peerage.yaml: must be a mapping of settings'])
     expect(problems({ file: 'tls: yes' })).toEqual([
       'tls (peerage.yaml:1): must be a mapping, because it is a section of settings',
@@ -287,6 +287,41 @@ describe('a problem names the setting, its source and the rule', () => {
       expect.stringMatching(/^port \(peerage\.yaml:1\): must be a whole/),
     ])
     expect(problems({ file: '__proto__: {port: 1}\nconstructor: 2' })).toHaveLength(2)
+  })
+
+  test.each([
+    ['port: [1', 'peerage.yaml:1: is not YAML: the [ in this line is not closed'],
+    [
+      'apps:\n  a:\n    origins: [https://a.example,\n    access: {}\n  b: {}\n',
+      'peerage.yaml:3: is not YAML: the [ in this line is not closed',
+    ],
+    ['tls: { cert: a\nport: 1\n', 'peerage.yaml:1: is not YAML: the { in this line is not closed'],
+    ['a: [1, {b: 2]\nc: 3\n', 'peerage.yaml:1: is not YAML: the { in this line is not closed'],
+    ['host: "a\nport: 1\n', 'peerage.yaml:1: is not YAML: the " in this line is not closed'],
+    [
+      'tls:\n\tcert: a\n key: b\nport: 1\n',
+      'peerage.yaml:2: is not YAML: Tabs are not allowed as indentation',
+    ],
+  ])('is one problem, in the line where it begins, for a file that is not YAML: %j', (file, expected) => {
+    expect(problems({ file })).toEqual([expected])
+  })
+
+  test('is raised for each key that is given twice, with both lines, and hides no other mistake', () => {
+    const file =
+      'host: localhost\napps:\n  default: {}\n  chat: { taken: x }\n  chat: {}\nhost: ::1\nport: x\npeerjs: { key: { a: default, a: chat } }\n'
+    expect(problems({ file })).toEqual([
+      'apps.chat (peerage.yaml:5): is given twice: the first time in line 4',
+      'host (peerage.yaml:6): is given twice: the first time in line 1',
+      'peerjs.key.a (peerage.yaml:8): is given twice: the first time in line 8',
+      expect.stringMatching(/^port \(peerage\.yaml:7\): must be a whole number/),
+      expect.stringMatching(/^apps\.chat\.taken \(peerage\.yaml:4\): must be one of/),
+    ])
+  })
+
+  test('says where a setting belongs that is only of apps', () => {
+    expect(problems({ file: 'peerjsKeys: [a]' })).toEqual([
+      'peerjsKeys (peerage.yaml:1): is not a setting of the node, only of an app: apps.….peerjsKeys',
+    ])
   })
 
   test.each(
@@ -433,8 +468,8 @@ test('TURN URLs are normalized to the spelling that every WebRTC implementation 
 
 test('a printed configuration can be loaded as a file, with the same result', () => {
   const said = config({ flags: { port: 1, 'peerjs.key': { k: 'app-1' }, origins: ['https://a.example'] } })
-  const again = load({ file: toYaml(said, leaves, new Map([['port', '--port']])) })
-  expect(again).toMatchObject({ ok: true, config: said })
+  const again = load({ file: toYaml(printedSettings(said, new Map([['port', '--port']]))) })
+  expect(again).toMatchObject({ ok: true, config: { ...said, access: { ...said.access, mode: 'open' } } })
 })
 
 test('a hint is given for a slip, but not for a very different word', () => {

@@ -36,8 +36,9 @@ export function oneOf<const T extends readonly [string, ...string[]]>(
   return z.enum(values, `must be one of ${values.join(', ')}`)
 }
 
-export function listOf<T extends z.ZodType>(item: T): z.ZodArray<T> {
-  return z.array(item, 'must be a list')
+/** A list. `example`: an item of it, as the file has it. */
+export function listOf<T extends z.ZodType>(item: T, example: string): z.ZodArray<T> {
+  return z.array(item, `must be a list, such as [${example}]`)
 }
 
 const APP_RULE = 'must be an app: 1 to 32 characters of a-z, 0-9 and -'

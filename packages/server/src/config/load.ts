@@ -62,7 +62,9 @@ export function resolve<T>(definition: Definition<T>, layers: readonly Layer[]):
     for (const [path, value] of layer.values) if (!given.has(path)) given.set(path, value)
 
   const problems = layers.flatMap((layer) => layer.problems)
-  const broken = new Set(problems.map((problem) => problem.path))
+  const broken = new Set(
+    problems.map(({ path }) => settingWithin(definition.leaves, path.split('.'))?.path ?? path),
+  )
   const first = definition.schema.safeParse(nest(given))
   if (!first.success) {
     for (const issue of first.error.issues) {

@@ -9,7 +9,7 @@ import type { Logger } from '../metrics/log.js'
 import { checkConfig, nodeDefinition } from './check.js'
 import { EMPTY_SECTION, resolve, type Definition, type Layer, type SettingProblem } from './load.js'
 import type { Config, ConfigInput } from './schema.js'
-import { didYouMean, placeOf } from './settings.js'
+import { placeOf, unknownSetting } from './settings.js'
 import { withFiles } from './sources.js'
 
 /**
@@ -121,12 +121,14 @@ function readSection(input: object, prefix: string, layer: Layer): void {
   for (const [key, value] of Object.entries(input) as [string, unknown][]) {
     const path = `${prefix}${key}`
     const place = placeOf(leaves, path)
-    if (place.type === 'unknown') wrong(path, `is not an option${didYouMean(path, leaves, OTHER_NAMES)}`)
+    if (place.type === 'unknown')
+      wrong(path, unknownSetting(path, leaves, { noun: 'an option', others: OTHER_NAMES }))
     else if (value === undefined) continue
     else if (place.type === 'setting') {
       const read = place.leaf.mayBeFile ? withFiles(value, readText) : { ok: true as const, value }
       if (read.ok) layer.values.set(path, { value: read.value, source: SOURCE })
-      else wrong(path, read.problem)
+      else
+        for (const { at, problem } of read.problems) wrong(at === undefined ? path : `${path}.${at}`, problem)
     } else if (isSection(value)) {
       if (place.isKeyed) layer.values.set(path, { value: EMPTY_SECTION, source: SOURCE })
       readSection(value, `${path}.`, layer)

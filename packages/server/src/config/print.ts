@@ -1,4 +1,4 @@
-import { Document, isScalar } from 'yaml'
+import { Document, isCollection } from 'yaml'
 import type { Leaf } from './settings.js'
 
 /** A value as it may be shown. A secret is redacted. Of a secret URL, only the password or token is redacted. */
@@ -25,35 +25,28 @@ export function valueAt(config: unknown, path: string): unknown {
   }, config)
 }
 
-/** The paths in a configuration that the path of a leaf stands for: `apps.*.origins` is one of each app. */
-function pathsOf(path: string, config: unknown): string[] {
-  const [section = '', rest] = path.split('.*.')
-  if (rest === undefined) return [path]
-  const within = valueAt(config, section)
-  return typeof within === 'object' && within !== null
-    ? Object.keys(within).map((key) => `${section}.${key}.${rest}`)
-    : []
+/** A setting as it is printed. */
+export interface PrintedSetting {
+  /** Such as `port` or `apps.chat.origins`. */
+  path: string
+  value: unknown
+  /** Where it came from. Undefined: it is the default. */
+  source: string | undefined
 }
 
-/** The configuration as a YAML file. Secrets are redacted, and a comment says where each setting came from. */
-export function toYaml(
-  config: unknown,
-  leaves: readonly Leaf[],
-  sources: ReadonlyMap<string, string>,
-): string {
+/** Settings as a YAML file. A comment says where each setting came from. */
+export function toYaml(settings: readonly PrintedSetting[]): string {
   const document = new Document({})
-  const print = (path: string, value: unknown): void => {
+  for (const { path, value, source } of settings) {
     const keys = path.split('.')
-    document.setIn(keys, document.createNode(value))
-    const node = document.getIn(keys, true)
-    const source = sources.get(path)
-    if (source !== undefined && isScalar(node)) node.comment = ` ${source}`
-  }
-  for (const leaf of leaves) {
-    for (const path of pathsOf(leaf.path, config)) {
-      const value = valueAt(config, path)
-      // Within an app, what is not set is a setting of the node.
-      if (value !== undefined) print(path, redacted(leaf, value))
+    const node = document.createNode(value)
+    document.setIn(keys, node)
+    if (source === undefined) continue
+    // The comment of a list is above its first item.
+    if (isCollection(node) && node.items.length > 0) node.commentBefore = ` ${source}`
+    else {
+      if (isCollection(node)) node.flow = true
+      node.comment = ` ${source}`
     }
   }
   return document.toString({ lineWidth: 0, nullStr: 'null' })

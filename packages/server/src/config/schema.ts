@@ -203,7 +203,10 @@ const peerjs = section({
   ),
   queueMessages: set(whole(1, 100_000).default(256), 'how many messages may wait for one absent peer'),
   queueBytes: set(whole(1_024, MAX_COUNT).default(1_048_576), 'how many bytes may wait for one absent peer'),
-  cors: set(listOf(origin).default([]), 'origins that may read the HTTP answers; empty: any, as with PeerJS'),
+  cors: set(
+    listOf(origin, 'https://app.example').default([]),
+    'origins that may read the HTTP answers; empty: any, as with PeerJS',
+  ),
 })
 
 const p2p = section({
@@ -247,11 +250,11 @@ export const configSchema = z.strictObject({
   admin,
   access,
   origins: set(
-    listOf(origin).default([]),
+    listOf(origin, 'https://app.example').default([]),
     'exact origins of the pages that may connect, such as https://app.example, capacitor://localhost or chrome-extension://id; empty: any',
   ),
   trustedProxies: set(
-    listOf(network).default([]),
+    listOf(network, '10.0.0.0/8').default([]),
     'addresses or networks of the load balancers whose X-Forwarded-For header the node trusts',
   ),
   defaultApp: set(app.default(app.parse('default')), 'the app of peers that name no app'),

@@ -188,14 +188,17 @@ function pairs(text: string): Record<string, string> {
   )
 }
 
-/** The known word that is closest to a mistyped word. For the name of a section, the first setting of the section. */
-export function closest(word: string, known: readonly string[]): string | undefined {
+/**
+ * The known word that is closest to a mistyped word. For the name of a section, the first setting of the section.
+ * `typed`: the part of the word that was probably mistyped.
+ */
+export function closest(word: string, known: readonly string[], typed = word): string | undefined {
   let best = known.find(
     (candidate) => /^[-_.]/.test(candidate.slice(word.length)) && candidate.startsWith(word),
   )
   if (best !== undefined) return best
   // Two slips are allowed in a short word and more in a long one. Beyond that, a hint would mislead.
-  let least = Math.max(2, Math.floor(word.length / 4)) + 1
+  let least = Math.max(2, Math.floor(typed.length / 4)) + 1
   for (const candidate of known) {
     const distance = slips(word.toLowerCase(), candidate.toLowerCase())
     if (distance < least) [best, least] = [candidate, distance]
@@ -203,8 +206,23 @@ export function closest(word: string, known: readonly string[]): string | undefi
   return best
 }
 
+/** What to say about a path that is no setting. `others`: the names of options that are no settings. */
+export function unknownSetting(
+  path: string,
+  leaves: readonly Leaf[],
+  { noun = 'a setting', others = [] }: { noun?: string; others?: readonly string[] } = {},
+): string {
+  const inApp = /^apps\.[^.]+\.(.+)$/.exec(path)?.[1]
+  if (inApp !== undefined && isKnown(leaves, inApp)) return `is not ${noun} of an app, only of the node`
+  if (isKnown(leaves, `apps.${ANY_KEY}.${path}`))
+    return `is not ${noun} of the node, only of an app: apps.….${path}`
+  return `is not ${noun}${didYouMean(path, leaves, others)}`
+}
+
+const isKnown = (leaves: readonly Leaf[], path: string): boolean => placeOf(leaves, path).type !== 'unknown'
+
 /** A hint at the setting, section or other name that is closest to an unknown path. Empty if none is close. */
-export function didYouMean(path: string, leaves: readonly Leaf[], others: readonly string[] = []): string {
+function didYouMean(path: string, leaves: readonly Leaf[], others: readonly string[]): string {
   const keys = path.split('.')
   // Within a mapping of sections, the hint has the key of the section that the path is in.
   const known = leaves.map((leaf) =>
@@ -214,10 +232,9 @@ export function didYouMean(path: string, leaves: readonly Leaf[], others: readon
       .join('.'),
   )
   const sections = known.flatMap((each) => [...each.matchAll(/\./g)].map((dot) => each.slice(0, dot.index)))
-  const near = closest(
-    path,
-    [...known, ...sections, ...others].filter((each) => each !== path),
-  )
+  const candidates = [...known, ...sections, ...others].filter((each) => each !== path)
+  // The section was found, so the slip is in the last key.
+  const near = closest(path, candidates, keys.at(-1))
   return near === undefined ? '' : `; did you mean ${near}?`
 }
 

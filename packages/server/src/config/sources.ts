@@ -1,16 +1,7 @@
-import {
-  isAlias,
-  isMap,
-  isNode,
-  isScalar,
-  LineCounter,
-  parseDocument,
-  type Document,
-  type YAMLMap,
-} from 'yaml'
+import { fullPath } from '../lib/full-path.js'
 import { reasonOf } from '../lib/reason.js'
-import { EMPTY_SECTION, type Definition, type Layer } from './load.js'
-import { closest, didYouMean, fromText, placeOf, textLeaves, type Leaf, type TextLeaf } from './settings.js'
+import type { Definition, Layer } from './load.js'
+import { closest, fromText, textLeaves, type TextLeaf } from './settings.js'
 
 /** The sources of settings besides the command line. */
 export interface Environment {
@@ -32,10 +23,14 @@ function isServiceLink(name: string, value: string): boolean {
 const OTHER_VARIABLES =
   /^PEERAGE_(?:(?:STUN_)?CONFIG|BIND|TLS_PEM|NODE_\d+|ADMIN_SOCKET|TUNNEL_TIMEOUT|CHECK_INTERVAL|(?:TEST|BENCH|CHAOS)_.*)$/
 
-/** Reads settings from the environment. An empty variable counts as not set. */
+/**
+ * Reads settings from the environment. An empty variable counts as not set. `isWanted`: which settings are wanted, by their
+ * paths. The values of others, and the files of these, are not read.
+ */
 export function readEnvironment(
   { leaves, prefix }: Pick<Definition<unknown>, 'leaves' | 'prefix'>,
   { env, readFile }: Environment,
+  isWanted: (path: string) => boolean = () => true,
 ): Layer {
   const layer: Layer = { values: new Map(), problems: [] }
   const written = textLeaves(leaves)
@@ -49,6 +44,8 @@ export function readEnvironment(
     if (OTHER_VARIABLES.test(name) || isServiceLink(name, text)) continue
     const leaf = known.get(name)
     const file = files.get(name)
+    const path = leaf?.path ?? file?.path
+    if (path !== undefined && !isWanted(path)) continue
     if (leaf !== undefined) {
       layer.values.set(leaf.path, { value: fromText(leaf.kind, text), source: name })
     } else if (file === undefined) {
@@ -89,100 +86,33 @@ function textOf(path: string, readFile: Environment['readFile']): FileText {
     // Editors and `echo` end a file with a line break, which is not part of the secret.
     return { ok: true, text: readFile(path).replace(/\r?\n$/, '') }
   } catch (error) {
-    return { ok: false, problem: `cannot be read: ${reasonOf(error)}` }
+    return { ok: false, problem: `cannot be read: ${reasonOf(error)}${fullPath(path)}` }
   }
 }
 
-type Value = { ok: true; value: unknown } | { ok: false; problem: string }
+export type Value =
+  | { ok: true; value: unknown }
+  /** `at`: the index of the item of a list that is wrong. */
+  | { ok: false; problems: { problem: string; at?: number }[] }
 
 /** Reads the files that `{ file: path }` names, in a value or in the items of a list. */
 export function withFiles(value: unknown, readFile: Environment['readFile']): Value {
-  if (!Array.isArray(value)) return withFile(value, readFile)
+  if (!Array.isArray(value)) {
+    const read = withFile(value, readFile)
+    return read.ok ? read : { ok: false, problems: [read] }
+  }
   const items = value.map((item) => withFile(item, readFile))
-  const wrong = items.find((item) => !item.ok)
-  return wrong ?? { ok: true, value: items.flatMap((item) => (item.ok ? [item.value] : [])) }
+  const problems = items.flatMap((item, at) => (item.ok ? [] : [{ problem: item.problem, at }]))
+  if (problems.length > 0) return { ok: false, problems }
+  return { ok: true, value: items.flatMap((item) => (item.ok ? [item.value] : [])) }
 }
 
-function withFile(value: unknown, readFile: Environment['readFile']): Value {
+type Item = { ok: true; value: unknown } | { ok: false; problem: string }
+
+function withFile(value: unknown, readFile: Environment['readFile']): Item {
   if (typeof value !== 'object' || value === null || !('file' in value)) return { ok: true, value }
   const { file, ...rest } = value
   if (typeof file !== 'string' || Object.keys(rest).length > 0) return { ok: true, value }
   const read = textOf(file, readFile)
   return read.ok ? { ok: true, value: read.text } : read
-}
-
-/** Reads settings from a YAML file, each with its line. Unknown keys are problems. */
-export function readYaml(
-  file: string,
-  text: string,
-  leaves: readonly Leaf[],
-  readFile: Environment['readFile'],
-): Layer {
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true })
-  const where = (offset: number): string => `${file}:${lines.linePos(offset).line}`
-  const layer: Layer = { values: new Map(), problems: [] }
-  for (const error of document.errors)
-    layer.problems.push({ path: '', source: where(error.pos[0]), problem: `is not YAML: ${error.message}` })
-  if (layer.problems.length > 0) return layer
-  const root = document.contents
-  if (root === null || (isScalar(root) && root.value === null)) return layer
-  if (!isMap(root)) {
-    layer.problems.push({ path: '', source: file, problem: 'must be a mapping of settings' })
-    return layer
-  }
-  readSection(root, '', { document, leaves, layer, where, readFile })
-  return layer
-}
-
-interface YamlContext {
-  document: Document
-  leaves: readonly Leaf[]
-  layer: Layer
-  where: (offset: number) => string
-  readFile: Environment['readFile']
-}
-
-function readSection(section: YAMLMap, prefix: string, context: YamlContext): void {
-  const { document, leaves, layer, where, readFile } = context
-  for (const { key, value: written } of section.items) {
-    // Apps with the same settings may share them by an anchor.
-    const value = isAlias(written) ? (written.resolve(document) ?? written) : written
-    const source = where(isScalar(key) ? (key.range?.[0] ?? 0) : 0)
-    const path = `${prefix}${isScalar(key) ? String(key.value) : String(key)}`
-    const wrong = (problem: string): void => void layer.problems.push({ path, source, problem })
-    const isEmpty = value === null || (isScalar(value) && value.value === null)
-    const place = placeOf(leaves, path)
-    switch (place.type) {
-      case 'unknown':
-        wrong(`is not a setting${didYouMean(path, leaves)}`)
-        break
-      case 'setting': {
-        // A key without a value counts as not set.
-        if (isEmpty) break
-        const plain = plainOf(value, document)
-        const read = plain.ok && place.leaf.mayBeFile ? withFiles(plain.value, readFile) : plain
-        if (read.ok) layer.values.set(path, { value: read.value, source })
-        else wrong(read.problem)
-        break
-      }
-      case 'section':
-        // The name of an app says something without any settings: the app is served.
-        if (place.isKeyed) layer.values.set(path, { value: EMPTY_SECTION, source })
-        if (isMap(value)) readSection(value, `${path}.`, context)
-        else if (!isEmpty) wrong('must be a mapping, because it is a section of settings')
-    }
-  }
-}
-
-/** The value of a setting in the file, without anchors. */
-function plainOf(value: unknown, document: Document): Value {
-  try {
-    const plain: unknown = isNode(value) ? value.toJS(document) : value
-    // A list that contains itself by an anchor has no end.
-    JSON.stringify(plain)
-    return { ok: true, value: plain }
-  } catch (error) {
-    return { ok: false, problem: `cannot be read: ${reasonOf(error).split('\n')[0]}` }
-  }
 }

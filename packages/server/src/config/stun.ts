@@ -8,7 +8,7 @@ const MAX_COUNT = 1_000_000
 
 const stunSchema = z.strictObject({
   host: set(
-    listOf(host('port')).default(['0.0.0.0', '::']),
+    listOf(host('port'), '0.0.0.0').default(['0.0.0.0', '::']),
     'addresses to listen on; an address that this machine does not have is skipped if another one works',
   ),
   port: set(port.default(9_901), 'UDP and TCP port; 0 picks a free one'),

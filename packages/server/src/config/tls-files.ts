@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type { Clock, Timer } from '@peerage/core'
+import { fullPath } from '../lib/full-path.js'
 import { reasonOf } from '../lib/reason.js'
 
 /** The configuration names a file that cannot be used. */
@@ -139,7 +140,7 @@ function readPem(setting: string, path: string): string {
   try {
     text = readFileSync(path, 'utf8')
   } catch (error) {
-    throw new UnusableFile(`${setting} (${path}) cannot be read: ${reasonOf(error)}`)
+    throw new UnusableFile(`${setting} (${path}) cannot be read: ${reasonOf(error)}${fullPath(path)}`)
   }
   if (text.includes('-----BEGIN ')) return text
   throw new UnusableFile(`${setting} (${path}) is not a PEM file`)

@@ -128,14 +128,14 @@ const LOGGED_ORIGIN = /^[\x21-\x7e]{1,300}$/
 
 /**
  * Logs refusals of access. Refusals of one wire with one code are one line every ten seconds, however many pages or
- * peers are refused. `withDetail`: the texts are our own, and hold nothing that a peer sent.
+ * peers are refused.
  */
-export function refusalLog(log: Logger, now: () => number, options: { withDetail: boolean }): OnRefused {
+export function refusalLog(log: Logger, now: () => number): OnRefused {
   const repeats = new Repeats(now)
   return ({ wire, code, detail, origin }) => {
     const repeated = repeats.next(`${wire} ${code}`)
     if (repeated === undefined) return
-    const why = options.withDetail || code === 'origin' ? { why: detail } : {}
+    const why = detail === undefined ? {} : { why: detail }
     const from = origin !== undefined && LOGGED_ORIGIN.test(origin) ? { origin } : {}
     log.info({ ...why, wire, code, ...from, ...repeated }, 'refused')
   }

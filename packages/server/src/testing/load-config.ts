@@ -1,7 +1,8 @@
 import { nodeDefinition } from '../config/check.js'
 import { linesOf, resolve, type Layer, type Loaded } from '../config/load.js'
 import type { Config } from '../config/schema.js'
-import { readEnvironment, readYaml } from '../config/sources.js'
+import { readEnvironment } from '../config/sources.js'
+import { readYaml } from '../config/yaml-file.js'
 
 /** The sources of a configuration: settings by their paths, variables, a file, and the files that it names. */
 export interface Given {
@@ -23,7 +24,8 @@ export function load({ flags = {}, env = {}, file, files = {} }: Given): Loaded<
     { values: new Map(values), problems: [] },
     readEnvironment(nodeDefinition, { env, readFile }),
   ]
-  if (file !== undefined) layers.push(readYaml('peerage.yaml', file, nodeDefinition.leaves, readFile))
+  const { leaves } = nodeDefinition
+  if (file !== undefined) layers.push(readYaml({ name: 'peerage.yaml', text: file }, { leaves, readFile }))
   return resolve(nodeDefinition, layers)
 }
 

@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { App } from '@peerage/protocol'
 import { parseApp } from '@peerage/protocol'
-import type { ContractCluster, ContractNode, MakeCluster } from '../cluster.js'
-import { must, patient, quick } from '../cluster.js'
+import type { MakeCluster } from '../cluster.js'
+import { must, quick } from '../cluster.js'
+import { twoNodes } from './two-nodes.js'
 
 let apps = 0
 /** An app that no other test uses. */
@@ -12,17 +13,10 @@ const TTL_MS = 60_000
 /** The contract of `Answers`, for every implementation. */
 export function answersContract(name: string, makeCluster: MakeCluster): void {
   describe(`answers contract: ${name}`, () => {
-    let cluster: ContractCluster
-    let a: ContractNode
-    let b: ContractNode
-    beforeAll(async () => {
-      cluster = await makeCluster(patient)
-      a = await cluster.join()
-      b = await cluster.join()
-    })
-    afterAll(() => cluster.stop())
+    const given = twoNodes(makeCluster)
 
     test('[KEY9] of several nodes that begin with one key, one finds nothing, and the others find its text', async () => {
+      const { a, b } = given()
       const app = newApp()
       const all = await Promise.all(
         Array.from({ length: 10 }, (_, i) =>
@@ -35,6 +29,7 @@ export function answersContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('a finished answer takes the place of the first text, and can be forgotten', async () => {
+      const { a, b } = given()
       const app = newApp()
       expect(await a.backend.answers.begin(app, 'key', 'begun', TTL_MS)).toBeUndefined()
       await a.backend.answers.finish(app, 'key', 'finished', TTL_MS)
@@ -45,6 +40,7 @@ export function answersContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('each app has its own answers, and a key is long and of any characters', async () => {
+      const { a, b } = given()
       const [app, other] = [newApp(), newApp()]
       const keys = ['k', 'k}', '{k', 'ä€😀', 'k'.repeat(255), `${'k'.repeat(254)}j`]
       for (const key of keys) expect(await a.backend.answers.begin(app, key, key, TTL_MS)).toBeUndefined()

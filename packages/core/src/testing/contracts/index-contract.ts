@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { App, Name } from '@peerage/protocol'
 import { parseApp, parseName } from '@peerage/protocol'
 import type { IndexChange, IndexEntry } from '../../names/name-index.js'
 import { PARTITIONS } from '../../names/name-index.js'
-import type { ContractCluster, ContractNode, MakeCluster } from '../cluster.js'
-import { must, newNodeId, patient, quick } from '../cluster.js'
+import type { MakeCluster } from '../cluster.js'
+import { must, newNodeId, quick } from '../cluster.js'
+import { twoNodes } from './two-nodes.js'
 
 let apps = 0
 /** An app that no other test uses. */
@@ -31,20 +32,13 @@ const NOW_MS = 1_800_000_000_000
 /** The contract of `NameIndex`, for every implementation. */
 export function indexContract(name: string, makeCluster: MakeCluster): void {
   describe(`index contract: ${name}`, () => {
-    let cluster: ContractCluster
-    let a: ContractNode
-    let b: ContractNode
-    beforeAll(async () => {
-      cluster = await makeCluster(patient)
-      a = await cluster.join()
-      b = await cluster.join()
-    })
-    afterAll(() => cluster.stop())
+    const given = twoNodes(makeCluster)
 
     const listed = async (app: App, partition = 3): Promise<IndexEntry[]> =>
-      (await b.backend.index.page(app, partition, undefined, 1_000)).entries
+      (await given().b.backend.index.page(app, partition, undefined, 1_000)).entries
 
     test('[KEY7] another node reads an entry as it was written, with any characters in its name', async () => {
+      const { a } = given()
       const app = newApp()
       const texts = ['a', 'b}c', '{d}', 'e:lease', '*?[x]\\', 'ä€😀', 'x/y', '1', 'o']
       const entries = texts.map((text, i) =>
@@ -61,6 +55,7 @@ export function indexContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('an app sees only its own entries, and each partition is separate', async () => {
+      const { a, b } = given()
       const [app, other] = [newApp(), newApp()]
       await a.backend.index.write(app, 3, [put(entry('alice', 1))])
       await a.backend.index.write(app, PARTITIONS - 1, [put(entry('bob', 1))])
@@ -73,6 +68,7 @@ export function indexContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('[KEY7] a change with an older epoch has no effect on a newer entry', async () => {
+      const { a, b } = given()
       const app = newApp()
       const [old, current] = [entry('alice', NOW_MS), entry('alice', NOW_MS + 1)]
       await a.backend.index.write(app, 3, [put(current)])
@@ -88,6 +84,7 @@ export function indexContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('an older lease that has won replaces the entry of the claim that lost against it', async () => {
+      const { a, b } = given()
       const app = newApp()
       const [old, lost] = [entry('alice', NOW_MS), entry('alice', NOW_MS + 7)]
       await b.backend.index.write(app, 3, [put(lost)])
@@ -100,6 +97,7 @@ export function indexContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('pages have each name once, in a fixed order, while others come and go', async () => {
+      const { a, b } = given()
       const app = newApp()
       const stays = Array.from({ length: 25 }, (_, i) => entry(`stays ${i} Zoë 名前 🙂`, 1))
       await a.backend.index.write(
@@ -122,6 +120,7 @@ export function indexContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('a write may have a thousand changes, and a page a thousand entries', async () => {
+      const { a, b } = given()
       const app = newApp()
       const many = Array.from({ length: 1_000 }, (_, i) => entry(`peer ${i}`, 1))
       await a.backend.index.write(
@@ -130,7 +129,7 @@ export function indexContract(name: string, makeCluster: MakeCluster): void {
         many.map((one) => put(one)),
       )
       expect(await listed(app)).toHaveLength(1_000)
-      expect(await b.backend.index.page(app, 3, undefined, 1_000)).not.toHaveProperty('next')
+      expect(await given().b.backend.index.page(app, 3, undefined, 1_000)).not.toHaveProperty('next')
       expect(await b.backend.index.count(app)).toBe(1_000)
       await a.backend.index.write(
         app,
@@ -141,6 +140,7 @@ export function indexContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('a flush empties the index', async () => {
+      const { a, cluster } = given()
       const app = newApp()
       await a.backend.index.write(app, 3, [put(entry('alice', 1))])
       await cluster.flush()

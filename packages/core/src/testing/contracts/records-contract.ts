@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { App } from '@peerage/protocol'
 import { parseApp } from '@peerage/protocol'
-import type { ContractCluster, ContractNode, MakeCluster } from '../cluster.js'
-import { must, patient, quick } from '../cluster.js'
+import type { MakeCluster } from '../cluster.js'
+import { must, quick } from '../cluster.js'
+import { twoNodes } from './two-nodes.js'
 
 let apps = 0
 /** An app that no other test uses. */
@@ -12,17 +13,10 @@ const TTL_MS = 60_000
 /** The contract of `Records`, for every implementation. */
 export function recordsContract(name: string, makeCluster: MakeCluster): void {
   describe(`records contract: ${name}`, () => {
-    let cluster: ContractCluster
-    let a: ContractNode
-    let b: ContractNode
-    beforeAll(async () => {
-      cluster = await makeCluster(patient)
-      a = await cluster.join()
-      b = await cluster.join()
-    })
-    afterAll(() => cluster.stop())
+    const given = twoNodes(makeCluster)
 
     test('[KEY8] another node reads the records of an app and kind, whatever their characters', async () => {
+      const { a, b } = given()
       const app = newApp()
       const texts = ['n:alice', 's:b}c', 'j: {d}', 'ä€😀\n\0', '1 2', '*']
       for (const text of texts) await a.backend.records.put(app, 'bans', text, `value ${text}`, TTL_MS, 100)
@@ -36,6 +30,7 @@ export function recordsContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('a record is replaced, and deleted once', async () => {
+      const { a, b } = given()
       const app = newApp()
       await a.backend.records.put(app, 'servers', 'one', 'first', TTL_MS, 100)
       await b.backend.records.put(app, 'servers', 'one', '', TTL_MS, 100)
@@ -46,6 +41,7 @@ export function recordsContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('beyond the given number a new record is refused, and a known one is replaced', async () => {
+      const { a, b } = given()
       const app = newApp()
       for (const key of ['a', 'b'])
         expect(await a.backend.records.put(app, 'bans', key, key, TTL_MS, 2)).toBe('put')
@@ -56,6 +52,7 @@ export function recordsContract(name: string, makeCluster: MakeCluster): void {
     })
 
     test('pages have each record once, with its value and when it ends', async () => {
+      const { a, b } = given()
       const app = newApp()
       const keys = Array.from({ length: 11 }, (_, i) => `key ${i} ä`)
       for (const key of keys) await a.backend.records.put(app, 'bans', key, `value of ${key}`, TTL_MS, 100)

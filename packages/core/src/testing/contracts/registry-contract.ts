@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Lease, Lost } from '../../names/registry.js'
 import type { Given, MakeCluster } from '../cluster.js'
 import {
@@ -10,24 +10,19 @@ import {
   newPeer,
   newSecretHash,
   ownerAt as owner,
-  patient,
 } from '../cluster.js'
 import { registryReassertions } from './registry-reassertions.js'
 import { registryTimesContract } from './registry-times-contract.js'
+import { twoNodes } from './two-nodes.js'
 
 /** The contract of `Registry`, for every implementation. */
 export function registryContract(name: string, makeCluster: MakeCluster): void {
   describe(`registry contract: ${name}`, () => {
-    let given: Given
-    beforeAll(async () => {
-      const cluster = await makeCluster(patient)
-      given = { cluster, a: await cluster.join(), b: await cluster.join() }
-    })
-    afterAll(() => given.cluster.stop())
-    claims(() => given)
-    changes(() => given)
-    registryReassertions(() => given)
-    ends(() => given)
+    const given = twoNodes(makeCluster)
+    claims(given)
+    changes(given)
+    registryReassertions(given)
+    ends(given)
   })
   registryTimesContract(name, makeCluster)
 }

@@ -2,15 +2,16 @@ import type { Whom } from '@peerage/core'
 import { closeCodes, closeTextOf, type App } from '@peerage/protocol'
 import { CLOCK_TOLERANCE_MS } from '../../access/claims.js'
 import { banKey, decodeBan, encodeBan, readBanKey, type Ban, type BanKind } from '../../access/revocations.js'
-import { cursorOf, placeOf } from '../cursors.js'
+import { cursorOf, startOf } from '../cursors.js'
 import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
 import { BAD_CURSOR, done, notFound, refuse } from '../replies.js'
 import { route } from '../route.js'
 import { BAN_MOST_MS } from '../schemas.js'
 
-/** Bans and revocations of one app. Each is looked at for every claim, so they must fit into the store. */
+/** Bans and revocations of one app. The store keeps each of them until it ends, so their number is bounded. */
 const BANS_MOST = 100_000
+
 /** Whom a ban or a revocation is about. */
 interface Banned {
   kind: BanKind
@@ -62,9 +63,9 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
     ),
 
     listBans: route(operations.listBans, async ({ app, query: { limit, cursor } }) => {
-      const after = cursor === undefined ? undefined : placeOf(app, 'bans', cursor)?.[0]
-      if (cursor !== undefined && typeof after !== 'string') return BAD_CURSOR
-      const page = await records.page(app, 'bans', typeof after === 'string' ? after : undefined, limit)
+      const start = startOf(app, 'bans', cursor)
+      if (start === undefined) return BAD_CURSOR
+      const page = await records.page(app, 'bans', start.after, limit)
       return done({
         bans: page.records.flatMap(({ key, value }) => readBan(key, value) ?? []),
         ...(page.next === undefined ? {} : { next: cursorOf(app, 'bans', [page.next]) }),

@@ -1,15 +1,11 @@
 import { peerOf, type App, type Name } from '@peerage/protocol'
-import { Semaphore, type ListCursor, type ListPage } from '@peerage/core'
+import { BROADCAST_AT_ONCE, broadcast } from '../broadcasts.js'
 import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
-import { STORE_UNAVAILABLE, done, refuse } from '../replies.js'
-import { route, type Outcome } from '../route.js'
-import { SEND_DEFAULT_MS } from '../schemas.js'
+import { STORE_UNAVAILABLE, done, refuse, type Outcome } from '../replies.js'
+import { route } from '../route.js'
 import type { Sent } from '../server-peers.js'
 
-/** How many sends of a broadcast are under way at once. */
-const BROADCAST_AT_ONCE = 50
-const BROADCAST_PAGE = 500
 const BUSY_RETRY_MS = 1_000
 
 const BUSY = refuse(
@@ -107,7 +103,7 @@ export function messageRoutes(dependencies: ApiDependencies) {
       }
       try {
         const count = await node.listing.count(app)
-        void sendToAll(dependencies, app, contentOf(body)).finally(end)
+        void broadcast(dependencies, app, { data: contentOf(body), chars: charsOf(body) }).finally(end)
         return done({ result: 'accepted' as const, peers: count })
       } catch (error) {
         end()
@@ -126,25 +122,12 @@ export function messageRoutes(dependencies: ApiDependencies) {
   }
 }
 
-/** Sends to every peer that is online, page by page. */
-async function sendToAll({ node, peers, onError }: ApiDependencies, app: App, data: unknown): Promise<void> {
-  const turns = new Semaphore(BROADCAST_AT_ONCE, BROADCAST_PAGE)
-  try {
-    let at: ListCursor | undefined
-    do {
-      const page: ListPage = await node.listing.page(app, at, BROADCAST_PAGE)
-      const online = page.peers.filter(({ state }) => state === 'online')
-      await Promise.all(
-        online.map(({ name }) => turns.run(() => peers.send(app, name, data, SEND_DEFAULT_MS))),
-      )
-      at = page.next
-    } while (at !== undefined && !node.draining)
-  } catch (error) {
-    onError(error, { stage: 'api broadcast' })
-  }
-}
-
 /** The JSON value or the bytes of a body that has exactly one of the two. */
 function contentOf({ data, base64 }: { data?: unknown; base64?: string | undefined }): unknown {
   return base64 === undefined ? data : new Uint8Array(Buffer.from(base64, 'base64'))
+}
+
+/** The length of the content of a body, as it is sent. */
+function charsOf({ data, base64 }: { data?: unknown; base64?: string | undefined }): number {
+  return (base64 ?? JSON.stringify(data)).length
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { cursorOf, placeOf } from '../cursors.js'
+import { cursorOf, startOf } from '../cursors.js'
 import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
 import { BAD_CURSOR, done, notFound, refuse } from '../replies.js'
@@ -46,9 +46,9 @@ export function serverRoutes({ records }: ApiDependencies) {
     ),
 
     listServers: route(operations.listServers, async ({ app, query: { limit, cursor } }) => {
-      const after = cursor === undefined ? undefined : placeOf(app, 'servers', cursor)?.[0]
-      if (cursor !== undefined && typeof after !== 'string') return BAD_CURSOR
-      const page = await records.page(app, 'servers', typeof after === 'string' ? after : undefined, limit)
+      const start = startOf(app, 'servers', cursor)
+      if (start === undefined) return BAD_CURSOR
+      const page = await records.page(app, 'servers', start.after, limit)
       return done({
         servers: page.records.flatMap(({ key, value }) => readServer(key, value) ?? []),
         ...(page.next === undefined ? {} : { next: cursorOf(app, 'servers', [page.next]) }),

@@ -2,6 +2,9 @@ import { parseApp, type App } from '@peerage/protocol'
 import type { AccessSettings, TokenSettings } from '../../access/app-access.js'
 import { listedApps, settingsOf } from '../../config/app-settings.js'
 import { nodeDefinition } from '../../config/check.js'
+import { checkAccessOf } from '../../config/check-apps.js'
+import type { SettingProblem } from '../../config/load.js'
+import type { Config } from '../../config/schema.js'
 import { reasonOf } from '../../lib/reason.js'
 import { loadFile, printProblems } from '../configured.js'
 import { parseDuration } from '../share/words.js'
@@ -93,7 +96,11 @@ export function secretOf(file: string, surroundings: Surroundings): string {
 
 /** How the app checks tokens, as a configuration says. */
 export function configuredTokens(file: string, app: App, surroundings: Surroundings): TokenSettings {
-  const loaded = loadFile(file, nodeDefinition, surroundings)
+  // The secrets of other apps may be out of reach on the machine of a developer.
+  const isWanted = (path: string): boolean =>
+    path === 'defaultApp' || path.startsWith('access.') || path.startsWith(`apps.${app}.access.`)
+  const check = (config: Config): SettingProblem[] => checkAccessOf(config, app)
+  const loaded = loadFile(file, { ...nodeDefinition, check }, { surroundings, isWanted })
   if (!loaded.ok) {
     printProblems(loaded.problems, surroundings.err)
     throw new WrongFlags('')

@@ -20,6 +20,10 @@ apps:
       mode: token
       token: { algorithms: [EdDSA], publicKey: { file: EdDSA.pub } }
   wild: { access: { mode: open } }
+  unset:
+  away: { access: { key: { file: elsewhere } }, api: { keys: [{ file: elsewhere }] } }
+redis: { url: redis://10.0.0.5, password: { file: elsewhere } }
+links: { host: 0.0.0.0 }
 `
 
 const files: Record<string, string> = {
@@ -163,7 +167,8 @@ describe('mint', () => {
   test.each([
     ['games', '--config: it has only public keys for this app, which cannot sign: use --key-file'],
     ['wild', '--app: the app wild takes no tokens: in peerage.yaml its access.mode is open'],
-    ['other', '--app: peerage.yaml has no app other; it has chat, games, wild'],
+    ['unset', '--app: the app unset takes no tokens: in peerage.yaml its access.mode is open'],
+    ['other', '--app: peerage.yaml has no app other; it has chat, games, wild, unset, away'],
     ['Chat', '--app: app must be 1 to 32 characters of a-z, 0-9 and -'],
   ])('a configuration that cannot sign for the app %s is refused', async (app, what) => {
     const { code, err } = await token('mint', '--app', app, '--sub', 'alice', '--config', 'peerage.yaml')

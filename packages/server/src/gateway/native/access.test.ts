@@ -367,6 +367,46 @@ describe('bans and application servers', () => {
     })
   })
 
+  test('[WR12] while the bans cannot be read, a good token is renewed for a minute', async () => {
+    const clock = new FakeClock()
+    const check = vi.fn<RevocationCheck['check']>(() => Promise.resolve({ ok: true }))
+    const allowed: Record<string, Partial<Allowed>> = {
+      'a-1': { endsAt: clock.now() + 40_000 },
+      'a-2': { endsAt: clock.now() + 300_000 },
+      'a-3': { endsAt: clock.now() + 50_000 },
+      'a-none': {},
+    }
+    const { url } = await startNative({
+      settings,
+      clock,
+      engine: QUIET,
+      access: byToken(allowed),
+      revocations: { check },
+    })
+    const alice = await joined(url, { name: 'alice', token: 'a-1' })
+    const lasting = await joined(url, { name: 'lasting', token: 'a-none' })
+    const down: Refused = { ok: false, code: 'access-unavailable', detail: 'the bans cannot be read' }
+    check.mockResolvedValue(down)
+    expect(await ask(alice, 'renew', { id: 1, token: 'a-2' })).toEqual([
+      'renewed',
+      { id: 1, tokenMs: 60_000 },
+    ])
+    expect(await ask(alice, 'renew', { id: 2, token: 'a-3' })).toEqual([
+      'renewed',
+      { id: 2, tokenMs: 50_000 },
+    ])
+    expect((await new RawPeer(url).refused({ name: 'bob', token: 'a-1' })).data).toMatchObject({
+      code: 'access-unavailable',
+    })
+    // Its access does not end, so it loses nothing.
+    expect(await ask(lasting, 'renew', { id: 3, token: 'a-2' })).toMatchObject(['error', { code: down.code }])
+    check.mockResolvedValue({ ok: true })
+    expect(await ask(alice, 'renew', { id: 4, token: 'a-2' })).toEqual([
+      'renewed',
+      { id: 4, tokenMs: 300_000 },
+    ])
+  })
+
   test('[WC9] a close by an application server has its code and text, cut to what a close frame holds', async () => {
     const { url, node } = await startNative()
     const alice = await joined(url, { name: 'alice' })

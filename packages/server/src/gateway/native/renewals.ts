@@ -1,10 +1,10 @@
 import type { Clock, OnlineSession } from '@peerage/core'
-import type { NodeMessageOf, PeerMessageOf, ProtocolError } from '@peerage/protocol'
-import { appOf, nameOf, protocolError } from '@peerage/protocol'
+import type { Name, NodeMessageOf, PeerMessageOf, ProtocolError } from '@peerage/protocol'
+import { appOf, nameOf, protocolError, temporary } from '@peerage/protocol'
 import type { AccessEnds } from '../shared/access-ends.js'
-import type { AdmitRequest } from '../shared/access.js'
+import type { AdmitRequest, Allowed } from '../shared/access.js'
 import type { Refused } from '../shared/claimer.js'
-import { holderOf } from '../shared/claimer.js'
+import { holderOf, ownText } from '../shared/claimer.js'
 import type { Limits } from '../shared/limits.js'
 import type { NativeConnection } from './connection.js'
 import { isRenewable } from './connection.js'
@@ -18,6 +18,9 @@ export interface RenewalsOptions extends Pick<
 > {
   accessEnds: AccessEnds
 }
+
+/** How long an access holds whose token cannot be compared with the bans. */
+const UNCHECKED_MS = 60_000
 
 /** Undefined if the connection has ended. */
 type Answer = NodeMessageOf<'renewed'> | ProtocolError | undefined
@@ -69,27 +72,41 @@ export class Renewals {
     if (!admitted.ok) return this.#refuse(connection, admitted)
     if (admitted.app !== app.app || admitted.identity !== access.identity)
       return this.#refuse(connection, OTHER_IDENTITY)
-    const { revocations, accessEnds } = this.#options
-    if (app.policy.hasApi && revocations !== undefined) {
-      const revoked = await revocations.check(app.app, { name, ...holderOf(admitted) })
-      if (!revoked.ok) return this.#refuse(connection, revoked)
-    }
+    const renewed = await this.#checked(connection, { name, former: access, admitted })
+    if (!renewed.ok) return this.#refuse(connection, renewed)
     if (!connection.isOpen) return undefined
-    this.#options.node.sessions.apply(connection.id, { type: 'renewed', holder: holderOf(admitted) })
-    connection.access = admitted
+    this.#options.node.sessions.apply(connection.id, { type: 'renewed', holder: holderOf(renewed) })
+    connection.access = renewed
     connection.followRates()
-    accessEnds.set(connection, admitted.endsAt)
+    this.#options.accessEnds.set(connection, renewed.endsAt)
     this.#ungranted.end(connection, session)
-    return { type: 'renewed', id, ...tokenMsOf(admitted, this.#clock.now()) }
+    return { type: 'renewed', id, ...tokenMsOf(renewed, this.#clock.now()) }
+  }
+
+  /**
+   * Whether the new token is banned or revoked. If nobody can say, because the registry is down, the access holds for a
+   * minute: connections outlive an outage, and the next renewal asks again.
+   */
+  async #checked(
+    { app }: NativeConnection,
+    { name, former, admitted }: { name: Name; former: Allowed; admitted: Allowed },
+  ): Promise<Allowed | Refused> {
+    const { revocations } = this.#options
+    if (app?.policy.hasApi !== true || revocations === undefined) return admitted
+    const revoked = await revocations.check(app.app, { name, ...holderOf(admitted) })
+    if (revoked.ok) return admitted
+    if (revoked.code !== 'access-unavailable' || former.endsAt === undefined) return revoked
+    const until = Math.max(former.endsAt, this.#clock.now() + UNCHECKED_MS)
+    return { ...admitted, endsAt: Math.min(admitted.endsAt ?? until, until) }
   }
 
   /** A refused renewal changes nothing: the connection ends when its former token does. */
   #refuse({ address, app, wire, peer }: NativeConnection, refused: Refused): ProtocolError {
     const { code, detail, retryAfterMs } = refused
     const { metrics, onRefused } = this.#options
-    onRefused({ wire, code, detail })
+    onRefused({ wire, code, detail: ownText(refused) })
     if (app !== undefined) metrics.appRefused(app.policy.label, code)
-    if (code !== 'access-unavailable' && peer !== undefined)
+    if (!temporary[code] && peer !== undefined)
       this.#limits.claimFailed(address, peer, app?.policy.limits.name.failuresPerMinute ?? 0)
     return protocolError(code, detail, retryAfterMs)
   }

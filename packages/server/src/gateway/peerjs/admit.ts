@@ -3,7 +3,7 @@
 
 import { createHash, randomBytes } from 'node:crypto'
 import type { App } from '@peerage/protocol'
-import { limits as wireLimits, parseApp } from '@peerage/protocol'
+import { limits as wireLimits, parseApp, temporary } from '@peerage/protocol'
 import type { AppPolicies, KeyMeaning } from '../../apps/policy.js'
 import type { AccessDecision, AdmitRequest, Allowed, CheckedAccess } from '../shared/access.js'
 import type { Decision } from '../shared/claimer.js'
@@ -38,7 +38,8 @@ export async function admitPeerJs(
   const byToken = meaning.ok ? await ask(presented) : undefined
   if (byToken?.ok === true) return { admitted: byToken, secret: secretOf(byToken, token, divider) }
   // A key that everybody knows proves nothing. If the rules could not be asked, asking them again will not help.
-  const isKeyProof = !(meaning.ok && key === PUBLIC_KEY) && byToken?.code !== 'access-unavailable'
+  const isPassing = byToken !== undefined && temporary[byToken.code]
+  const isKeyProof = !(meaning.ok && key === PUBLIC_KEY) && !isPassing
   const byKey = isKeyProof ? await ask(key) : undefined
   if (byKey?.ok === true && byKey.identity !== undefined) return { admitted: byKey, secret: token }
   const words = meaning.ok ? refusals.token : refusals.key
@@ -68,7 +69,7 @@ function inWordsOfPeer(
     case 'banned':
       return { ...refused, detail: `${words}: ${refused.detail}` }
     case 'forbidden':
-      return forbidden(JWT_PATTERN.test(presented) ? `${words}: ${refused.detail}` : words)
+      return { ...refused, detail: JWT_PATTERN.test(presented) ? `${words}: ${refused.detail}` : words }
     default:
       return refused
   }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { checkedAccess, isOriginAllowed, sameSecret } from './access.js'
 
-const forbidden = (detail: string) => ({ ok: false, code: 'forbidden', detail })
+const forbidden = (detail: string) => ({ ok: false, code: 'forbidden', detail, isForeignText: true })
 
 test('secrets are compared by their digests, whatever their lengths', () => {
   expect(sameSecret('a-shared-key', 'a-shared-key')).toBe(true)

@@ -72,7 +72,16 @@ export interface Access {
 }
 
 /** An `Admitted` that has been checked, or the decision of the rules of an app. */
-export type AccessDecision = Allowed | { ok: false; code: ErrorCode; detail: string; retryAfterMs?: number }
+export type AccessDecision =
+  | Allowed
+  | {
+      ok: false
+      code: ErrorCode
+      detail: string
+      retryAfterMs?: number
+      /** The application wrote `detail`. It may hold a name, so it goes to the peer, and not to our log. */
+      isForeignText?: true
+    }
 
 /** What the access rules know about a peer that they have let in. */
 export interface Allowed extends Grants {
@@ -128,7 +137,7 @@ function readAdmitted(admitted: unknown): AccessDecision | string {
   if (!isErrorCode(code))
     return `must refuse with an error code of packages/protocol/SPEC.md: its answer has code: ${shown(code)}`
   if (typeof detail !== 'string') return `must say why it refuses: its answer has detail: ${shown(detail)}`
-  return { ok, code, detail }
+  return { ok, code, detail, isForeignText: true }
 }
 
 /** Describes a wrong answer by its type only, because it may contain secrets and this text goes to the log. */

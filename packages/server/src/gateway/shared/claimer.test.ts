@@ -201,10 +201,24 @@ describe('which app a peer gets', () => {
     expect([budgets.of(games)?.connections, connection.app]).toEqual([0, undefined])
   })
 
+  test('the peer is told what the application wrote, and the log is not', async () => {
+    const logged: unknown[] = []
+    const { claim } = claimer({}, { onRefused: ({ code, detail }) => logged.push([code, detail]) })
+    const foreign: AccessDecision = { ...refused, detail: 'bob is not on the list', isForeignText: true }
+    expect(await claim(applicant('bob', foreign))).toMatchObject({ detail: 'bob is not on the list' })
+    await claim(applicant('bob', refused))
+    expect(logged).toEqual([
+      ['forbidden', undefined],
+      ['forbidden', 'no'],
+    ])
+  })
+
   test('[WH13] rules that cannot be asked count as no failure of the peer', async () => {
     const { claim } = claimer({ limits: { name: { failuresPerMinute: 1 } } })
-    const down: AccessDecision = { ok: false, code: 'access-unavailable', detail: 'down', retryAfterMs: 9 }
-    for (let i = 0; i < 5; i++) expect(await claim(applicant('bob', down))).toEqual({ ...down, waitMs: 0 })
+    for (const code of ['access-unavailable', 'overloaded'] as const) {
+      const down: AccessDecision = { ok: false, code, detail: 'down', retryAfterMs: 9 }
+      for (let i = 0; i < 5; i++) expect(await claim(applicant('bob', down))).toEqual({ ...down, waitMs: 0 })
+    }
   })
 
   test('the peer of an app that a reload removes during the claim is closed', async () => {

@@ -9,7 +9,7 @@ import type {
 } from '@peerage/core'
 import { hashSecret } from '@peerage/core'
 import type { App, ErrorCode, Name, Peer } from '@peerage/protocol'
-import { parsePeer, peerOf } from '@peerage/protocol'
+import { parsePeer, peerOf, temporary } from '@peerage/protocol'
 import type { AppBudgets, AppUse } from '../../apps/budgets.js'
 import type { AppPolicies } from '../../apps/policy.js'
 import { pause } from '../../lib/pause.js'
@@ -59,6 +59,7 @@ export interface Refused {
   code: ErrorCode
   detail: string
   retryAfterMs?: number
+  isForeignText?: true
 }
 
 export type Claimed =
@@ -178,14 +179,15 @@ export class Claimer {
     connection: ClaimingConnection,
     { name, origin }: Applicant,
     use: AppUse | undefined,
-    { code, detail, retryAfterMs }: Refused,
+    refused: Refused,
   ): Refusal {
+    const { code, detail, retryAfterMs } = refused
     const { onRefused, metrics } = this.#options
-    onRefused({ wire: connection.wire, code, detail, origin })
+    onRefused({ wire: connection.wire, code, detail: ownText(refused), origin })
     metrics.appRefused(use?.policy.label ?? OTHER, code)
     const retry = retryAfterMs === undefined ? {} : { retryAfterMs }
     // The peer did nothing wrong.
-    if (code === 'access-unavailable') return { ok: false, code, detail, waitMs: 0, ...retry }
+    if (temporary[code]) return { ok: false, code, detail, waitMs: 0, ...retry }
     const { defaultApp } = this.#options.apps
     const waitMs = this.#failed(connection, use, peerOf(use?.app ?? defaultApp, name))
     return { ok: false, code, detail, waitMs, ...retry }
@@ -215,6 +217,11 @@ export class Claimer {
     }
     return outcome
   }
+}
+
+/** The text of a refusal, if it may go to the log. */
+export function ownText({ detail, isForeignText }: Refused): string | undefined {
+  return isForeignText === true ? undefined : detail
 }
 
 /** What the access rules know of a peer, by which an application server can end its connection. */

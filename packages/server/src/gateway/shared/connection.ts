@@ -29,7 +29,7 @@ export interface ConnectionHost {
   ended(connection: WebSocketConnection, code: number): void
 }
 
-/** What a close tells a peer, beside its reason. */
+/** What a close tells a peer, in addition to its reason. */
 export interface CloseOptions {
   /** When the peer may come back. */
   retryAfterMs?: number

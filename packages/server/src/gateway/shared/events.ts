@@ -22,8 +22,8 @@ export interface AccessRefusal {
   wire: Wire
   /** The error code of the refusal, or `origin`. */
   code: string
-  /** What the peer was told. */
-  detail: string
+  /** What the peer was told. Absent if the application wrote it, because it may hold a name. */
+  detail?: string | undefined
   /** The Origin header, if there was one. */
   origin?: string | undefined
 }
