@@ -5,6 +5,7 @@ import { RegistryUnavailable } from '@peerage/core'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { KEY, OTHER_KEY, app, closeApiFixtures, startApi } from '../testing/api-fixture.js'
+import { operations } from './operations.js'
 
 afterEach(closeApiFixtures)
 
@@ -118,8 +119,39 @@ describe('requests', () => {
     store.records.page = () => Promise.reject(new RegistryUnavailable('gone'))
     const answer = await call('/servers')
     expect([answer.status, answer.headers.get('Retry-After')]).toEqual([503, '1'])
-    expect(answer.json).toMatchObject({ code: 'store-unavailable' })
+    expect(answer.json).toMatchObject({ code: 'store-unavailable', detail: operations.listServers.outage })
     expect(errors).toEqual([])
+  })
+
+  test.each([
+    ['/peers/a', undefined, 'getPeer'],
+    ['/peers/count', undefined, 'countPeers'],
+    ['/bans', undefined, 'listBans'],
+    ['/broadcast', { data: 1 }, 'broadcast'],
+    ['/peers/a/disconnect', { banMs: 1_000 }, 'disconnectPeer'],
+    ['/identities/a/disconnect', { banMs: 1_000 }, 'disconnectIdentity'],
+    ['/revocations', { jti: 'a' }, 'revokeTokens'],
+  ] as const)('[API5] the 503 of %s says what may have been done', async (path, body, id) => {
+    const { call, store, server } = await startApi()
+    const gone = (): Promise<never> => Promise.reject(new RegistryUnavailable('gone'))
+    Object.assign(store.records, { put: gone, get: gone, page: gone })
+    server.node.listing.count = gone
+    server.node.lookup = gone
+    expect(await call(path, body === undefined ? {} : { body })).toMatchObject({
+      status: 503,
+      json: { code: 'store-unavailable', detail: operations[id].outage },
+    })
+  })
+
+  test('[API5] [API11] a request whose Idempotency-Key the store does not take is not carried out', async () => {
+    const { call, store, disconnects } = await startApi()
+    store.answers.begin = () => Promise.reject(new RegistryUnavailable('gone'))
+    const answer = await call('/peers/a/disconnect', { body: {}, headers: { 'Idempotency-Key': 'k' } })
+    expect(answer).toMatchObject({
+      status: 503,
+      json: { detail: expect.stringContaining('was not carried out') },
+    })
+    expect(disconnects).toEqual([])
   })
 
   test('[API6] an unknown path is 404, and another method 405 with those that there are', async () => {

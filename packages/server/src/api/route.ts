@@ -1,9 +1,10 @@
+import { RegistryUnavailable } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import type { z } from 'zod'
 import type { Operation } from './operations.js'
 import type { FieldError, Problem } from './problems.js'
 import type { Reply } from './once.js'
-import type { Outcome } from './replies.js'
+import { storeUnavailable, type Outcome } from './replies.js'
 
 /** What a handler reads. */
 export interface Call<P, Q, B> {
@@ -58,7 +59,10 @@ export function route<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
         ok: true,
         deadlineMs: deadlineOf(body.data),
         act: async () => {
-          const outcome = await handle(call)
+          const outcome = await handle(call).catch((error: unknown) => {
+            if (error instanceof RegistryUnavailable) return storeUnavailable(operation.outage)
+            throw error
+          })
           return outcome.ok ? { ok: true, status: operation.answer.status, body: outcome.body } : outcome
         },
       }

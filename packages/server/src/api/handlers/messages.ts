@@ -2,7 +2,7 @@ import { peerOf, type App, type Name } from '@peerage/protocol'
 import { BROADCAST_AT_ONCE, broadcast } from '../broadcasts.js'
 import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
-import { STORE_UNAVAILABLE, done, refuse, type Outcome } from '../replies.js'
+import { done, refuse, storeUnavailable, type Outcome } from '../replies.js'
 import { route } from '../route.js'
 import type { Sent } from '../server-peers.js'
 
@@ -26,6 +26,8 @@ const TOO_LARGE = refuse(
   'too-large',
   'the message is too long: to a peer at most 196,599 characters of ASCII, to a room 49,151',
 )
+
+const STORE_UNAVAILABLE = storeUnavailable(operations.sendToPeer.outage)
 
 /** Messages to peers, to all peers and to rooms. */
 export function messageRoutes(dependencies: ApiDependencies) {
