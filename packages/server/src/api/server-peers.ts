@@ -155,10 +155,7 @@ export class ServerPeers {
         return error.code
       case 'queue-full':
         return 'rate-limited'
-      // The name of an application server (WR14), which is no peer of the app.
-      case 'forbidden':
-        return 'unavailable'
-      // The name of an application server. It takes no messages, and is in no list.
+      // The name of an application server (WR14). It takes no messages, and is in no list.
       case 'forbidden':
         return 'unavailable'
       default:
