@@ -154,6 +154,37 @@ describe('requests', () => {
     expect(disconnects).toEqual([])
   })
 
+  test.each([
+    ['/peers?limit=1001', undefined, 'query.limit: must be at most 1000'],
+    ['/peers?limit=0', undefined, 'query.limit: must be at least 1'],
+    ['/peers?limit=x', undefined, 'query.limit: must be a whole number'],
+    ['/peers?state=gone', undefined, 'query.state: must be "online" or "away"'],
+    ['/peers?page=2', undefined, 'query.page: is unknown'],
+    ['/peers/a/messages', 1, 'body: must be an object'],
+    ['/peers/a/messages', { base64: '***' }, 'body.base64: must be base64 (RFC 4648 §4)'],
+    ['/peers/a/messages', { data: 1, timeoutMs: 30_001 }, 'body.timeoutMs: must be at most 30000'],
+    ['/peers/a/messages', { data: 1, timeoutMs: 1.5 }, 'body.timeoutMs: must be a whole number'],
+    ['/peers/a/messages', { data: 1, timeoutMs: '5' }, 'body.timeoutMs: must be a whole number'],
+    ['/messages', { data: 1 }, 'body.to: is missing'],
+    ['/messages', { data: 1, to: 'a' }, 'body.to: must be a list'],
+    ['/messages', { data: 1, to: [] }, 'body.to: must not be empty'],
+    ['/messages', { data: 1, to: [''] }, 'body.to[0]: must not be empty'],
+    ['/messages', { data: 1, to: [7] }, 'body.to[0]: must be a string'],
+    [
+      '/messages',
+      { data: 1, to: Array.from({ length: 101 }, (_, i) => `${i}`) },
+      'body.to: must have at most 100 entries',
+    ],
+    ['/messages', { data: 1, to: ['a'.repeat(129)] }, 'body.to[0]: must have at most 128 characters'],
+    ['/peers/a/disconnect', { reason: '' }, 'body.reason: must not be empty'],
+    ['/tokens', { sub: 'a', ttlMs: 1 }, 'body.ttlMs: must be at least 1000'],
+    ['/tokens', { sub: 'a', peerage: { discovery: 'yes' } }, 'body.peerage.discovery: must be true or false'],
+  ] as const)('[API8] %s with %j is refused with what the value must be', async (path, body, detail) => {
+    const { call } = await startApi()
+    const { status, json } = await call(path, body === undefined ? {} : { body })
+    expect([status, json]).toMatchObject([400, { detail, errors: [{}] }])
+  })
+
   test('[API6] an unknown path is 404, and another method 405 with those that there are', async () => {
     const { call } = await startApi()
     for (const path of ['/', '', '/nothing', '/peers/', '/peers/a/b', '/peers/a/messages/'])

@@ -67,17 +67,6 @@ test('[API24] [WR14] the messages of peers to the name of an application server 
   })
 })
 
-test('[API24] the name of an application server is no recipient of another message of the API', async () => {
-  const { call, peer } = await startApi()
-  const alice = await peer('alice')
-  const from = new Promise<string>((resolve) => alice.on('message', resolve))
-  await call('/peers/alice/messages', { body: { data: 1 } })
-  expect(await call(`/peers/${await from}/messages`, { body: { data: 1 } })).toMatchObject({
-    status: 200,
-    json: { result: 'unavailable' },
-  })
-})
-
 test('[API22] each recipient of a batch has a result of its own, in order', async () => {
   const { call, peer } = await startApi()
   const alice = await peer('alice')

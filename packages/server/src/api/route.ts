@@ -5,6 +5,7 @@ import type { Operation } from './operations.js'
 import type { FieldError, Problem } from './problems.js'
 import type { Reply } from './once.js'
 import { storeUnavailable, type Outcome } from './replies.js'
+import { textOf } from './texts.js'
 
 /** What a handler reads. */
 export interface Call<P, Q, B> {
@@ -43,9 +44,9 @@ export function route<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
   return {
     operation,
     prepare: (app, raw) => {
-      const params = operation.params.safeParse(raw.params)
-      const query = operation.query.safeParse(raw.query)
-      const body = operation.body.safeParse(raw.body)
+      const params = operation.params.safeParse(raw.params, { error: textOf })
+      const query = operation.query.safeParse(raw.query, { error: textOf })
+      const body = operation.body.safeParse(raw.body, { error: textOf })
       if (!params.success || !query.success || !body.success) {
         const errors = [
           ...errorsOf('path', params.error),
