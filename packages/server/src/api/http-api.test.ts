@@ -348,7 +348,10 @@ describe('requests', () => {
   test('[API10] an app has 400 requests at once and 200 a second, and another app is not slowed down', async () => {
     const clock = new FakeClock()
     const { call } = await startApi({ clock })
-    for (let i = 0; i < 400; i++) expect((await call('/nodes')).status).toBe(200)
+    for (let done = 0; done < 400; done += 50) {
+      const answers = await Promise.all(Array.from({ length: 50 }, () => call('/nodes')))
+      expect(answers.every(({ status }) => status === 200)).toBe(true)
+    }
     const answer = await call('/nodes')
     expect([answer.status, answer.headers.get('Retry-After')]).toEqual([429, '1'])
     expect((await call('/nodes', { key: OTHER_KEY })).status).toBe(200)
