@@ -9,7 +9,7 @@ import type { CloseOptions, Holder, OnlineSession, Sessions } from '../sessions/
 import type { Leases } from './leases.js'
 import type { NodeHeartbeat } from './node-heartbeat.js'
 import type { Nodes } from './nodes.js'
-import type { Lease } from './registry.js'
+import { RegistryUnavailable, type Lease } from './registry.js'
 
 export interface DisconnectsOptions {
   heartbeat: Pick<NodeHeartbeat, 'id'>
@@ -62,8 +62,8 @@ export class Disconnects {
    * `disconnected`, this code and this text. Their names are free at once, or wait for them if the code says that they may
    * come back. A name that is away is free at once. A connection that is open now and claims its name later is closed, too.
    *
-   * `closed`: how many peers that was. Undefined: other nodes were told, and do not say how many peers they closed.
-   * Rejects with RegistryUnavailable if the registry does not say where a name is; the nodes were told all the same.
+   * `closed`: how many peers that was. Undefined: other nodes were told, and do not say how many peers they closed; or the node
+   * of the peer could not be told, or the registry does not say where the name is. Then a name of a dead node is not freed.
    *
    * @example
    * ```ts
@@ -74,16 +74,22 @@ export class Disconnects {
     const order: Order = { type: 'disconnect', app, whom, ...how }
     if (!('name' in whom)) {
       const closed = this.receive(order)
-      return { closed: this.#tellAll(order) === 0 ? closed : undefined }
+      return { closed: this.#tellAll(order).size === 0 ? closed : undefined }
     }
-    let lease: Lease | undefined
+    const found = await this.#find(peerOf(app, whom.name))
+    const closed = this.receive(order)
+    const told = this.#tellAll(order)
+    if (found === 'unknown') return { closed: closed > 0 ? closed : undefined }
+    return { closed: await this.#endLease(found, told) }
+  }
+
+  async #find(peer: Peer): Promise<Lease | undefined | 'unknown'> {
     try {
-      lease = await this.#options.lookup(peerOf(app, whom.name))
-    } finally {
-      this.receive(order)
-      this.#tellAll(order)
+      return await this.#options.lookup(peer)
+    } catch (error) {
+      if (error instanceof RegistryUnavailable) return 'unknown'
+      throw error
     }
-    return { closed: await this.#endLease(lease) }
   }
 
   /** Another node, or this one, asks for it. Returns how many peers of this node it meant. */
@@ -104,6 +110,11 @@ export class Disconnects {
       .releaseOrSuspend(kept, 'release')
       .catch((error: unknown) => onError(error, { stage: 'disconnect' }))
     return 1
+  }
+
+  /** Ends one session of this node, as a disconnect does. */
+  end(session: OnlineSession, how: Required<CloseOptions>): void {
+    this.#options.end(session, how)
   }
 
   /**
@@ -132,32 +143,36 @@ export class Disconnects {
     this.#remembered.set(key, { order, at: now })
   }
 
-  /** Returns how many nodes were told. */
-  #tellAll(order: Order): number {
+  /** Returns which nodes are told. */
+  #tellAll(order: Order): Told {
     const { nodes, heartbeat } = this.#options
     const others = nodes.list().filter(({ node, status }) => status.state === 'live' && node !== heartbeat.id)
-    for (const { node } of others) this.#tell(node, order)
-    return others.length
+    return new Map(others.map(({ node }) => [node, this.#tell(node, order)]))
   }
 
-  #tell(node: NodeId, order: Order): void {
+  async #tell(node: NodeId, order: Order): Promise<boolean> {
     const { bus, onEvent, onError } = this.#options
-    bus.publish(node, order).then(
-      (result) => {
-        if (result === 'unavailable') onEvent('disconnect not told', { node })
-      },
-      (error: unknown) => onError(error, { stage: 'disconnect' }),
-    )
+    try {
+      const isHeard = (await bus.publish(node, order)) !== 'unavailable'
+      if (!isHeard) onEvent('disconnect not told', { node })
+      return isHeard
+    } catch (error) {
+      onError(error, { stage: 'disconnect' })
+      return false
+    }
   }
 
   /** The node of this lease has been told. If there is no such node any more, nobody else frees the name. */
-  async #endLease(lease: Lease | undefined): Promise<number> {
+  async #endLease(lease: Lease | undefined, told: Told): Promise<number | undefined> {
     const { nodes, graceMs, leases } = this.#options
     if (lease === undefined || presenceOf(lease, nodes, graceMs) === 'offline') return 0
     if (nodes.status(lease.node).state === 'dead') await leases.releaseOrSuspend(lease, 'release')
-    return 1
+    return (await told.get(lease.node)) === false ? undefined : 1
   }
 }
+
+/** The nodes that were told of an order, and whether each has heard it. */
+type Told = ReadonlyMap<NodeId, Promise<boolean>>
 
 function means({ app, whom, before }: Order, { peer, holder }: OnlineSession): boolean {
   if (appOf(peer) !== app) return false

@@ -9,7 +9,7 @@ import { Discards, readBody } from './body.js'
 import type { ApiKeys } from './keys.js'
 import { fingerprintOf, type Once, type Reply } from './once.js'
 import { bodyOf, statusOf, type Problem } from './problems.js'
-import { STORE_UNAVAILABLE } from './replies.js'
+import { storeUnavailable } from './replies.js'
 import type { Route } from './route.js'
 import { Router } from './router.js'
 import { SEND_MOST_MS, idempotencyKey } from './schemas.js'
@@ -72,9 +72,9 @@ export class HttpApi {
   answer(request: IncomingMessage, response: ServerResponse): void {
     const { onError } = this.#options
     request.socket.setTimeout(SILENT_MS)
-    this.#replyTo(request)
+    this.#replyTo(request, response)
       .catch((error: unknown): Answer => {
-        if (error instanceof RegistryUnavailable) return { reply: STORE_UNAVAILABLE }
+        if (error instanceof RegistryUnavailable) return { reply: NOT_BEGUN }
         onError(error, { stage: 'api' })
         return {
           reply: { ok: false, problem: { code: 'internal', detail: 'this node failed; its log says why' } },
@@ -86,7 +86,7 @@ export class HttpApi {
       .finally(() => this.#discards.rest(request))
   }
 
-  async #replyTo(request: IncomingMessage): Promise<Answer> {
+  async #replyTo(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
     const { base, keys, addresses, document } = this.#options
     const [path, query] = splitOnce(request.url ?? '', '?')
     const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '')
@@ -103,7 +103,7 @@ export class HttpApi {
       return { operation, reply: limited('too many requests of this app are under way', BUSY_RETRY_MS) }
     this.#count(app, 1)
     try {
-      return { operation, reply: await this.#carryOut(request, app, found, query) }
+      return { operation, reply: await this.#carryOut([request, response], app, found, query) }
     } finally {
       this.#count(app, -1)
     }
@@ -121,7 +121,7 @@ export class HttpApi {
   }
 
   async #carryOut(
-    request: IncomingMessage,
+    [request, response]: [IncomingMessage, ServerResponse],
     app: App,
     { route, params }: { route: Route; params: Record<string, string> },
     queryText: string,
@@ -140,7 +140,8 @@ export class HttpApi {
     const prepared = route.prepare(app, { params, query: query.value, body: body.value.json })
     if (!prepared.ok) return prepared
     const { act, deadlineMs } = prepared
-    if (key.value === undefined) return act()
+    // A caller that has sent a key may come back for the answer.
+    if (key.value === undefined) return act(endOf(response))
     const fingerprint = fingerprintOf(request.method ?? '', request.url ?? '', body.value.text)
     return once.run({ app, key: key.value, fingerprint, deadlineMs }, act)
   }
@@ -175,6 +176,13 @@ export class HttpApi {
   }
 }
 
+/** Aborts when the connection of a request ends before its answer. */
+function endOf(response: ServerResponse): AbortSignal {
+  const end = new AbortController()
+  response.once('close', () => end.abort())
+  return end.signal
+}
+
 type Answer = { document: string } | { reply: Reply & { isReplay?: boolean }; operation?: string }
 
 function send(
@@ -207,6 +215,8 @@ function limited(detail: string, retryAfterMs: number): Extract<Reply, { ok: fal
   return { ok: false, problem: { code: 'rate-limited', detail, retryAfterMs } }
 }
 
+/** The store did not take the Idempotency-Key. */
+const NOT_BEGUN = storeUnavailable('the store did not answer, so the request was not carried out; try again')
 const NOTHING_HERE = (base: string): Extract<Reply, { ok: false }> => ({
   ok: false,
   problem: { code: 'not-found', detail: `there is no such path; ${base}openapi.json lists all` },

@@ -1,9 +1,11 @@
+import { RegistryUnavailable } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import type { z } from 'zod'
 import type { Operation } from './operations.js'
 import type { FieldError, Problem } from './problems.js'
 import type { Reply } from './once.js'
-import type { Outcome } from './replies.js'
+import { storeUnavailable, type Outcome } from './replies.js'
+import { textOf } from './texts.js'
 
 /** What a handler reads. */
 export interface Call<P, Q, B> {
@@ -11,6 +13,8 @@ export interface Call<P, Q, B> {
   params: P
   query: Q
   body: B
+  /** Aborts when nobody waits for the answer any more. */
+  signal: AbortSignal | undefined
 }
 
 /** What a request holds, before it is checked. */
@@ -27,7 +31,9 @@ export interface Route {
   prepare(
     app: App,
     raw: Raw,
-  ): { ok: true; deadlineMs: number; act: () => Promise<Reply> } | { ok: false; problem: Problem }
+  ):
+    | { ok: true; deadlineMs: number; act: (signal?: AbortSignal) => Promise<Reply> }
+    | { ok: false; problem: Problem }
 }
 
 /** The longest time of an operation that does not wait for peers. */
@@ -42,9 +48,9 @@ export function route<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
   return {
     operation,
     prepare: (app, raw) => {
-      const params = operation.params.safeParse(raw.params)
-      const query = operation.query.safeParse(raw.query)
-      const body = operation.body.safeParse(raw.body)
+      const params = operation.params.safeParse(raw.params, { error: textOf })
+      const query = operation.query.safeParse(raw.query, { error: textOf })
+      const body = operation.body.safeParse(raw.body, { error: textOf })
       if (!params.success || !query.success || !body.success) {
         const errors = [
           ...errorsOf('path', params.error),
@@ -57,8 +63,11 @@ export function route<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
       return {
         ok: true,
         deadlineMs: deadlineOf(body.data),
-        act: async () => {
-          const outcome = await handle(call)
+        act: async (signal) => {
+          const outcome = await handle({ ...call, signal }).catch((error: unknown) => {
+            if (error instanceof RegistryUnavailable) return storeUnavailable(operation.outage)
+            throw error
+          })
           return outcome.ok ? { ok: true, status: operation.answer.status, body: outcome.body } : outcome
         },
       }
