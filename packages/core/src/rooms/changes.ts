@@ -53,6 +53,8 @@ export class Changes {
   }
 
   #keep(connection: ConnectionId, { room, members }: RoomChange): void {
+    // It was closed as a slow consumer, and its socket has not ended yet.
+    if (this.#options.sessions.get(connection)?.connection.isOpen !== true) return
     const rooms = this.#missed.get(connection) ?? new Map<Room, Missed>()
     const missed: Missed = rooms.get(room) ?? new Map()
     this.#missed.set(connection, rooms.set(room, missed))
@@ -67,8 +69,7 @@ export class Changes {
     if (own <= MISSED_MOST && this.#count <= MISSED_OF_ALL_MOST) return
     this.#count -= own
     this.#missed.delete(connection)
-    const session = this.#options.sessions.get(connection)
-    if (session) this.#options.sessions.close(session, 'slow-consumer')
+    this.#options.sessions.get(connection)?.connection.close('slow-consumer')
   }
 
   #catchUp(connection: ConnectionId): boolean {

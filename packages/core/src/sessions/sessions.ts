@@ -173,7 +173,10 @@ export class Sessions {
     if (session) this.apply(session.connection.id, { type: 'moved', lease })
   }
 
-  /** Closes a session, and tells its peer why. */
+  /**
+   * Closes a session, and tells its peer why. The end of the socket then ends nothing: it is only for sessions without a
+   * name, or whose name the caller ends, or which have lost it. For any other one, close its connection.
+   */
   close(session: Session, reason: CloseReason): void {
     this.apply(session.connection.id, { type: 'close', reason })
     session.connection.close(reason)
