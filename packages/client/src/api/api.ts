@@ -29,7 +29,7 @@ import type {
   ServerOptions,
 } from './types.js'
 
-/** The time of a message without `timeoutMs`. */
+/** How long the node waits for the acknowledgement of a message without `timeoutMs`. */
 const SEND_MS = 10_000
 
 /**

@@ -11,7 +11,7 @@ export interface ApiOptions {
   /** A key of the app: one of the setting `api.keys`. One line break at its end is dropped. Keep it on your servers. */
   key: string
   /**
-   * How long a call may take with all its attempts, in milliseconds, beside the time that a message waits for its recipient.
+   * How long a call may take with all its attempts, in milliseconds, without the time that a message waits for its recipient.
    * Default: 30,000.
    */
   timeoutMs?: number | undefined

@@ -222,7 +222,7 @@ const revocation = z
     context.addIssue(
       isBefore
         ? { code: 'custom', path: ['before'], message: 'goes with sub only' }
-        : { code: 'custom', message: 'must have either jti or sub' },
+        : { code: 'custom', message: 'must have either jti (one token) or sub (the tokens of an identity)' },
     )
     return z.NEVER
   })

@@ -5,6 +5,7 @@ import { RegistryUnavailable } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import type { AppBudgets } from '../../apps/budgets.js'
 import type { AppPolicies, AppPolicy } from '../../apps/policy.js'
+import { PUBLIC_KEY } from '../../apps/policy.js'
 import { greeting } from '../../lib/greeting.js'
 import type { AdmitRequest, Allowed, CheckedAccess } from '../shared/access.js'
 import { isOriginAllowed } from '../shared/access.js'
@@ -13,7 +14,7 @@ import { holderOf, type RevocationCheck } from '../shared/claimer.js'
 import type { Limits } from '../shared/limits.js'
 import type { GatewayMetrics, OnRefused } from '../shared/events.js'
 import { DRAIN_RETRY_MS, WRONG_ORIGIN } from '../shared/refuse-upgrade.js'
-import { PUBLIC_KEY, appAsked } from './admit.js'
+import { appAsked } from './admit.js'
 import { refusals } from './wire.js'
 
 export interface PeerJsHttpOptions {
@@ -41,7 +42,7 @@ const METHODS = 'GET,HEAD,PUT,PATCH,POST,DELETE'
 const RESOURCE_PATTERN = /^([^/]+)\/(id|peers)\/?$/i
 /** The longest list of ids, because a million ids are 40 MB. A header says when ids are left out. */
 const MAX_LISTED = 100_000
-/** How long a list is reused, because a scan of all names is expensive. */
+/** How long a list is reused, because to read all names of an app is expensive. */
 const LIST_KEPT_MS = 2_000
 
 type Resource = { type: 'greeting' } | { type: 'id' } | { type: 'peers'; key: string }
