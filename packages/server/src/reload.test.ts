@@ -1,7 +1,7 @@
 import { Node, defaultTimes, memoryCluster } from '@peerage/core'
 import { parsePeer, type Peer } from '@peerage/protocol'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
-import { RecordedConnection } from '@peerage/test-support/testing/core.js'
+import { RecordedConnection, peerNamed } from '@peerage/test-support/testing/core.js'
 import { pino } from 'pino'
 import { afterEach, expect, test } from 'vitest'
 import { configSchema, type ConfigInput } from './config/schema.js'
@@ -46,6 +46,7 @@ async function running(input: ConfigInput) {
     return connection
   }
   return {
+    node,
     clock,
     node,
     lines,
@@ -66,7 +67,7 @@ const closedOf = (connections: readonly RecordedConnection[]): number =>
   connections.filter(({ closed }) => closed === 'refused').length
 
 test('the peers of an app that is no longer served are closed one after the other, and no others', async () => {
-  const { clock, take, join } = await running({ apps: { default: {}, old: {} } })
+  const { node, clock, take, join } = await running({ apps: { default: {}, old: {} } })
   const stays = await join('default/ann')
   const old = await Promise.all(Array.from({ length: 100 }, (_, index) => join(`old/${index}`)))
   take({ apps: { default: {} } })
@@ -77,6 +78,9 @@ test('the peers of an app that is no longer served are closed one after the othe
   await clock.advance(2_500)
   expect(closedOf(old)).toBe(100)
   expect(stays.closed).toBeUndefined()
+  await Promise.all(old.map(({ id }) => node.end(id, 'dropped')))
+  expect(node.leases.count).toBe(1)
+  expect((await node.lookup([peerNamed('7', 'old')]))[0]?.state).toBe('away')
 })
 
 test('the names of an app that is no longer served are free after the grace, as those of any ended connection', async () => {
