@@ -8,6 +8,7 @@ import { WebSocket } from 'ws'
 import { makeCertificates } from '@peerage/test-support/certificates.js'
 import { HAPROXY } from '@peerage/test-support/haproxy.js'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
+import { findPython } from '@peerage/test-support/python.js'
 import { freePort, freePortBoth, freePortPair } from '@peerage/test-support/ports.js'
 import { PEERAGE_BIN, REPOSITORY } from '@peerage/test-support/node.js'
 import { eventually, startChild, type Child } from '@peerage/test-support/process.js'
@@ -30,6 +31,25 @@ function logged(child: Child, msg: string): Promise<Record<string, unknown>> {
     return found?.['msg'] === msg ? found : undefined
   }, START_MS)
 }
+
+/**
+ * Runs a node in a terminal of its own, sends it SIGHUP, closes the terminal when the node has read its settings again, and
+ * prints how the node ended.
+ */
+const HANGUPS = `
+import os, pty, signal, sys
+pid, terminal = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+def wait(text):
+  said = b''
+  while text not in said: said += os.read(terminal, 4096)
+wait(b'Ctrl-C ends it.')
+os.kill(pid, signal.SIGHUP)
+wait(b'reloaded')
+print('reloaded', flush=True)
+os.close(terminal)
+print('ended:', os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+`
 
 async function readyz(url: unknown): Promise<{ status: number; why: unknown }> {
   const answer = await fetch(`${String(url)}/readyz`)
@@ -228,8 +248,8 @@ describe('a node', () => {
     [{ CI: '1' }, true],
     [{ TERM: 'dumb' }, false],
   ])('on a terminal it says what to open (%j; in color: %s)', async (env, isColored) => {
-    // A node outlives its terminal, so it is told to die with script(1). `exec`: it must be a child of script(1), not of a shell.
-    const command = `exec setpriv --pdeathsig KILL ${process.execPath} ${PEERAGE_BIN} serve --port 0`
+    // `exec`: it must be a child of script(1), not of a shell. It ends when script(1) closes the terminal.
+    const command = `exec ${process.execPath} ${PEERAGE_BIN} serve --port 0`
     const child = await startChild({
       command: 'script',
       args: ['-qec', command, '/dev/null'],
@@ -248,6 +268,18 @@ describe('a node', () => {
     await eventually('the node is gone', () => Promise.resolve(pids.some(isAlive) ? undefined : true), {
       deadlineMs: START_MS,
     })
+  })
+
+  test('SIGHUP makes it read its settings again while its terminal is open, and a closed terminal ends it', async () => {
+    const child = await startChild({
+      command: await findPython(),
+      args: ['-c', HANGUPS, process.execPath, PEERAGE_BIN, 'serve', '--port', '0'],
+    })
+    cleanups.push(() => child.stop())
+    const said = (text: string) => child.line((line) => (line === text ? true : undefined), START_MS)
+    await said('reloaded')
+    // By the signal, as Python says it.
+    await said('ended: -1')
   })
 
   test('without Redis at start it logs why, /healthz is 200 and /readyz says why, and it is ready once Redis is up', async () => {

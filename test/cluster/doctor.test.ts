@@ -1,13 +1,17 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
+import { createServer as createHttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { createServer } from 'node:tls'
 import { defaultTimes, mintNodeId, systemClock } from '@peerage/core'
 import { encodeAnnouncement } from '@peerage/node-links'
 import { createRedisBackend } from '@peerage/redis'
 import { describe, expect, test } from 'vitest'
 import { makeCertificates } from '@peerage/test-support/certificates.js'
+import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
 import { startNode } from '@peerage/test-support/node.js'
 import { freePort } from '@peerage/test-support/ports.js'
 import { startRedis } from '@peerage/test-support/redis.js'
@@ -196,6 +200,46 @@ describe('doctor', () => {
     )
     // Messages still go through Redis.
     expect(code).toBe(0)
+  })
+
+  test('fetches the JWKS of each app, and warns of secrets that others on the machine can read', async () => {
+    const directory = await makeDirectory('doctor')
+    cleanups.push(() => removeDirectory(directory))
+    const [secret, open, config] = ['secret', 'open', 'peerage.yaml'].map((name) => join(directory, name))
+    const jwks = createHttpServer((_, response) => {
+      const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+      response.end(JSON.stringify({ keys: [publicKey.export({ format: 'jwk' })] }))
+    })
+    jwks.listen(0, '127.0.0.1')
+    await once(jwks, 'listening')
+    cleanups.push(() => void jwks.close())
+    const url = `http://127.0.0.1:${(jwks.address() as AddressInfo).port}/keys.json`
+    await writeFile(secret ?? '', 'key-of-the-api-of-the-chat', { mode: 0o600 })
+    await writeFile(open ?? '', 'a-shared-key-of-the-games', { mode: 0o644 })
+    await writeFile(
+      config ?? '',
+      `defaultApp: chat
+apps:
+  chat:
+    access: { mode: token, token: { algorithms: [ES256], jwks: '${url}' } }
+    api: { keys: [{ file: ${secret} }] }
+  games: { access: { key: { file: ${open} } } }
+`,
+    )
+    const { code, text } = await ended(['doctor', '--port', '0', '--config', config ?? ''])
+    const found = text.split('\n')
+    expect(found).toContain('ok    entrance      chat: a signed token')
+    expect(found).toContain('ok    entrance      games: a shared key')
+    expect(found).toContain(`ok    access        chat: the JWKS at ${url} has 1 key for ES256`)
+    expect(found.filter((line) => line.includes('secrets '))).toEqual([
+      expect.stringContaining(`warn  secrets       ${open} can be read by every account`),
+    ])
+    expect(code).toBe(0)
+    jwks.closeAllConnections()
+    await new Promise((resolve) => jwks.close(resolve))
+    const without = await ended(['doctor', '--port', '0', '--config', config ?? ''])
+    expect(without.text).toMatch(/^fail {2}access .*ECONNREFUSED.*nobody can come in/m)
+    expect(without.code).toBe(1)
   })
 
   test('fails if Redis is absent, a port is taken or the P2P server is silent', async () => {

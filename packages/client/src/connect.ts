@@ -32,6 +32,7 @@ import { MemoryLocks } from './platform/locks.js'
 import { onPageEvent } from './platform/page.js'
 import { nameOrThrow, parsedOrThrow } from './lib/names.js'
 import { Peer } from './peer.js'
+import { keepTokenFresh } from './tier/keep-token-fresh.js'
 import { Session } from './tier/session.js'
 import type { OpenTransport } from './tier/transport.js'
 import { endpointOf, websocketTransport } from './tier/websocket-transport.js'
@@ -234,26 +235,6 @@ async function untilWelcome(
     // Stop loading the module, if it is not there yet.
     giveUp.abort()
   }
-}
-
-/** Renews the access token before it ends [WL10]. The code for that is loaded when a node first says that a token ends. */
-function keepTokenFresh(session: Session, modules: Modules): void {
-  const { clock, tokens } = session
-  if (tokens === undefined) return
-  const closed = new AbortController()
-  session.onClosed(() => closed.abort())
-  let renewal: Promise<unknown> | undefined
-  session.onWelcome(() => {
-    if (session.welcome.tokenMs === undefined) return
-    renewal ??= modules.renewal({ clock, signal: closed.signal }).then(
-      ({ Renewal }) => new Renewal(session, tokens),
-      // The node ends this connection with its token. The next one has a fresh token, and loads again.
-      (error: unknown) => {
-        renewal = undefined
-        if (!closed.signal.aborted) session.events.fail(error, 'token')
-      },
-    )
-  })
 }
 
 /** Names that this page or process is about to give back. The key is app and name. */

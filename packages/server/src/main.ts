@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { run } from './cli/program.js'
 import { startedAs } from './cli/started-as.js'
@@ -16,6 +16,20 @@ function onSignal(signal: keyof typeof SIGNAL_CODES): void {
 
 let hungUp = (): void => {}
 
+/** Whether the terminal that this process belongs to is there. */
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'))
+    return true
+  } catch {
+    return false
+  }
+}
+
+// The system sends SIGHUP when a terminal is closed. An operator sends it as well, to a process whose terminal is open, or
+// that has none. `nohup` replaces all streams that lead to the terminal, and the process then outlives it.
+const hadTerminal = [0, 1, 2].some((stream) => isatty(stream)) && hasTerminal()
+
 function die(error: unknown, origin: string): never {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
   const time = new Date().toISOString()
@@ -32,7 +46,7 @@ process.stdout.on('error', () => terminate.abort())
 process.stderr.on('error', () => {})
 process.on('SIGINT', onSignal)
 process.on('SIGTERM', onSignal)
-process.on('SIGHUP', () => hungUp())
+process.on('SIGHUP', () => (hadTerminal && !hasTerminal() ? closedTerminal() : hungUp()))
 process.on('uncaughtException', die)
 process.on('unhandledRejection', (reason) => die(reason, 'unhandledRejection'))
 
@@ -57,9 +71,6 @@ const code = await run(process.argv.slice(2), {
     return { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr }
   },
   onHangup: (listener) => void (hungUp = listener),
-  endOnHangup: () => {
-    if ([0, 1, 2].some((stream) => isatty(stream))) hungUp = closedTerminal
-  },
 })
 if (isTerminalClosed) {
   // `process.exit` would reset the terminal that is gone, which aborts Node.

@@ -1,6 +1,7 @@
 import { Node, type Backend, type Clock, type OnError } from '@peerage/core'
 import type { LinkedBackend, LinksOptions } from '@peerage/node-links'
 import { appOf } from '@peerage/protocol'
+import { BanSweep } from './access/ban-sweep.js'
 import { createMakeAccess } from './access/make-access.js'
 import { createOutbound, type Outbound } from './access/outbound.js'
 import { Revocations } from './access/revocations.js'
@@ -46,6 +47,7 @@ export interface Parts {
   p2p: P2PServer
   /** The TLS files. */
   files: TlsFiles
+  sweep: BanSweep
   /** Calls to other servers: key sets and webhooks. */
   outbound: Outbound
   /** The store with links to other nodes. Undefined if links are off. */
@@ -60,7 +62,13 @@ export function createParts(options: PartsOptions): Parts {
   const { config, log, access, clock, backend: _, worded: __, ...hooks } = options
   const reports = createReports(options)
   const { metrics, onError } = reports
-  const { node, store, links } = createNode(options, reports)
+  const { node, store, links } = createNode(options, {
+    ...reports,
+    onEvent: (event, details) => {
+      reports.onEvent(event, details)
+      if (event === 'doubt') sweep.begin()
+    },
+  })
   const p2p = new P2PServer(onError)
   const outbound = createOutbound({ clock })
   const apps = new Apps({ config, makeAccess: createMakeAccess({ clock, outbound, onError }) })
@@ -68,12 +76,14 @@ export function createParts(options: PartsOptions): Parts {
   setIndexed()
   apps.onReplaced(setIndexed)
   const api = createNodeApi({ config, apps, node, store, metrics, clock, onError })
+  const revocations = new Revocations({ records: store.records, clock, onError })
+  const sweep = new BanSweep({ node, apps, revocations, clock, onError })
   const gateways = createGateways({
     ...hooks,
     config,
     apps,
     access,
-    revocations: new Revocations({ records: store.records, clock, onError }),
+    revocations,
     node,
     clock,
     metrics,
@@ -94,7 +104,21 @@ export function createParts(options: PartsOptions): Parts {
   }
   const reloads = new Reloads({ config, apps, node, clock, metrics, log })
   const { files } = reports
-  return { node, metrics, apps, api, reloads, gateways, p2p, files, outbound, links, onError, readings }
+  return {
+    node,
+    metrics,
+    apps,
+    api,
+    reloads,
+    gateways,
+    p2p,
+    files,
+    sweep,
+    outbound,
+    links,
+    onError,
+    readings,
+  }
 }
 
 /** Where the parts report what happens: to the metrics and to the log. */

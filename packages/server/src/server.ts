@@ -1,6 +1,7 @@
 import type { Clock, Backend, Node, OnError, Readiness } from '@peerage/core'
 import { inTurn, systemClock } from '@peerage/core'
 import type { LinkedBackend } from '@peerage/node-links'
+import type { BanSweep } from './access/ban-sweep.js'
 import type { Outbound } from './access/outbound.js'
 import type { Api } from './api/create-api.js'
 import type { Apps } from './apps/apps.js'
@@ -67,6 +68,7 @@ export class PeerageServer {
   readonly #apps: Apps
   readonly #api: Api
   readonly #outbound: Outbound
+  readonly #sweep: BanSweep
   readonly #config: Config
   readonly #log: Logger
   readonly #clock: Clock
@@ -103,6 +105,7 @@ export class PeerageServer {
     this.#apps = parts.apps
     this.#api = parts.api
     this.#outbound = parts.outbound
+    this.#sweep = parts.sweep
     this.#config = config
     this.#log = log
     this.#clock = clock
@@ -314,7 +317,7 @@ export class PeerageServer {
     ]
     await inTurn(steps, this.#notStopped)
     const closers = this.#closers.splice(0).reverse()
-    const parts = [this.reloads, this.#p2p, this.#apps, this.#outbound, this.#files]
+    const parts = [this.reloads, this.#sweep, this.#p2p, this.#apps, this.#outbound, this.#files]
     await inTurn([...closers, ...parts.map((part) => () => part.stop())], this.#notStopped)
   }
 

@@ -1,3 +1,4 @@
+import { limits } from '@peerage/protocol'
 import type { Timer } from '../lib/clock.js'
 import { PeerageError, withRemedy } from '../lib/error.js'
 import type { Session } from './session.js'
@@ -17,8 +18,6 @@ const WAIT_LEAST_MS = 1_000
 const WAIT_MOST_MS = 60_000
 /** The longest that the function may take, as before a hello [WL5]. */
 const ASK_MOST_MS = 10_000
-/** The longest token that a frame may hold. A longer one would count as a malformed frame. */
-const TOKEN_LENGTH = 8_192
 /** The longest delay that a timer of JavaScript takes [WD18]. */
 const TIMER_MOST_MS = 2 ** 31 - 1
 
@@ -75,10 +74,11 @@ export class Renewal {
     const { signal } = turn.end
     try {
       const token = await this.#ask(turn)
-      // The error does not show the token, because it must not reach a log.
-      if (token.length > TOKEN_LENGTH)
+      // A node would count a longer one as a malformed frame. The error does not show it, because a token must not reach a
+      // log.
+      if (token.length > limits.tokenLength)
         throw new TypeError(
-          `what \`token\` returns must have at most ${TOKEN_LENGTH} characters; it has ${token.length}`,
+          `what \`token\` returns must have at most ${limits.tokenLength} characters; it has ${token.length}`,
         )
       const tokenMs = await this.#send(token, signal)
       if (signal.aborted) return

@@ -169,3 +169,10 @@ test('a connection that the node does not know any more is not closed twice', as
   await a.disconnects.disconnect(APP, named('alice'), OUT)
   expect(connection.closed).toBeUndefined()
 })
+
+test('if the node of a peer cannot be told, nobody says that the peer was closed', async () => {
+  const { a, b, cuts } = await two()
+  await arrive(a, 'alice')
+  cutOf(cuts, b).backend.bus.publish = () => Promise.resolve('unavailable')
+  expect(await b.disconnects.disconnect(APP, named('alice'), OUT)).toEqual({ closed: undefined })
+})

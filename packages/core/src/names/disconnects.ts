@@ -62,8 +62,9 @@ export class Disconnects {
    * `disconnected`, this code and this text. Their names are free at once, or wait for them if the code says that they may
    * come back. A name that is away is free at once. A connection that is open now and claims its name later is closed, too.
    *
-   * `closed`: how many peers that was. Undefined: other nodes were told, and do not say how many peers they closed; or the
-   * registry does not say where the name is. The nodes are told without it, but a name of a dead node is not freed.
+   * `closed`: how many peers that was. Undefined: other nodes were told, and do not say how many peers they closed, or the
+   * node of the peer could not be told, or the registry does not say where the name is. In the last case the nodes are
+   * told all the same, and only a name of a dead node is not freed.
    *
    * @example
    * ```ts
@@ -74,13 +75,13 @@ export class Disconnects {
     const order: Order = { type: 'disconnect', app, whom, ...how }
     if (!('name' in whom)) {
       const closed = this.receive(order)
-      return { closed: this.#tellAll(order) === 0 ? closed : undefined }
+      return { closed: this.#tellAll(order).size === 0 ? closed : undefined }
     }
     const found = await this.#find(peerOf(app, whom.name))
     const closed = this.receive(order)
-    this.#tellAll(order)
+    const told = this.#tellAll(order)
     if (found === 'unknown') return { closed: closed > 0 ? closed : undefined }
-    return { closed: await this.#endLease(found) }
+    return { closed: await this.#endLease(found, told) }
   }
 
   async #find(peer: Peer): Promise<Lease | undefined | 'unknown'> {
@@ -112,6 +113,11 @@ export class Disconnects {
     return 1
   }
 
+  /** Ends one session of this node, as a disconnect does. */
+  end(session: OnlineSession, how: Required<CloseOptions>): void {
+    this.#options.end(session, how)
+  }
+
   /**
    * This session has just claimed its name, over a connection that was opened at `openedAt` (monotonic). Ends it and
    * returns true if it was to be disconnected meanwhile.
@@ -138,32 +144,36 @@ export class Disconnects {
     this.#remembered.set(key, { order, at: now })
   }
 
-  /** Returns how many nodes were told. */
-  #tellAll(order: Order): number {
+  /** Returns which nodes are told. */
+  #tellAll(order: Order): Told {
     const { nodes, heartbeat } = this.#options
     const others = nodes.list().filter(({ node, status }) => status.state === 'live' && node !== heartbeat.id)
-    for (const { node } of others) this.#tell(node, order)
-    return others.length
+    return new Map(others.map(({ node }) => [node, this.#tell(node, order)]))
   }
 
-  #tell(node: NodeId, order: Order): void {
+  async #tell(node: NodeId, order: Order): Promise<boolean> {
     const { bus, onEvent, onError } = this.#options
-    bus.publish(node, order).then(
-      (result) => {
-        if (result === 'unavailable') onEvent('disconnect not told', { node })
-      },
-      (error: unknown) => onError(error, { stage: 'disconnect' }),
-    )
+    try {
+      const isHeard = (await bus.publish(node, order)) !== 'unavailable'
+      if (!isHeard) onEvent('disconnect not told', { node })
+      return isHeard
+    } catch (error) {
+      onError(error, { stage: 'disconnect' })
+      return false
+    }
   }
 
   /** The node of this lease has been told. If there is no such node any more, nobody else frees the name. */
-  async #endLease(lease: Lease | undefined): Promise<number> {
+  async #endLease(lease: Lease | undefined, told: Told): Promise<number | undefined> {
     const { nodes, graceMs, leases } = this.#options
     if (lease === undefined || presenceOf(lease, nodes, graceMs) === 'offline') return 0
     if (nodes.status(lease.node).state === 'dead') await leases.releaseOrSuspend(lease, 'release')
-    return 1
+    return (await told.get(lease.node)) === false ? undefined : 1
   }
 }
+
+/** The nodes that were told of an order, and whether each has heard it. */
+type Told = ReadonlyMap<NodeId, Promise<boolean>>
 
 function means({ app, whom, before }: Order, { peer, holder }: OnlineSession): boolean {
   if (appOf(peer) !== app) return false

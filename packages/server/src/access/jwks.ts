@@ -104,7 +104,7 @@ export class RemoteKeys implements KeySource {
 
   async #fetch(): Promise<void> {
     const { app, url, onError } = this.#options
-    const read = await this.#read()
+    const read = await fetchKeySet(this.#options, this.#stopped.signal)
     if (read.ok) {
       this.#keys = read.keys
       this.#fetchedAt = this.#now()
@@ -117,25 +117,28 @@ export class RemoteKeys implements KeySource {
     const message = `app ${app}: the JWKS at ${withoutSecrets(url)} ${read.problem}; it is tried again, and ${kept}`
     onError(new Error(message), { stage: 'jwks' })
   }
-
-  async #read(): Promise<ReadSet> {
-    const { url, allowPrivate, outbound } = this.#options
-    const answer = await outbound.request(url, {
-      method: 'GET',
-      headers: { accept: 'application/jwk-set+json, application/json' },
-      timeoutMs: FETCH_TIMEOUT_MS,
-      mostBytes: SET_BYTES_MOST,
-      allowPrivate,
-      signal: this.#stopped.signal,
-    })
-    if (!answer.ok) return { ok: false, problem: answer.problem }
-    if (answer.status !== 200) return { ok: false, problem: `answered with status ${answer.status}` }
-    return readKeySet(answer.body)
-  }
 }
 
-/** A URL may have a password, and a query that is one. */
-function withoutSecrets(url: string): string {
+/** Fetches a set of keys once. The problem is the rest of a sentence that begins with the URL. */
+export async function fetchKeySet(
+  { url, allowPrivate, outbound }: Pick<RemoteKeysOptions, 'url' | 'allowPrivate' | 'outbound'>,
+  signal?: AbortSignal,
+): Promise<ReadSet> {
+  const answer = await outbound.request(url, {
+    method: 'GET',
+    headers: { accept: 'application/jwk-set+json, application/json' },
+    timeoutMs: FETCH_TIMEOUT_MS,
+    mostBytes: SET_BYTES_MOST,
+    allowPrivate,
+    ...(signal !== undefined && { signal }),
+  })
+  if (!answer.ok) return { ok: false, problem: answer.problem }
+  if (answer.status !== 200) return { ok: false, problem: `answered with status ${answer.status}` }
+  return readKeySet(answer.body)
+}
+
+/** A URL for logs. Its query may be a password. */
+export function withoutSecrets(url: string): string {
   const { origin, pathname } = new URL(url)
   return `${origin}${pathname}`
 }

@@ -141,28 +141,34 @@ function aborted(signal: AbortSignal, problem: string): Promise<Failure> {
 
 async function exchange(exchange: Exchange): Promise<OutboundAnswer> {
   const { url, request, resolve } = exchange
+  const located = await locate(url, request.allowPrivate, resolve)
+  if (!located.ok) return located
+  const { addresses } = located
+  const { http, https } = exchange.agents
+  const sent = await send(exchange, addresses, url.protocol === 'https:' ? https : http)
+  // The server may close an idle connection at the moment that we use it. Then it has not read the request.
+  return sent.isStale ? (await send(exchange, addresses, false)).answer : sent.answer
+}
+
+/** The addresses to which a URL leads, if requests may go to all of them. `lookup`: default, as the system does. */
+export async function locate(
+  url: URL,
+  allowPrivate: boolean,
+  lookup: (host: string) => Promise<Address[]> = lookupAll,
+): Promise<{ ok: true; addresses: Address[] } | Failure> {
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
   let addresses: Address[]
   try {
-    addresses = isIP(host) === 0 ? await resolve(host) : [{ address: host, family: isIP(host) }]
+    addresses = isIP(host) === 0 ? await lookup(host) : [{ address: host, family: isIP(host) }]
   } catch (error) {
     return unreachable(error)
   }
   if (addresses.length === 0)
     return { ok: false, cause: 'unreachable', problem: 'has a host without addresses' }
-  const refused = request.allowPrivate
-    ? undefined
-    : addresses.find(({ address }) => !isPublicAddress(address))
-  if (refused !== undefined)
-    return {
-      ok: false,
-      cause: 'address',
-      problem: `leads to ${refused.address}, which is not a public address`,
-    }
-  const { http, https } = exchange.agents
-  const sent = await send(exchange, addresses, url.protocol === 'https:' ? https : http)
-  // The server may close an idle connection at the moment that we use it. Then it has not read the request.
-  return sent.isStale ? (await send(exchange, addresses, false)).answer : sent.answer
+  const refused = allowPrivate ? undefined : addresses.find(({ address }) => !isPublicAddress(address))
+  if (refused === undefined) return { ok: true, addresses }
+  const problem = `leads to ${refused.address}, which is not a public address`
+  return { ok: false, cause: 'address', problem }
 }
 
 const unreachable = (error: unknown): Failure => ({

@@ -1,16 +1,9 @@
 import { RegistryUnavailable } from '@peerage/core'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
+import type { Name } from '@peerage/protocol'
 import { expect, test } from 'vitest'
 import { chat } from '../testing/tokens.js'
-import {
-  BAN_KINDS,
-  readBanKey,
-  banKey,
-  decodeBan,
-  encodeBan,
-  Revocations,
-  type Holder,
-} from './revocations.js'
+import { BAN_KINDS, readBanKey, banKey, decodeBan, encodeBan, Revocations } from './revocations.js'
 
 function revocationsTest(records: Record<string, string>, failure?: Error) {
   const clock = new FakeClock()
@@ -27,11 +20,16 @@ function revocationsTest(records: Record<string, string>, failure?: Error) {
     },
     onError: (error) => void errors.push(String(error)),
   })
-  return { clock, errors, reads, check: (holder: Holder) => revocations.check(chat, holder) }
+  return {
+    clock,
+    errors,
+    reads,
+    check: (holder: Parameters<Revocations['check']>[1]) => revocations.check(chat, holder),
+  }
 }
 
 const START = new FakeClock().now()
-const holder = { name: 'alice', identity: 'user-1', tokenId: 'token-1', issuedAt: START }
+const holder = { name: 'alice' as Name, identity: 'user-1', tokenId: 'token-1', issuedAt: START }
 
 test('all records about a peer are read with one command, and a peer without any is let in', async () => {
   const { check, reads } = revocationsTest({})
@@ -54,7 +52,7 @@ test('a banned name and a banned user get the time that is left', async () => {
       detail: `an application server has banned this ${what}`,
       retryAfterMs: 60_000,
     })
-    expect(await check({ name: 'bob', identity: 'user-2' })).toEqual({ ok: true })
+    expect(await check({ name: 'bob' as Name, identity: 'user-2' })).toEqual({ ok: true })
     clock.jump(60_000)
     expect(await check(holder)).toEqual({ ok: true })
   }

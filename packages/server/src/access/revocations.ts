@@ -1,15 +1,11 @@
-import { RegistryUnavailable, type OnError } from '@peerage/core'
-import type { App } from '@peerage/protocol'
+import type { Clock, Holder, OnError, Records } from '@peerage/core'
+import { RegistryUnavailable } from '@peerage/core'
+import type { App, Name } from '@peerage/protocol'
 import { z } from 'zod'
-import type { Clock } from '@peerage/core'
+import type { RevocationCheck } from '../gateway/shared/claimer.js'
 import { badToken, refusal, type Refusal } from './refusal.js'
 
 const UNAVAILABLE_RETRY_MS = 1_000
-
-/** The part of the core's `Records` that is read here. */
-export interface BanRecords {
-  get(app: App, kind: 'bans', keys: readonly string[]): Promise<(string | undefined)[]>
-}
 
 /**
  * What a record is about, and the letter of its key: a name; an identity (the `sub` of tokens); one token by its `jti`;
@@ -51,21 +47,16 @@ export function decodeBan(text: string): Ban | undefined {
 }
 
 export interface RevocationsOptions {
-  records: BanRecords
+  records: Pick<Records, 'get'>
   clock: Clock
   onError: OnError
 }
 
-/** What is known of a peer: its name, and what its token says (see `Allowed`). */
-export interface Holder {
-  name?: string | undefined
-  identity?: string | undefined
-  tokenId?: string | undefined
-  issuedAt?: number | undefined
-}
+/** What is known of a peer: its name, and what its token says. */
+type Whom = Holder & { name?: Name }
 
 /** Whether an application server has banned a peer, or revoked its token. Asked before each claim of an app with the API. */
-export class Revocations {
+export class Revocations implements RevocationCheck {
   readonly #options: RevocationsOptions
 
   constructor(options: RevocationsOptions) {
@@ -73,7 +64,7 @@ export class Revocations {
   }
 
   /** Reads all records about a peer with one command. If they cannot be read, the peer is told to come back. Never rejects. */
-  async check(app: App, holder: Holder): Promise<{ ok: true } | Refusal> {
+  async check(app: App, holder: Whom): Promise<{ ok: true } | Refusal> {
     const about = recordsOf(holder)
     if (about.length === 0) return { ok: true }
     let texts: (string | undefined)[]
@@ -92,7 +83,7 @@ export class Revocations {
     return refusals.find((refused) => refused !== undefined) ?? { ok: true }
   }
 
-  #refusedBy(kind: BanKind, text: string | undefined, { issuedAt }: Holder): Refusal | undefined {
+  #refusedBy(kind: BanKind, text: string | undefined, { issuedAt }: Whom): Refusal | undefined {
     if (text === undefined) return undefined
     const ban = decodeBan(text)
     if (ban === undefined)
@@ -117,7 +108,7 @@ export class Revocations {
   }
 }
 
-function recordsOf({ name, identity, tokenId }: Holder): { kind: BanKind; value: string }[] {
+function recordsOf({ name, identity, tokenId }: Whom): { kind: BanKind; value: string }[] {
   const about: { kind: BanKind; value: string }[] = []
   if (name !== undefined) about.push({ kind: 'name', value: name })
   if (identity !== undefined)

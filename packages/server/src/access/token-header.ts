@@ -1,10 +1,11 @@
+import { limits } from '@peerage/protocol'
 import { z } from 'zod'
 import { badToken, type Refusal } from './refusal.js'
 import { ALGORITHMS, type Algorithm, type TokenSettings } from './app-access.js'
 import { KID_LENGTH_MOST } from './verification-key.js'
 
-/** The longest token. A longer one is refused before anything of it is decoded. */
-export const TOKEN_LENGTH_MOST = 8_192
+/** The longest token, also on the PeerJS wire. A longer one is refused before anything of it is decoded. */
+export const TOKEN_LENGTH_MOST = limits.tokenLength
 /** A JWS in compact form (RFC 7515 §3.1). The base64 decoder of jose passes over spaces on Node 20, so they are refused here. */
 const COMPACT = /^[\w-]+\.[\w-]+\.[\w-]*$/
 

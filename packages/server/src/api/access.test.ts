@@ -201,3 +201,9 @@ test.each([
   expect([status, json]).toMatchObject([400, { detail: expect.stringContaining(text) }])
   expect(disconnects).toEqual([])
 })
+
+test('[API33] a token is minted for as long as its app takes tokens, if the request says nothing', async () => {
+  const { call, minted } = await startApi({ clock, tokenMs: () => 60_000 })
+  expect((await call('/tokens', { body: { sub: 'alice' } })).status).toBe(200)
+  expect(minted).toEqual([{ sub: 'alice', ttlMs: 60_000, peerage: undefined }])
+})

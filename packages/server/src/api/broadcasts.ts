@@ -4,7 +4,7 @@ import type { ApiDependencies } from './dependencies.js'
 import { SEND_DEFAULT_MS } from './schemas.js'
 
 /** How many sends of a broadcast begin at once. */
-export const BROADCAST_AT_ONCE = 50
+const BROADCAST_AT_ONCE = 50
 const PAGE = 500
 /** A send that is not acknowledged within this time no longer counts among them. */
 const SOON_MS = 250
@@ -44,7 +44,9 @@ export async function broadcast(
       const page: ListPage = await node.listing.page(app, at, PAGE)
       const online = page.peers.filter(({ state }) => state === 'online')
       await Promise.all(
-        online.map(({ name }) => turns.run(() => begin(() => peers.send(app, name, data, SEND_DEFAULT_MS)))),
+        online.map(({ name }) =>
+          turns.run(() => begin(() => peers.send(app, name, data, { deadlineMs: SEND_DEFAULT_MS }))),
+        ),
       )
       at = page.next
     } while (at !== undefined && !node.draining)

@@ -27,6 +27,8 @@ export interface ApiOptions {
   /** Wrong keys a minute of one address. 0: no limit. */
   failuresPerMinute: number
   metrics: Pick<GatewayMetrics, 'routed'> & { apiAnswered(operation: string, status: number): void }
+  /** See `Once`. */
+  keptBytesMost?: number | undefined
   clock: Clock
   onError: OnError
 }
@@ -52,6 +54,7 @@ export function createApi(options: ApiOptions): Api {
     clock,
     metrics,
     onError,
+    keptBytesMost,
   } = options
   const base = root + API
   const peers = new ServerPeers(options)
@@ -62,7 +65,7 @@ export function createApi(options: ApiOptions): Api {
     keys,
     routes: createRoutes({ ...options, peers }),
     document: JSON.stringify(openApi(base.slice(0, -1), version)),
-    once: new Once(answers, onError),
+    once: new Once({ answers, clock, onError, keptBytesMost }),
     addresses,
     clock,
     onAnswer: (operation, status) => metrics.apiAnswered(operation, status),

@@ -357,5 +357,5 @@ describe('requests', () => {
     expect((await call('/nodes', { key: OTHER_KEY })).status).toBe(200)
     await clock.advance(5)
     expect((await call('/nodes')).status).toBe(200)
-  })
+  }, 60_000)
 })

@@ -72,7 +72,7 @@ export class HttpApi {
   answer(request: IncomingMessage, response: ServerResponse): void {
     const { onError } = this.#options
     request.socket.setTimeout(SILENT_MS)
-    this.#replyTo(request)
+    this.#replyTo(request, response)
       .catch((error: unknown): Answer => {
         if (error instanceof RegistryUnavailable) return { reply: NOT_BEGUN }
         onError(error, { stage: 'api' })
@@ -86,7 +86,7 @@ export class HttpApi {
       .finally(() => this.#discards.rest(request))
   }
 
-  async #replyTo(request: IncomingMessage): Promise<Answer> {
+  async #replyTo(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
     const { base, keys, addresses, document } = this.#options
     const [path, query] = splitOnce(request.url ?? '', '?')
     const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '')
@@ -103,7 +103,7 @@ export class HttpApi {
       return { operation, reply: limited('too many requests of this app are under way', BUSY_RETRY_MS) }
     this.#count(app, 1)
     try {
-      return { operation, reply: await this.#carryOut(request, app, found, query) }
+      return { operation, reply: await this.#carryOut([request, response], app, found, query) }
     } finally {
       this.#count(app, -1)
     }
@@ -121,7 +121,7 @@ export class HttpApi {
   }
 
   async #carryOut(
-    request: IncomingMessage,
+    [request, response]: [IncomingMessage, ServerResponse],
     app: App,
     { route, params }: { route: Route; params: Record<string, string> },
     queryText: string,
@@ -140,7 +140,8 @@ export class HttpApi {
     const prepared = route.prepare(app, { params, query: query.value, body: body.value.json })
     if (!prepared.ok) return prepared
     const { act, deadlineMs } = prepared
-    if (key.value === undefined) return act()
+    // A caller that has sent a key may come back for the answer.
+    if (key.value === undefined) return act(endOf(response))
     const fingerprint = fingerprintOf(request.method ?? '', request.url ?? '', body.value.text)
     return once.run({ app, key: key.value, fingerprint, deadlineMs }, act)
   }
@@ -173,6 +174,13 @@ export class HttpApi {
         JSON.stringify(reply.body),
       )
   }
+}
+
+/** Aborts when the connection of a request ends before its answer. */
+function endOf(response: ServerResponse): AbortSignal {
+  const end = new AbortController()
+  response.once('close', () => end.abort())
+  return end.signal
 }
 
 type Answer = { document: string } | { reply: Reply & { isReplay?: boolean }; operation?: string }

@@ -69,11 +69,11 @@ const statusOf = async (url: string, key = KEY): Promise<number> =>
   (await fetch(`${url}/v1/nodes`, { headers: { Authorization: `Bearer ${key}` } })).status
 
 /** Sends a message without the typed client, which would try again. */
-async function sent(url: string, to: string): Promise<[number, unknown]> {
+async function sent(url: string, to: string, timeoutMs = 10_000): Promise<[number, unknown]> {
   const answer = await fetch(`${url}/v1/peers/${to}/messages`, {
     method: 'POST',
     headers: { Authorization: `Bearer ${KEY}`, 'Content-Type': 'application/json' },
-    body: '{"data":1}',
+    body: JSON.stringify({ data: 1, timeoutMs }),
   })
   return [answer.status, await answer.json()]
 }
@@ -246,19 +246,56 @@ describe('messages', () => {
     const { url } = await listening({
       apps: { default: { api: { keys: [KEY] } }, chat: { api: { keys: [CHAT_KEY] } } },
     })
-    await Promise.all([
-      ...Array.from({ length: 3 }, (_, i) => peerOn(url, `mute-${i}`)),
-      peerOn(url, 'mute', { app: 'chat' }),
-    ])
-    const names = Array.from({ length: 100 }, (_, i) => `mute-${i}`)
-    const waiting = [0, 1].map(() => apiOf(url).sendToPeers(names, 1, { timeoutMs: 1_500 }))
+    const mute = Array.from({ length: 10 }, (_, i) => `mute-${i}`)
+    await Promise.all([...mute.map((name) => peerOn(url, name)), peerOn(url, 'mute', { app: 'chat' })])
+    // The other names are free, so their places are free at once.
+    const names = [...mute, ...Array.from({ length: 90 }, (_, i) => `free-${i}`)]
+    const waiting = [0, 1].map(() => apiOf(url).sendToPeers(names, 1, { timeoutMs: 4_000 }))
+    for (let i = 0; i < 18; i++) waiting.push(apiOf(url).sendToPeers(mute, 1, { timeoutMs: 4_000 }))
     await vi.waitFor(async () => {
       const [status, json] = await sent(url, 'nobody')
       expect([status, json]).toMatchObject([429, { code: 'rate-limited' }])
     })
     expect(await apiOf(url, CHAT_KEY).sendToPeer('nobody', 1)).toBe('unavailable')
+    await apiOf(url).sendToRoom('hall', 1)
     for (const results of await Promise.all(waiting))
-      expect(new Set(results.map(({ result }) => result))).toEqual(new Set(['timeout', 'unavailable']))
+      expect(['timeout', 'unavailable']).toEqual(
+        expect.arrayContaining([...new Set(results.map(({ result }) => result))]),
+      )
     expect(await sent(url, 'nobody')).toEqual([200, { result: 'unavailable' }])
+  })
+
+  test('[API28] one recipient that acknowledges nothing does not take all places', async () => {
+    const { url } = await listening({ api: { keys: [KEY] } })
+    await peerOn(url, 'mute')
+    const waiting = Array.from({ length: 20 }, () => apiOf(url).sendToPeer('mute', 1, { timeoutMs: 3_000 }))
+    await vi.waitFor(async () => {
+      expect(await sent(url, 'mute', 50)).toMatchObject([429, { code: 'rate-limited' }])
+    })
+    expect(await apiOf(url).sendToPeers(['mute', 'nobody'], 1)).toEqual([
+      { name: 'mute', result: 'rate-limited' },
+      { name: 'nobody', result: 'unavailable' },
+    ])
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(['timeout']))
+  })
+
+  test('[API28] a caller that hangs up gives its places back', async () => {
+    const { url } = await listening({ api: { keys: [KEY] } })
+    await peerOn(url, 'mute')
+    const end = new AbortController()
+    const body = JSON.stringify({ data: 1, timeoutMs: 30_000 })
+    const headers = { Authorization: `Bearer ${KEY}`, 'Content-Type': 'application/json' }
+    const calls = Array.from({ length: 20 }, () =>
+      fetch(`${url}/v1/peers/mute/messages`, { method: 'POST', headers, body, signal: end.signal }),
+    )
+    const ended = Promise.allSettled(calls)
+    await vi.waitFor(async () => {
+      expect(await sent(url, 'mute', 50)).toMatchObject([429, {}])
+    })
+    end.abort()
+    await ended
+    await vi.waitFor(async () => {
+      expect(await apiOf(url).sendToPeer('mute', 1, { timeoutMs: 100 })).toBe('timeout')
+    })
   })
 })

@@ -114,3 +114,15 @@ test('[API13] if the store cannot be asked, the request does nothing', async () 
   expect((await call('/peers/a/disconnect', { method: 'POST', ...once('k') })).status).toBe(503)
   expect(disconnects).toEqual([])
 })
+
+test('[API11] an app whose kept answers are too many gets 429 for further keys, and nothing is done', async () => {
+  const { call, disconnects } = await startApi({ keptBytesMost: 700 })
+  const disconnect = (key: string, more = {}) =>
+    call('/peers/a/disconnect', { body: {}, ...once(key), ...more })
+  expect((await disconnect('k1')).status).toBe(200)
+  expect((await disconnect('k2')).status).toBe(200)
+  expect(await disconnect('k3')).toMatchObject({ status: 429, json: { code: 'rate-limited' } })
+  expect(disconnects).toHaveLength(2)
+  expect((await call('/peers/a/disconnect', { body: {} })).status).toBe(200)
+  expect((await disconnect('k3', { key: OTHER_KEY })).status).toBe(200)
+})

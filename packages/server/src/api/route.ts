@@ -13,6 +13,8 @@ export interface Call<P, Q, B> {
   params: P
   query: Q
   body: B
+  /** Aborts when nobody waits for the answer any more. */
+  signal: AbortSignal | undefined
 }
 
 /** What a request holds, before it is checked. */
@@ -29,7 +31,9 @@ export interface Route {
   prepare(
     app: App,
     raw: Raw,
-  ): { ok: true; deadlineMs: number; act: () => Promise<Reply> } | { ok: false; problem: Problem }
+  ):
+    | { ok: true; deadlineMs: number; act: (signal?: AbortSignal) => Promise<Reply> }
+    | { ok: false; problem: Problem }
 }
 
 /** The longest time of an operation that does not wait for peers. */
@@ -59,8 +63,8 @@ export function route<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
       return {
         ok: true,
         deadlineMs: deadlineOf(body.data),
-        act: async () => {
-          const outcome = await handle(call).catch((error: unknown) => {
+        act: async (signal) => {
+          const outcome = await handle({ ...call, signal }).catch((error: unknown) => {
             if (error instanceof RegistryUnavailable) return storeUnavailable(operation.outage)
             throw error
           })

@@ -310,7 +310,12 @@ export const shapes = {
   mint: z
     .strictObject({
       sub: identity,
-      ttlMs: z.int().min(1_000).max(BAN_MOST_MS).default(3_600_000).describe('How long the token is valid.'),
+      ttlMs: z
+        .int()
+        .min(1_000)
+        .max(BAN_MOST_MS)
+        .optional()
+        .describe('How long the token is valid. Default: an hour, or less if the app takes no such tokens.'),
       peerage: grants.optional().describe('What else the token grants: its claim `peerage`.'),
     })
     .meta({ id: 'Mint' }),

@@ -6,8 +6,6 @@ import { serverTransport } from './server-connection.js'
 
 /** How long a send may wait until the node has a peer of its own. */
 const CONNECT_MS = 5_000
-/** The sends of one app that a node may have under way. Each holds its message for up to 30 s. */
-const UNDER_WAY_MOST = 200
 /** The SDK needs a URL. No connection is made to it. */
 const NOWHERE = 'http://localhost'
 
@@ -36,35 +34,26 @@ export interface ServerPeersOptions extends Omit<ServerConnectionOptions, 'app'>
 export class ServerPeers {
   readonly #options: ServerPeersOptions
   readonly #peers = new Map<App, Promise<Peer>>()
-  readonly #underWay = new Map<App, number>()
   #stopped = false
 
   constructor(options: ServerPeersOptions) {
     this.#options = options
   }
 
-  /** Takes room for some sends. False: too many are under way. `release` gives it back. */
-  reserve(app: App, sends: number): boolean {
-    const now = this.#underWay.get(app) ?? 0
-    if (now + sends > UNDER_WAY_MOST) return false
-    this.#underWay.set(app, now + sends)
-    return true
-  }
-
-  release(app: App, sends: number): void {
-    const left = (this.#underWay.get(app) ?? 0) - sends
-    if (left > 0) this.#underWay.set(app, left)
-    else this.#underWay.delete(app)
-  }
-
-  /** Sends a JSON value or bytes to a peer. Never rejects. */
-  async send(app: App, to: Name, data: unknown, deadlineMs: number): Promise<Sent> {
+  /** Sends a JSON value or bytes to a peer. If the signal aborts, nobody waits for the result any more. Never rejects. */
+  async send(
+    app: App,
+    to: Name,
+    data: unknown,
+    { deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal | undefined },
+  ): Promise<Sent> {
     const peer = await this.#connected(app)
     if (peer === undefined) return 'store-unavailable'
     try {
-      await peer.send(to, data, { deadlineMs, via: 'server' })
+      await peer.send(to, data, { deadlineMs, via: 'server', ...(signal && { signal }) })
       return 'delivered'
     } catch (error) {
+      if (signal?.aborted) return 'timeout'
       return this.#resultOf(error)
     }
   }

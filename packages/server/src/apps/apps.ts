@@ -7,6 +7,7 @@ import type { Config } from '../config/schema.js'
 import type { AccessDecision } from '../gateway/shared/access.js'
 import { isOriginAllowed } from '../gateway/shared/access.js'
 import type { AppPolicies, AppPolicy, KeyMeaning } from './policy.js'
+import { PUBLIC_KEY } from './policy.js'
 
 export interface AppsOptions {
   config: Config
@@ -21,8 +22,6 @@ const UNLISTED_MOST = 1_000
 /** Paths of a node that look like keys of PeerJS [PJ2]. */
 const RESERVED_KEYS: ReadonlySet<string> = new Set(['v1', 'peerage'])
 const ANY_KEY = '*'
-/** The default key of PeerJS. Everybody knows it. */
-const PUBLIC_KEY = 'peerjs'
 
 interface Served {
   settings: AppSettings

@@ -51,6 +51,9 @@ export interface AppPolicy {
   admit(request: AdmitRequest): Promise<AccessDecision>
 }
 
+/** The default key of PeerJS. Everybody knows it. */
+export const PUBLIC_KEY = 'peerjs'
+
 /**
  * Which app a key of PeerJS stands for, if the key is served [PJ2]. `app` undefined: that of a peer that names none.
  * `isSecret`: not everybody knows the key, so a wrong key may be a guess.

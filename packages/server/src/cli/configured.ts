@@ -18,6 +18,8 @@ export interface Execution {
 export interface Given<T> {
   /** The source of each setting, except defaults. */
   sources: ReadonlyMap<string, string>
+  /** The files that hold secrets. */
+  secretFiles: readonly string[]
   /** Reads all sources again. */
   again: () => Loaded<T>
 }
@@ -33,7 +35,10 @@ export function configured<T>(
   addFlags(command, textLeaves(definition.leaves)).action(async () => {
     const load = (): Loaded<T> => loadConfig(command, definition, surroundings)
     const loaded = load()
-    if (loaded.ok) return finish(await act(loaded.config, { sources: loaded.sources, again: load }))
+    if (loaded.ok) {
+      const { config, sources, secretFiles } = loaded
+      return finish(await act(config, { sources, secretFiles, again: load }))
+    }
     printProblems(loaded.problems, surroundings.err)
     finish(2)
   })

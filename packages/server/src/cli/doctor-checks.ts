@@ -4,7 +4,6 @@ import { lookup } from 'node:dns/promises'
 import { isIPv6 } from 'node:net'
 import { icePort, iceTransport, parseHostPort, parseIceUrl } from '@peerage/protocol'
 import { bindUdp, queryBinding } from '@peerage/stun'
-import { isLoopback } from '../config/hosts.js'
 import { reasonOf } from '../lib/reason.js'
 import type { Config } from '../config/schema.js'
 import { loadPage, PAGE_DIRECTORY } from '../http/page.js'
@@ -99,21 +98,6 @@ export function checkTls({ tls }: Config, now: number): Finding {
     }
   } catch (error) {
     return { verdict: 'fail', subject, text: reasonOf(error) }
-  }
-}
-
-export function checkEntrance(config: Config): Finding {
-  const subject = 'entrance'
-  const rules = [
-    config.access.key === null ? '' : 'a shared key',
-    config.origins.length === 0 ? '' : `only pages of ${config.origins.join(', ')}`,
-  ].filter((rule) => rule !== '')
-  if (rules.length > 0) return { verdict: 'ok', subject, text: rules.join('; ') }
-  if (isLoopback(config.host)) return { verdict: 'ok', subject, text: 'only this machine' }
-  return {
-    verdict: 'warn',
-    subject,
-    text: `open: everybody who reaches ${config.host} may claim names; set access.key or origins`,
   }
 }
 

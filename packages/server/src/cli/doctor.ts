@@ -1,6 +1,8 @@
 import { mintNodeId, systemClock } from '@peerage/core'
 import { parseConnectionId, parsePeer } from '@peerage/protocol'
 import { UnfitRedis, type Inspection, type RedisBackend } from '@peerage/redis'
+import { statSync } from 'node:fs'
+import { createOutbound } from '../access/outbound.js'
 import { redisBackend } from '../backend.js'
 import type { Config } from '../config/schema.js'
 import { unwatchedFiles, UnusableFile } from '../config/tls-files.js'
@@ -10,14 +12,15 @@ import {
   checkAdvice,
   checkBacklog,
   checkDescriptors,
-  checkEntrance,
   checkNodeVersion,
   checkPage,
   checkTls,
   type Finding,
 } from './doctor-checks.js'
+import { checkAccess, checkEntrance, checkSecretFiles } from './doctor-access.js'
 import { checkLinks } from './doctor-links.js'
 import { checkPorts } from './doctor-ports.js'
+import type { Given } from './configured.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
 /** Redis on the same network answers in well under a millisecond. Commands fail after times.commandMs. */
@@ -28,7 +31,11 @@ const SKEW_MS = 1_000
 const REDIS_WITHIN_MS = 4_000
 
 /** Checks everything that a node needs. Each check prints one line: ok, warn or fail, and what to do. */
-export async function doctor(config: Config, { out, readFile }: Surroundings): Promise<ExitCode> {
+export async function doctor(
+  config: Config,
+  { out, readFile }: Surroundings,
+  { secretFiles }: Pick<Given<Config>, 'secretFiles'>,
+): Promise<ExitCode> {
   let failed = false
   const print = ({ verdict, subject, text }: Finding): void => {
     failed ||= verdict === 'fail'
@@ -39,11 +46,22 @@ export async function doctor(config: Config, { out, readFile }: Surroundings): P
   print(checkBacklog(readFile))
   for (const finding of await checkPorts(config)) print(finding)
   if (config.tls.cert !== null) print(checkTls(config, systemClock.now()))
-  print(checkEntrance(config))
+  for (const finding of checkEntrance(config)) print(finding)
+  for (const finding of await checkAccessOf(config)) print(finding)
+  for (const finding of checkSecretFiles(config, secretFiles, (path) => statSync(path).mode)) print(finding)
   for (const finding of await checkRedis(config)) print(finding)
   for (const finding of await checkAdvice(config)) print(finding)
   print(checkPage(config))
   return failed ? 1 : 0
+}
+
+async function checkAccessOf(config: Config): Promise<Finding[]> {
+  const outbound = createOutbound({ clock: systemClock })
+  try {
+    return await checkAccess(config, { outbound })
+  } finally {
+    outbound.stop()
+  }
 }
 
 async function checkRedis(config: Config): Promise<Finding[]> {

@@ -12,17 +12,12 @@ export interface Surroundings extends Environment {
   columns: number | undefined
   /** How this program was started, for messages that name a command: `npm start --`, or `peerage` and the like. */
   startedAs: StartedAs
-  /** Aborted by the first SIGTERM or SIGINT, and after `endOnHangup` by the first SIGHUP. */
+  /** Aborted by the first SIGTERM or SIGINT, and when the terminal of the process is closed. */
   terminated: AbortSignal
   /** For commands that ask, draw, or carry files. */
   streams: Streams
-  /** Calls one listener for each SIGHUP, which does not end the process. */
+  /** Calls one listener for each SIGHUP, except that of a closed terminal. */
   onHangup: (listener: () => void) => void
-  /**
-   * From now on, SIGHUP ends the process as SIGTERM does, because its terminal was closed. A process without a terminal, as
-   * `nohup` starts it, goes on.
-   */
-  endOnHangup: () => void
 }
 
 /** The standard streams of the process. */

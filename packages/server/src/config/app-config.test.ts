@@ -239,6 +239,35 @@ describe('a secret of the node', () => {
     ).toBe(EC.replace(/\n$/, ''))
   })
 
+  test('from a file is named with its file, once, and a public key is not', () => {
+    const file = `
+access: { mode: token, token: { algorithms: [ES256], publicKey: { file: /run/pem } } }
+api: { keys: [{ file: /run/key }, not-from-a-file-but-24-long] }
+apps:
+  default: { api: { keys: [{ file: /run/key }] } }
+p2p: { turn: { secret: { file: /run/turn }, urls: ['turn:turn.example'] } }
+`
+    const files = {
+      '/run/pem': EC,
+      '/run/key': 'a-first-key-with-24-letters!',
+      '/run/turn': 'for turn',
+      '/run/password': 'for redis',
+    }
+    const env = { PEERAGE_REDIS_PASSWORD_FILE: '/run/password' }
+    expect(load({ file, files, env })).toMatchObject({
+      ok: true,
+      secretFiles: expect.toSatisfy(
+        (found: string[]) => found.toSorted().join() === '/run/key,/run/password,/run/turn',
+      ),
+    })
+    // A variable wins over the file, so what the other file holds is not in use.
+    const other = { ...env, PEERAGE_P2P_TURN_SECRET: 'another' }
+    expect(load({ file, files, env: other })).toHaveProperty(
+      'secretFiles',
+      expect.not.arrayContaining(['/run/turn']),
+    )
+  })
+
   test('from a file that cannot be read is a problem with the line that names the file', () => {
     expect(problems({ file: 'access:\n  key: { file: /nowhere }' })).toEqual([
       "access.key (peerage.yaml:2): cannot be read: ENOENT: no such file, open '/nowhere'",

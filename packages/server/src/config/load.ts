@@ -28,11 +28,20 @@ export const EMPTY_SECTION = Symbol('a section without settings')
 export interface Given {
   value: unknown
   source: string
+  /** The files that hold the value, if it is secret. */
+  files?: readonly string[]
 }
 
 export type Loaded<T> =
-  /** `sources` says where each setting came from, except defaults. */
-  { ok: true; config: T; sources: ReadonlyMap<string, string> } | { ok: false; problems: Problem[] }
+  | {
+      ok: true
+      config: T
+      /** Where each setting came from, except defaults. */
+      sources: ReadonlyMap<string, string>
+      /** The files that hold secrets. */
+      secretFiles: readonly string[]
+    }
+  | { ok: false; problems: Problem[] }
 
 /** The settings of a program: a node, or the standalone P2P server. */
 export interface Definition<T> {
@@ -90,6 +99,7 @@ export function resolve<T>(definition: Definition<T>, layers: readonly Layer[]):
     ok: true,
     config: whole.data,
     sources: new Map([...given].map(([path, { source }]) => [path, source])),
+    secretFiles: [...new Set([...given.values()].flatMap(({ files = [] }) => files))],
   }
 }
 

@@ -200,6 +200,7 @@ export function closest(word: string, known: readonly string[], typed = word): s
   // Two slips are allowed in a short word and more in a long one. Beyond that, a hint would mislead.
   let least = Math.max(2, Math.floor(typed.length / 4)) + 1
   for (const candidate of known) {
+    if (Math.abs(word.length - candidate.length) >= least) continue
     const distance = slips(word.toLowerCase(), candidate.toLowerCase())
     if (distance < least) [best, least] = [candidate, distance]
   }

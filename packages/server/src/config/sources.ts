@@ -74,7 +74,9 @@ function readValue(
   from: { name: string; path: string; readFile: Environment['readFile']; layer: Layer },
 ): void {
   const read = textOf(from.path, from.readFile)
-  if (read.ok) from.layer.values.set(leaf.path, { value: fromText(leaf.kind, read.text), source: from.name })
+  const files = leaf.secret ? [from.path] : []
+  if (read.ok)
+    from.layer.values.set(leaf.path, { value: fromText(leaf.kind, read.text), source: from.name, files })
   else from.layer.problems.push({ path: leaf.path, source: from.name, problem: read.problem })
 }
 
@@ -110,9 +112,21 @@ export function withFiles(value: unknown, readFile: Environment['readFile']): Va
 type Item = { ok: true; value: unknown } | { ok: false; problem: string }
 
 function withFile(value: unknown, readFile: Environment['readFile']): Item {
-  if (typeof value !== 'object' || value === null || !('file' in value)) return { ok: true, value }
-  const { file, ...rest } = value
-  if (typeof file !== 'string' || Object.keys(rest).length > 0) return { ok: true, value }
+  const file = fileOf(value)
+  if (file === undefined) return { ok: true, value }
   const read = textOf(file, readFile)
   return read.ok ? { ok: true, value: read.text } : read
+}
+
+/** The path in `{ file: path }`. Undefined for any other value. */
+function fileOf(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || !('file' in value)) return undefined
+  const { file, ...rest } = value
+  return typeof file === 'string' && Object.keys(rest).length === 0 ? file : undefined
+}
+
+/** The files that a value, or the items of a list, name. */
+export function filesOf(value: unknown): string[] {
+  const items: readonly unknown[] = Array.isArray(value) ? value : [value]
+  return items.map(fileOf).filter((file) => file !== undefined)
 }

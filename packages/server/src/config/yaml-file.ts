@@ -11,7 +11,7 @@ import {
 import { reasonOf } from '../lib/reason.js'
 import { EMPTY_SECTION, type Layer } from './load.js'
 import { placeOf, unknownSetting, type Leaf } from './settings.js'
-import { withFiles, type Environment, type Value } from './sources.js'
+import { filesOf, withFiles, type Environment, type Value } from './sources.js'
 import { problemsOfYaml } from './yaml-problems.js'
 
 export interface YamlFile {
@@ -89,7 +89,8 @@ function readSetting(
   if (isWanted?.(path) === false) return
   const plain = plainOf(value, document)
   const read = plain.ok && leaf.mayBeFile ? withFiles(plain.value, readFile) : plain
-  if (read.ok) layer.values.set(path, { value: read.value, source })
+  const files = plain.ok && leaf.secret ? filesOf(plain.value) : []
+  if (read.ok) layer.values.set(path, { value: read.value, source, files })
   else
     for (const { at, problem } of read.problems)
       layer.problems.push({ path: at === undefined ? path : `${path}.${at}`, source, problem })

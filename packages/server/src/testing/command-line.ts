@@ -20,7 +20,6 @@ export async function peerage(
     startedAs: { program: 'peerage', serve: 'peerage serve' },
     terminated: AbortSignal.abort(),
     onHangup: () => {},
-    endOnHangup: () => {},
     streams: { stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough() },
     ...more,
   })

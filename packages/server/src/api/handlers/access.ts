@@ -11,6 +11,8 @@ import { BAN_MOST_MS } from '../schemas.js'
 
 /** Bans and revocations of one app. The store keeps each of them until it ends, so their number is bounded. */
 const BANS_MOST = 100_000
+/** How long a minted token is valid, if the request does not say. */
+const TOKEN_MS = 3_600_000
 
 /** Whom a ban or a revocation is about. */
 interface Banned {
@@ -78,7 +80,8 @@ export function accessRoutes({ node, records, mint, tokenMs, clock }: ApiDepende
         : notFound('there is no such ban'),
     ),
 
-    mintToken: route(operations.mintToken, async ({ app, body: { sub, ttlMs, peerage } }) => {
+    mintToken: route(operations.mintToken, async ({ app, body: { sub, ttlMs: asked, peerage } }) => {
+      const ttlMs = asked ?? Math.min(TOKEN_MS, tokenMs(app))
       if (ttlMs > tokenMs(app))
         return refuse('bad-request', `body.ttlMs: this app takes tokens of at most ${tokenMs(app)} ms`)
       const minted = await mint(app, { sub, ttlMs, peerage })

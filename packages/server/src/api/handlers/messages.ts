@@ -1,8 +1,9 @@
 import { peerOf, type App, type Name } from '@peerage/protocol'
-import { BROADCAST_AT_ONCE, broadcast } from '../broadcasts.js'
+import { broadcast } from '../broadcasts.js'
 import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
-import { done, refuse, storeUnavailable, type Outcome } from '../replies.js'
+import { Places } from '../places.js'
+import { done, refuse, storeUnavailable } from '../replies.js'
 import { route } from '../route.js'
 import type { Sent } from '../server-peers.js'
 
@@ -10,7 +11,12 @@ const BUSY_RETRY_MS = 1_000
 
 const BUSY = refuse(
   'rate-limited',
-  'too many messages of this app are under way on this node; wait for their answers',
+  'too many messages of this app, or to this peer, are under way on this node; wait for their answers',
+  BUSY_RETRY_MS,
+)
+const BROADCASTING = refuse(
+  'rate-limited',
+  'a broadcast of this app is under way on this node; wait for its end, or ask another node',
   BUSY_RETRY_MS,
 )
 const DRAINING = refuse(
@@ -32,22 +38,19 @@ const STORE_UNAVAILABLE = storeUnavailable(operations.sendToPeer.outage)
 /** Messages to peers, to all peers and to rooms. */
 export function messageRoutes(dependencies: ApiDependencies) {
   const { node, peers } = dependencies
+  const places = new Places()
   const broadcasts = new Set<App>()
 
-  /** Runs with room for so many sends of the app. */
-  async function underWay<T>(app: App, sends: number, act: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
-    if (node.draining) return DRAINING
-    if (!peers.reserve(app, sends)) return BUSY
-    try {
-      return await act()
-    } finally {
-      peers.release(app, sends)
-    }
-  }
-
-  async function send(app: App, to: Name, data: unknown, timeoutMs: number): Promise<Sent | 'away'> {
-    const sent = await peers.send(app, to, data, timeoutMs)
-    if (sent !== 'timeout') return sent
+  /** `rate-limited` also if the app, or this recipient, has too many messages under way. */
+  async function send(
+    app: App,
+    to: Name,
+    { data, timeoutMs, signal }: { data: unknown; timeoutMs: number; signal: AbortSignal | undefined },
+  ): Promise<Sent | 'away'> {
+    const sent = await places.send(app, to, () =>
+      peers.send(app, to, data, { deadlineMs: timeoutMs, signal }),
+    )
+    if (sent !== 'timeout') return sent ?? 'rate-limited'
     // The SDK waits for a peer that is away, in case it comes back.
     const [seen] = await node.lookup([peerOf(app, to)])
     return seen?.state === 'away' ? 'away' : 'timeout'
@@ -56,53 +59,51 @@ export function messageRoutes(dependencies: ApiDependencies) {
   return {
     sendToPeer: route(
       operations.sendToPeer,
-      ({ app, params: { name }, body }) =>
-        underWay(app, 1, async () => {
-          const result = await send(app, name, contentOf(body), body.timeoutMs)
-          switch (result) {
-            case 'incompatible':
-              return INCOMPATIBLE
-            case 'too-large':
-              return TOO_LARGE
-            case 'rate-limited':
-              return BUSY
-            case 'store-unavailable':
-              return STORE_UNAVAILABLE
-            case 'delivered':
-            case 'away':
-            case 'unavailable':
-            case 'timeout':
-              return done({ result })
-          }
-        }),
+      async ({ app, params: { name }, body: { timeoutMs, ...content }, signal }) => {
+        if (node.draining) return DRAINING
+        const result = await send(app, name, { data: contentOf(content), timeoutMs, signal })
+        switch (result) {
+          case 'incompatible':
+            return INCOMPATIBLE
+          case 'too-large':
+            return TOO_LARGE
+          case 'rate-limited':
+            return BUSY
+          case 'store-unavailable':
+            return STORE_UNAVAILABLE
+          case 'delivered':
+          case 'away':
+          case 'unavailable':
+          case 'timeout':
+            return done({ result })
+        }
+      },
       ({ timeoutMs }) => timeoutMs,
     ),
 
     sendToPeers: route(
       operations.sendToPeers,
-      ({ app, body }) =>
-        underWay(app, body.to.length, async () => {
-          const data = contentOf(body)
-          const results = await Promise.all(
-            body.to.map(async (name) => ({ name, result: await send(app, name, data, body.timeoutMs) })),
-          )
-          // All get the same message, so it is too large for all of them.
-          const fitting = results.flatMap(({ name, result }) =>
-            result === 'too-large' ? [] : [{ name, result }],
-          )
-          return fitting.length === results.length ? done({ results: fitting }) : TOO_LARGE
-        }),
+      async ({ app, body: { to, timeoutMs, ...content }, signal }) => {
+        if (node.draining) return DRAINING
+        if (!places.hasRoom(app, to.length)) return BUSY
+        const message = { data: contentOf(content), timeoutMs, signal }
+        const results = await Promise.all(
+          to.map(async (name) => ({ name, result: await send(app, name, message) })),
+        )
+        // All get the same message, so it is too large for all of them.
+        const fitting = results.flatMap(({ name, result }) =>
+          result === 'too-large' ? [] : [{ name, result }],
+        )
+        return fitting.length === results.length ? done({ results: fitting }) : TOO_LARGE
+      },
       ({ timeoutMs }) => timeoutMs,
     ),
 
     broadcast: route(operations.broadcast, async ({ app, body }) => {
       if (node.draining) return DRAINING
-      if (broadcasts.has(app) || !peers.reserve(app, BROADCAST_AT_ONCE)) return BUSY
+      if (broadcasts.has(app)) return BROADCASTING
       broadcasts.add(app)
-      const end = (): void => {
-        broadcasts.delete(app)
-        peers.release(app, BROADCAST_AT_ONCE)
-      }
+      const end = (): void => void broadcasts.delete(app)
       try {
         const count = await node.listing.count(app)
         void broadcast(dependencies, app, { data: contentOf(body), chars: charsOf(body) }).finally(end)
@@ -113,14 +114,13 @@ export function messageRoutes(dependencies: ApiDependencies) {
       }
     }),
 
-    sendToRoom: route(operations.sendToRoom, ({ app, params: { room }, body }) =>
-      underWay(app, 1, async () => {
-        const sent = await peers.say(app, room, contentOf(body))
-        if (sent === 'delivered') return done({ result: 'sent' as const })
-        if (sent === 'too-large') return TOO_LARGE
-        return sent === 'rate-limited' ? BUSY : STORE_UNAVAILABLE
-      }),
-    ),
+    sendToRoom: route(operations.sendToRoom, async ({ app, params: { room }, body }) => {
+      if (node.draining) return DRAINING
+      const sent = await places.say(app, () => peers.say(app, room, contentOf(body)))
+      if (sent === 'delivered') return done({ result: 'sent' as const })
+      if (sent === 'too-large') return TOO_LARGE
+      return sent === undefined || sent === 'rate-limited' ? BUSY : STORE_UNAVAILABLE
+    }),
   }
 }
 

@@ -19,7 +19,6 @@ export async function receive(
   open = openConnection,
 ): Promise<ExitCode> {
   const { streams } = surroundings
-  surroundings.endOnHangup()
   // With `--to -`, standard output carries the file.
   const out = isStream(flags) ? surroundings.err : surroundings.out
   const isJson = flags.json === true

@@ -29,7 +29,6 @@ async function run(
   open: typeof openConnection,
 ): Promise<Finish> {
   const { streams, terminated } = surroundings
-  surroundings.endOnHangup()
   let spooled: Spool | undefined
   let connection: Connection | undefined
   try {

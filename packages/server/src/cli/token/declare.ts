@@ -85,7 +85,7 @@ function addVerify(parent: Command, { surroundings, finish }: Execution): void {
   finishDeclaring(command)
   command.addHelpText(
     'after',
-    '\nExit codes: 0 a node takes it, 1 a node refuses it, 2 the command line is wrong.',
+    '\nBans and revocations are not looked up.\nExit codes: 0 a node takes it, 1 a node refuses it, 2 the command line is wrong.',
   )
   command.action(async (token: string) => {
     const { verify } = await import('./verify.js')

@@ -76,7 +76,7 @@ function verdict(decision: AccessDecision): string {
   if (!decision.ok) return `refused (${decision.code}): ${decision.detail}`
   const { identity, endsAt } = decision
   const ends = endsAt === undefined ? '' : `, until ${new Date(endsAt).toISOString()}`
-  return `the token is good: it is of ${JSON.stringify(identity)}${ends}`
+  return `the token is good: it is of ${JSON.stringify(identity)}${ends}; bans and revocations are not looked up`
 }
 
 /** Header and claims, whether they are true or not. Undefined if this is no token at all. */

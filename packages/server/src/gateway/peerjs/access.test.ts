@@ -13,6 +13,7 @@ import {
 } from '../../testing/peerjs-fixture.js'
 import { SECRET, sign } from '../../testing/tokens.js'
 import type { AccessDecision } from '../shared/access.js'
+import type { RevocationCheck } from '../shared/claimer.js'
 
 afterEach(closeFixtures)
 
@@ -247,6 +248,23 @@ describe('what a token grants', () => {
     expect(await list(await token({ aud: 'games' }))).toBe('401 Unauthorized')
     expect(await list('chat-key')).toBe('401 Unauthorized')
     expect(await list(await token({ exp: 1 }))).toBe('401 Unauthorized')
+  })
+
+  test('[PJ12] a token that is banned or revoked lists no ids', async () => {
+    const check = vi.fn<RevocationCheck['check']>(() => Promise.resolve({ ok: true }))
+    const { chat, games } = settings.apps ?? {}
+    const withApi: ConfigInput = {
+      ...settings,
+      apps: { chat: { ...chat, api: { keys: ['a-key-of-24-characters-or-more'] } }, games: { ...games } },
+    }
+    const { token, url } = await startTokens({ settings: withApi, revocations: { check } })
+    const list = async () => (await fetch(`${url}/${await token({ jti: 'j' })}/peers`)).status
+    expect(await list()).toBe(200)
+    expect(check).toHaveBeenLastCalledWith('chat', { identity: 'alice', tokenId: 'j' })
+    check.mockResolvedValue({ ok: false, code: 'bad-token', detail: 'the token was revoked' })
+    expect(await list()).toBe(401)
+    check.mockResolvedValue({ ok: false, code: 'access-unavailable', detail: 'the bans cannot be read' })
+    expect(await list()).toBe(503)
   })
 
   test('[PJ24] an application server’s close has its code and text, and no ERROR', async () => {

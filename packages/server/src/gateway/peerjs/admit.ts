@@ -5,6 +5,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { App } from '@peerage/protocol'
 import { limits as wireLimits, parseApp, temporary } from '@peerage/protocol'
 import type { AppPolicies, KeyMeaning } from '../../apps/policy.js'
+import { PUBLIC_KEY } from '../../apps/policy.js'
 import type { AccessDecision, AdmitRequest, Allowed, CheckedAccess } from '../shared/access.js'
 import type { Decision } from '../shared/claimer.js'
 import type { Credentials } from './wire.js'
@@ -48,9 +49,6 @@ export async function admitPeerJs(
   if (refused === undefined || refused.ok) return { admitted: forbidden(words), secret: token }
   return { admitted: inWordsOfPeer(refused, words, isKeyToken ? key : presented), secret: token }
 }
-
-/** The default key of PeerJS. Everybody knows it. */
-export const PUBLIC_KEY = 'peerjs'
 
 const forbidden = (detail: string): AccessDecision => ({ ok: false, code: 'forbidden', detail })
 

@@ -5,14 +5,16 @@ import { RegistryUnavailable } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import type { AppBudgets } from '../../apps/budgets.js'
 import type { AppPolicies, AppPolicy } from '../../apps/policy.js'
+import { PUBLIC_KEY } from '../../apps/policy.js'
 import { greeting } from '../../lib/greeting.js'
-import type { AdmitRequest, CheckedAccess } from '../shared/access.js'
+import type { AdmitRequest, Allowed, CheckedAccess } from '../shared/access.js'
 import { isOriginAllowed } from '../shared/access.js'
 import type { Addresses } from '../shared/address.js'
+import { holderOf, type RevocationCheck } from '../shared/claimer.js'
 import type { Limits } from '../shared/limits.js'
 import type { GatewayMetrics, OnRefused } from '../shared/events.js'
 import { DRAIN_RETRY_MS, WRONG_ORIGIN } from '../shared/refuse-upgrade.js'
-import { PUBLIC_KEY, appAsked } from './admit.js'
+import { appAsked } from './admit.js'
 import { refusals } from './wire.js'
 
 export interface PeerJsHttpOptions {
@@ -22,6 +24,7 @@ export interface PeerJsHttpOptions {
   budgets: AppBudgets
   /** An application's own rules, which replace those of every app. */
   access?: CheckedAccess | undefined
+  revocations?: RevocationCheck | undefined
   addresses: Addresses
   limits: Limits
   /** The path of the wire, with slashes at both ends. */
@@ -39,7 +42,7 @@ const METHODS = 'GET,HEAD,PUT,PATCH,POST,DELETE'
 const RESOURCE_PATTERN = /^([^/]+)\/(id|peers)\/?$/i
 /** The longest list of ids, because a million ids are 40 MB. A header says when ids are left out. */
 const MAX_LISTED = 100_000
-/** How long a list is reused, because a scan of all names is expensive. */
+/** How long a list is reused, because to read all names of an app is expensive. */
 const LIST_KEPT_MS = 2_000
 
 type Resource = { type: 'greeting' } | { type: 'id' } | { type: 'peers'; key: string }
@@ -147,6 +150,19 @@ export class PeerJsHttp {
     answer(response, 200, JSON_TYPE, body)
   }
 
+  /** Whether a token that the access rules accept may list names. One that is banned or revoked may not. */
+  async #mayList(allowed: Allowed): Promise<boolean> {
+    const { budgets, revocations } = this.#options
+    const { app } = allowed
+    if (allowed.discovery === false) return false
+    if (revocations === undefined || budgets.of(app)?.policy.hasApi !== true) return true
+    const answer = await revocations.check(app, holderOf(allowed))
+    if (answer.ok) return true
+    if (answer.code === 'access-unavailable') throw new RegistryUnavailable(answer.detail)
+    this.#options.onRefused({ wire: 'peerjs', code: answer.code, detail: answer.detail })
+    return false
+  }
+
   /** The app whose names this key may see. With a mapping each key sees its own app, otherwise all keys see one app. */
   async #appOf(
     policy: AppPolicy,
@@ -163,7 +179,7 @@ export class PeerJsHttp {
     if (origin !== undefined) asked.origin = origin
     if (app !== undefined) asked.app = app
     const admitted = await (this.#options.access ?? policy).admit(asked)
-    if (admitted.ok) return admitted.discovery === false ? undefined : admitted.app
+    if (admitted.ok) return (await this.#mayList(admitted)) ? admitted.app : undefined
     onRefused({ wire: 'peerjs', code: admitted.code, detail: refusals.key, origin })
     return undefined
   }
