@@ -108,7 +108,10 @@ export interface DisconnectOptions extends ActOptions {
 
 /** What a disconnect or a revocation did. */
 export interface Disconnected {
-  /** How many connections were closed. Null: not known, because other nodes close them. */
+  /**
+   * How many peers it was: connections that were closed, and a name that was away and is free now. Null: not known, because
+   * other nodes close them, or the store does not say who holds the name.
+   */
   closed: number | null
   /** When the ban or the revocation ends, in Unix milliseconds. Absent: there is none. */
   until?: number

@@ -62,8 +62,9 @@ export class Disconnects {
    * `disconnected`, this code and this text. Their names are free at once, or wait for them if the code says that they may
    * come back. A name that is away is free at once. A connection that is open now and claims its name later is closed, too.
    *
-   * `closed`: how many peers that was. Undefined: other nodes were told, and do not say how many peers they closed; or the node
-   * of the peer could not be told, or the registry does not say where the name is. Then a name of a dead node is not freed.
+   * `closed`: how many peers that was. Undefined: other nodes were told, and do not say how many peers they closed, or the
+   * node of the peer could not be told, or the registry does not say where the name is. In the last case the nodes are
+   * told all the same, and only a name of a dead node is not freed.
    *
    * @example
    * ```ts
