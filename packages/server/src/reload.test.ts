@@ -48,7 +48,6 @@ async function running(input: ConfigInput) {
   return {
     node,
     clock,
-    node,
     lines,
     results,
     reloads,
