@@ -126,6 +126,14 @@ describe('attempts', () => {
   )
 
   test.each([
+    [413, 'too-large', 'a proxy before the nodes answered 413: it lets no body of this size through'],
+    [429, 'rate-limited', 'a proxy before the nodes answered 429: it lets no more requests through'],
+  ])('[API41] a %d of a proxy is the error %s, and names the proxy', async (status, code, message) => {
+    const { api } = answering(new Response('<html>', { status }))
+    await expect(settled(api.sendToPeer('a', 1))).rejects.toMatchObject({ code, status, message })
+  })
+
+  test.each([
     ['a page', new Response('<html>', { status: 404 })],
     ['other JSON', json({ error: 'not found' }, 404)],
   ])('[API41] %s that is no answer of a node is an error that says so', async (_, answer) => {
@@ -225,9 +233,11 @@ cyclic['self'] = cyclic
 
 describe('a wrong argument is a TypeError at once, and nothing is sent', () => {
   const wrong: [string, unknown[], string][] = [
-    ['sendToPeer', ['..', 1], 'cannot be written in a URL'],
-    ['sendToPeer', ['', 1], 'a name or an id must be a string'],
-    ['sendToPeer', ['\uD800', 1], 'a name or an id must be a string of well-formed Unicode'],
+    ['sendToPeer', ['..', 1], 'name ".." cannot be written in a URL; `sendToPeers` can'],
+    ['sendToRoom', ['..', 1], 'room ".." cannot be written in a URL'],
+    ['listMembers', ['.'], 'room "." cannot be written in a URL'],
+    ['sendToPeer', ['', 1], 'name must be a string'],
+    ['sendToPeer', ['\uD800', 1], 'name must be a string of well-formed Unicode'],
     ['sendToPeer', ['a', undefined], 'it is undefined'],
     ['sendToPeer', ['a', Number.NaN], 'it is NaN'],
     ['sendToPeer', ['a', new Map()], 'it is an object (Map)'],
@@ -241,13 +251,13 @@ describe('a wrong argument is a TypeError at once, and nothing is sent', () => {
     ['listPeers', [{ limits: 5 }], 'did you mean "limit"?'],
     ['listPeers', [{ state: 'offline' }], 'state must be one of "online", "away"'],
     ['countPeers', [{ state: 'online' }], 'there is no option "state"'],
-    ['getPeer', [''], 'a name or an id must be a string'],
+    ['getPeer', [''], 'name must be a string'],
     ['getPeer', ['a', { signal: 1 }], 'signal must be an AbortSignal'],
     ['listMembers', ['a', { state: 'online' }], 'there is no option "state"'],
     ['disconnectPeer', ['a', { ban: 5 }], 'did you mean "banMs"?'],
     ['disconnectIdentity', ['a', { code: '4900' }], 'code must be a whole number'],
     ['listBans', [{ limit: '5' }], 'limit must be a whole number'],
-    ['liftBan', ['name', ''], 'a name or an id must be a string'],
+    ['liftBan', ['name', ''], 'value must be a string'],
     ['mintToken', [{ sub: 'a', ttl: 5 }], 'did you mean "ttlMs"?'],
     ['mintToken', [{ sub: 'a', peerage: { limits: { messagesPerSecond: 1n } } }], 'BigInt'],
     ['mintToken', [], 'options must be a plain object; it is undefined'],
@@ -257,7 +267,7 @@ describe('a wrong argument is a TypeError at once, and nothing is sent', () => {
     ['listServers', [{ state: 'up' }], 'there is no option "state"'],
     ['getServer', ['..'], 'cannot be written in a URL'],
     ['putServer', [{ id: 'a', url: 'x' }], 'there is no option "url"'],
-    ['removeServer', [7], 'a name or an id must be a string'],
+    ['removeServer', [7], 'id must be a string'],
     ['registerServer', [{ id: 'a', address: 'x', onerror: () => {} }], 'did you mean "onError"?'],
   ]
   test.each(wrong)('%s(%o): %s', async (method, args, why) => {

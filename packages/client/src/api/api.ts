@@ -29,7 +29,7 @@ import type {
   ServerOptions,
 } from './types.js'
 
-/** The time of a message without `timeoutMs`. */
+/** How long the node waits for the acknowledgement of a message without `timeoutMs`. */
 const SEND_MS = 10_000
 
 /**
@@ -82,7 +82,7 @@ export class Api {
   /** The peer with this name. Undefined: nobody holds it. */
   async getPeer(name: string, options: CallOptions = {}): Promise<ListedPeer | undefined> {
     // The path peers/count is another operation.
-    const path = `peers/${name === 'count' ? '%63ount' : segment(name)}`
+    const path = `peers/${name === 'count' ? '%63ount' : segment('name', name)}`
     return orUndefined(this.#get<ListedPeer>(path, ['name', 'state', 'since'], options))
   }
 
@@ -98,7 +98,7 @@ export class Api {
    */
   async sendToPeer(name: string, data: unknown, options: MessageOptions = {}): Promise<MessageResult> {
     const { timeoutMs, ...more } = checked(options, kinds.message)
-    const path = `peers/${segment(name)}/messages`
+    const path = `peers/${segment('name', name)}/messages`
     const { result } = await this.#act<{ result: MessageResult }>(
       { path, body: { ...contentOf(data), timeoutMs }, waitMs: timeoutMs ?? SEND_MS, answer: ['result'] },
       more,
@@ -130,23 +130,23 @@ export class Api {
 
   /** Sends a message to the members of a room. Resolves when the nodes of the members were told, and says no more. */
   async sendToRoom(room: string, data: unknown, options: ActOptions = {}): Promise<void> {
-    const path = `rooms/${segment(room)}/messages`
+    const path = `rooms/${segment('room', room)}/messages`
     await this.#act({ path, body: contentOf(data), answer: ['result'] }, checked(options, kinds.act))
   }
 
   /** A page of the members of a room. */
   async listMembers(room: string, options: PageOptions = {}): Promise<Page & { members: Member[] }> {
-    return this.#list(`rooms/${segment(room)}/members`, ['members'], checked(options, kinds.page))
+    return this.#list(`rooms/${segment('room', room)}/members`, ['members'], checked(options, kinds.page))
   }
 
   /** Closes the connection of the holder of a name and frees the name. With `banMs` nobody can claim it until then. */
   async disconnectPeer(name: string, options: DisconnectOptions = {}): Promise<Disconnected> {
-    return this.#disconnect(`peers/${segment(name)}/disconnect`, options)
+    return this.#disconnect(`peers/${segment('name', name)}/disconnect`, options)
   }
 
   /** Closes every connection of an identity (the `sub` of a token). With `banMs` it cannot come in until then. */
   async disconnectIdentity(sub: string, options: DisconnectOptions = {}): Promise<Disconnected> {
-    return this.#disconnect(`identities/${segment(sub)}/disconnect`, options)
+    return this.#disconnect(`identities/${segment('sub', sub)}/disconnect`, options)
   }
 
   /** A page of the bans and revocations. */
@@ -156,7 +156,7 @@ export class Api {
 
   /** Ends a ban or a revocation. False: there is none. */
   async liftBan(kind: BanKind, value: string, options: CallOptions = {}): Promise<boolean> {
-    return this.#remove(`bans/${segment(kind)}/${segment(value)}`, options)
+    return this.#remove(`bans/${segment('kind', kind)}/${segment('value', value)}`, options)
   }
 
   /**
@@ -191,7 +191,9 @@ export class Api {
 
   /** The application server with this id. Undefined: there is none. */
   async getServer(id: string, options: CallOptions = {}): Promise<AppServer | undefined> {
-    return orUndefined(this.#get<AppServer>(`servers/${segment(id)}`, ['id', 'address', 'status'], options))
+    return orUndefined(
+      this.#get<AppServer>(`servers/${segment('id', id)}`, ['id', 'address', 'status'], options),
+    )
   }
 
   /** Registers an application server for 30 seconds. See `registerServer`, which renews it. */
@@ -199,12 +201,12 @@ export class Api {
     const { id, ...body } = checked(server, kinds.server)
     const { signal } = checked(options, kinds.call)
     const answer = ['id', 'address', 'status', 'ttlMs']
-    return this.#ask({ method: 'PUT', path: `servers/${segment(id)}`, body, answer, signal })
+    return this.#ask({ method: 'PUT', path: `servers/${segment('id', id)}`, body, answer, signal })
   }
 
   /** Removes the registration of an application server. False: there is none. */
   async removeServer(id: string, options: CallOptions = {}): Promise<boolean> {
-    return this.#remove(`servers/${segment(id)}`, options)
+    return this.#remove(`servers/${segment('id', id)}`, options)
   }
 
   /**

@@ -42,12 +42,12 @@ export function contentOf(data: unknown): { data: unknown } | { base64: string }
 }
 
 /** A text as one segment of a path. */
-export function segment(text: string): string {
-  check('a name or an id', text, aSegment)
+export function segment(what: 'name' | 'room' | 'sub' | 'id' | 'kind' | 'value', text: string): string {
+  check(what, text, aSegment)
   // Every URL parser takes these away, also when they are escaped.
   if (text === '.' || text === '..')
     throw new TypeError(
-      `${JSON.stringify(text)} cannot be written in a URL; sendToPeers can send to a peer of this name`,
+      `${what} ${JSON.stringify(text)} cannot be written in a URL${what === 'name' ? '; `sendToPeers` can send to a peer of this name' : ''}`,
     )
   return encodeURIComponent(text)
 }

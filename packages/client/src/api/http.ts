@@ -61,8 +61,15 @@ function isAnswer({ status, json }: Attempt, { answer }: HttpCall): boolean {
   return status < 300 && answer.every((field) => Object.hasOwn(Object(json), field))
 }
 
-/** What a load balancer answers when it has no node, or gets no answer of one. */
-const OUTAGES: readonly number[] = [502, 503, 504]
+const NO_NODE = { code: 'unreachable', why: 'no node answered it' } as const
+/** What a proxy or a load balancer answers by itself: it has no node, gets no answer of one, or has limits of its own. */
+const PROXIED: Partial<Record<number, { code: ApiErrorCode; why: string }>> = {
+  413: { code: 'too-large', why: 'it lets no body of this size through' },
+  429: { code: 'rate-limited', why: 'it lets no more requests through' },
+  502: NO_NODE,
+  503: NO_NODE,
+  504: NO_NODE,
+}
 
 /** Whether the same call may succeed later. */
 function mayPass({ code }: ApiError): boolean {
@@ -127,8 +134,9 @@ function parsed(text: string): unknown {
 function errorOf({ status, json }: Attempt): ApiError {
   const { code, detail, errors }: Partial<Record<string, unknown>> = Object(json)
   if (typeof code !== 'string' || typeof detail !== 'string') {
-    if (OUTAGES.includes(status))
-      return new ApiError('unreachable', `a proxy before the nodes answered ${status}: no node answered it`, {
+    const proxied = PROXIED[status]
+    if (proxied !== undefined)
+      return new ApiError(proxied.code, `a proxy before the nodes answered ${status}: ${proxied.why}`, {
         status,
       })
     return new ApiError(

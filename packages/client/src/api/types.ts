@@ -11,7 +11,7 @@ export interface ApiOptions {
   /** A key of the app: one of the setting `api.keys`. One line break at its end is dropped. Keep it on your servers. */
   key: string
   /**
-   * How long a call may take with all its attempts, in milliseconds, beside the time that a message waits for its recipient.
+   * How long a call may take with all its attempts, in milliseconds, without the time that a message waits for its recipient.
    * Default: 30,000.
    */
   timeoutMs?: number | undefined
@@ -108,7 +108,10 @@ export interface DisconnectOptions extends ActOptions {
 
 /** What a disconnect or a revocation did. */
 export interface Disconnected {
-  /** How many connections were closed. Null: not known, because other nodes close them. */
+  /**
+   * How many peers it was: connections that were closed, and a name that was away and is free now. Null: not known, because
+   * other nodes close them, or the store does not say who holds the name.
+   */
   closed: number | null
   /** When the ban or the revocation ends, in Unix milliseconds. Absent: there is none. */
   until?: number

@@ -125,7 +125,8 @@ test('[WR13] a send that the access rules forbid ends as `forbidden`, and later 
   await clock.advance(50)
   expect(await first).toMatchObject({
     code: 'forbidden',
-    message: 'not delivered to bob: the access rules do not allow messages of this peer to this name',
+    message:
+      'not delivered to bob: the access rules do not allow messages of this peer to this name, or it is the name of an application server, which takes no messages',
   })
   tier.forbidden.clear()
   const second = ann.send('bob', 2)

@@ -9,7 +9,7 @@ import type { CloseOptions, Holder, OnlineSession, Sessions } from '../sessions/
 import type { Leases } from './leases.js'
 import type { NodeHeartbeat } from './node-heartbeat.js'
 import type { Nodes } from './nodes.js'
-import type { Lease } from './registry.js'
+import { RegistryUnavailable, type Lease } from './registry.js'
 
 export interface DisconnectsOptions {
   heartbeat: Pick<NodeHeartbeat, 'id'>
@@ -62,9 +62,9 @@ export class Disconnects {
    * `disconnected`, this code and this text. Their names are free at once, or wait for them if the code says that they may
    * come back. A name that is away is free at once. A connection that is open now and claims its name later is closed, too.
    *
-   * `closed`: how many peers that was. Undefined: other nodes were told, and do not
-   * say how many peers they closed, or the node of the peer could not be told.
-   * Rejects with RegistryUnavailable if the registry does not say where a name is; the nodes were told all the same.
+   * `closed`: how many peers that was. Undefined: other nodes were told, and do not say how many peers they closed, or the
+   * node of the peer could not be told, or the registry does not say where the name is. In the last case the nodes are
+   * told all the same, and only a name of a dead node is not freed.
    *
    * @example
    * ```ts
@@ -77,15 +77,20 @@ export class Disconnects {
       const closed = this.receive(order)
       return { closed: this.#tellAll(order).size === 0 ? closed : undefined }
     }
-    let lease: Lease | undefined
-    let told: Told
+    const found = await this.#find(peerOf(app, whom.name))
+    const closed = this.receive(order)
+    const told = this.#tellAll(order)
+    if (found === 'unknown') return { closed: closed > 0 ? closed : undefined }
+    return { closed: await this.#endLease(found, told) }
+  }
+
+  async #find(peer: Peer): Promise<Lease | undefined | 'unknown'> {
     try {
-      lease = await this.#options.lookup(peerOf(app, whom.name))
-    } finally {
-      this.receive(order)
-      told = this.#tellAll(order)
+      return await this.#options.lookup(peer)
+    } catch (error) {
+      if (error instanceof RegistryUnavailable) return 'unknown'
+      throw error
     }
-    return { closed: await this.#endLease(lease, told) }
   }
 
   /** Another node, or this one, asks for it. Returns how many peers of this node it meant. */

@@ -1,3 +1,4 @@
+import { RegistryUnavailable } from '@peerage/core'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { afterEach, expect, test, vi } from 'vitest'
 import { OTHER_KEY, closeApiFixtures, startApi } from '../testing/api-fixture.js'
@@ -40,6 +41,21 @@ test('[API30] a ban is written before the connection is closed, and is listed un
   expect((await call('/bans/name/eve', { method: 'DELETE', key: OTHER_KEY })).status).toBe(404)
   expect((await call('/bans/name/eve', { method: 'DELETE' })).status).toBe(204)
   expect((await call('/bans/name/eve', { method: 'DELETE' })).status).toBe(404)
+})
+
+test('[API30] a peer of this node is disconnected even if the store does not say who holds the name', async () => {
+  const { call, peer, server } = await startApi()
+  const alice = await peer('alice')
+  const closed = new Promise<void>((resolve) =>
+    alice.on('state', ({ state }) => state === 'closed' && resolve()),
+  )
+  server.node.router.lookup = () => Promise.reject(new RegistryUnavailable('gone'))
+  expect(await call('/peers/alice/disconnect', { body: {} })).toMatchObject({
+    status: 200,
+    json: { closed: 1 },
+  })
+  await closed
+  expect((await call('/peers/nobody/disconnect', { body: {} })).json).toEqual({ closed: null })
 })
 
 test('[API30] the peer learns the code and the text, and its name is free', async () => {
@@ -171,8 +187,8 @@ test('[API34] a later revocation loosens no earlier one', async () => {
 })
 
 test.each([
-  [{}, 'body: must have either jti or sub'],
-  [{ jti: 'a', sub: 'b' }, 'body: must have either jti or sub'],
+  [{}, 'body: must have either jti (one token) or sub (the tokens of an identity)'],
+  [{ jti: 'a', sub: 'b' }, 'body: must have either jti (one token) or sub (the tokens of an identity)'],
   [{ jti: 'a', before: now }, 'body.before: goes with sub only'],
   [{ sub: 'a', before: 'yesterday' }, 'body.before: must be a time in Unix milliseconds'],
   [{ sub: 'a', before: 1_796_059_315 }, 'body.before: must be a time in Unix milliseconds; the claims'],

@@ -5,6 +5,7 @@ import { RegistryUnavailable } from '@peerage/core'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { KEY, OTHER_KEY, app, closeApiFixtures, startApi } from '../testing/api-fixture.js'
+import { operations } from './operations.js'
 
 afterEach(closeApiFixtures)
 
@@ -118,8 +119,70 @@ describe('requests', () => {
     store.records.page = () => Promise.reject(new RegistryUnavailable('gone'))
     const answer = await call('/servers')
     expect([answer.status, answer.headers.get('Retry-After')]).toEqual([503, '1'])
-    expect(answer.json).toMatchObject({ code: 'store-unavailable' })
+    expect(answer.json).toMatchObject({ code: 'store-unavailable', detail: operations.listServers.outage })
     expect(errors).toEqual([])
+  })
+
+  test.each([
+    ['/peers/a', undefined, 'getPeer'],
+    ['/peers/count', undefined, 'countPeers'],
+    ['/bans', undefined, 'listBans'],
+    ['/broadcast', { data: 1 }, 'broadcast'],
+    ['/peers/a/disconnect', { banMs: 1_000 }, 'disconnectPeer'],
+    ['/identities/a/disconnect', { banMs: 1_000 }, 'disconnectIdentity'],
+    ['/revocations', { jti: 'a' }, 'revokeTokens'],
+  ] as const)('[API5] the 503 of %s says what may have been done', async (path, body, id) => {
+    const { call, store, server } = await startApi()
+    const gone = (): Promise<never> => Promise.reject(new RegistryUnavailable('gone'))
+    Object.assign(store.records, { put: gone, get: gone, page: gone })
+    server.node.listing.count = gone
+    server.node.lookup = gone
+    expect(await call(path, body === undefined ? {} : { body })).toMatchObject({
+      status: 503,
+      json: { code: 'store-unavailable', detail: operations[id].outage },
+    })
+  })
+
+  test('[API5] [API11] a request whose Idempotency-Key the store does not take is not carried out', async () => {
+    const { call, store, disconnects } = await startApi()
+    store.answers.begin = () => Promise.reject(new RegistryUnavailable('gone'))
+    const answer = await call('/peers/a/disconnect', { body: {}, headers: { 'Idempotency-Key': 'k' } })
+    expect(answer).toMatchObject({
+      status: 503,
+      json: { detail: expect.stringContaining('was not carried out') },
+    })
+    expect(disconnects).toEqual([])
+  })
+
+  test.each([
+    ['/peers?limit=1001', undefined, 'query.limit: must be at most 1000'],
+    ['/peers?limit=0', undefined, 'query.limit: must be at least 1'],
+    ['/peers?limit=x', undefined, 'query.limit: must be a whole number'],
+    ['/peers?state=gone', undefined, 'query.state: must be "online" or "away"'],
+    ['/peers?page=2', undefined, 'query.page: is unknown'],
+    ['/peers/a/messages', 1, 'body: must be an object'],
+    ['/peers/a/messages', { base64: '***' }, 'body.base64: must be base64 (RFC 4648 §4)'],
+    ['/peers/a/messages', { data: 1, timeoutMs: 30_001 }, 'body.timeoutMs: must be at most 30000'],
+    ['/peers/a/messages', { data: 1, timeoutMs: 1.5 }, 'body.timeoutMs: must be a whole number'],
+    ['/peers/a/messages', { data: 1, timeoutMs: '5' }, 'body.timeoutMs: must be a whole number'],
+    ['/messages', { data: 1 }, 'body.to: is missing'],
+    ['/messages', { data: 1, to: 'a' }, 'body.to: must be a list'],
+    ['/messages', { data: 1, to: [] }, 'body.to: must not be empty'],
+    ['/messages', { data: 1, to: [''] }, 'body.to[0]: must not be empty'],
+    ['/messages', { data: 1, to: [7] }, 'body.to[0]: must be a string'],
+    [
+      '/messages',
+      { data: 1, to: Array.from({ length: 101 }, (_, i) => `${i}`) },
+      'body.to: must have at most 100 entries',
+    ],
+    ['/messages', { data: 1, to: ['a'.repeat(129)] }, 'body.to[0]: must have at most 128 characters'],
+    ['/peers/a/disconnect', { reason: '' }, 'body.reason: must not be empty'],
+    ['/tokens', { sub: 'a', ttlMs: 1 }, 'body.ttlMs: must be at least 1000'],
+    ['/tokens', { sub: 'a', peerage: { discovery: 'yes' } }, 'body.peerage.discovery: must be true or false'],
+  ] as const)('[API8] %s with %j is refused with what the value must be', async (path, body, detail) => {
+    const { call } = await startApi()
+    const { status, json } = await call(path, body === undefined ? {} : { body })
+    expect([status, json]).toMatchObject([400, { detail, errors: [{}] }])
   })
 
   test('[API6] an unknown path is 404, and another method 405 with those that there are', async () => {

@@ -9,7 +9,7 @@ import { Discards, readBody } from './body.js'
 import type { ApiKeys } from './keys.js'
 import { fingerprintOf, type Once, type Reply } from './once.js'
 import { bodyOf, statusOf, type Problem } from './problems.js'
-import { STORE_UNAVAILABLE } from './replies.js'
+import { storeUnavailable } from './replies.js'
 import type { Route } from './route.js'
 import { Router } from './router.js'
 import { SEND_MOST_MS, idempotencyKey } from './schemas.js'
@@ -74,7 +74,7 @@ export class HttpApi {
     request.socket.setTimeout(SILENT_MS)
     this.#replyTo(request, response)
       .catch((error: unknown): Answer => {
-        if (error instanceof RegistryUnavailable) return { reply: STORE_UNAVAILABLE }
+        if (error instanceof RegistryUnavailable) return { reply: NOT_BEGUN }
         onError(error, { stage: 'api' })
         return {
           reply: { ok: false, problem: { code: 'internal', detail: 'this node failed; its log says why' } },
@@ -215,6 +215,8 @@ function limited(detail: string, retryAfterMs: number): Extract<Reply, { ok: fal
   return { ok: false, problem: { code: 'rate-limited', detail, retryAfterMs } }
 }
 
+/** The store did not take the Idempotency-Key. */
+const NOT_BEGUN = storeUnavailable('the store did not answer, so the request was not carried out; try again')
 const NOTHING_HERE = (base: string): Extract<Reply, { ok: false }> => ({
   ok: false,
   problem: { code: 'not-found', detail: `there is no such path; ${base}openapi.json lists all` },

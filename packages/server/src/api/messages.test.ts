@@ -58,7 +58,10 @@ test('[API24] [WR14] the messages of peers to the name of an application server 
   const alice = await peer('alice')
   const from = new Promise<string>((resolve) => alice.on('message', resolve))
   await call('/peers/alice/messages', { body: { data: 1 } })
-  await expect(alice.send(await from, 'answer')).rejects.toMatchObject({ code: 'forbidden' })
+  await expect(alice.send(await from, 'answer')).rejects.toMatchObject({
+    code: 'forbidden',
+    message: expect.stringContaining('it is the name of an application server, which takes no messages'),
+  })
   expect((await call(`/peers/${await from}/messages`, { body: { data: 1 } })).json).toEqual({
     result: 'unavailable',
   })

@@ -1,3 +1,4 @@
+import { readDocument } from '@peerage/test-support/documents.js'
 import { describe, expect, test } from 'vitest'
 import { DocumentCheck, documentShape, operationsOf } from '../testing/api-document.js'
 import { openApi } from './openapi.js'
@@ -16,6 +17,13 @@ test('[API4] the document has each operation once, and every reference in it lea
   for (const name of references) expect(document.components.schemas).toHaveProperty([name ?? ''])
   expect(new Set(references)).toEqual(new Set(Object.keys(document.components.schemas)))
   expect(JSON.stringify(json)).not.toMatch(/\$defs|"replacement"|"\$id"/)
+})
+
+test('[API4] the guide lists each operation with its method and path', () => {
+  const rows = [...readDocument('docs/api-http.md').matchAll(/^\| `(\w+)` \| `([A-Z]+) \/v1\/(\S+)` \|/gm)]
+  expect(rows.map(([, id, method, path]) => [id, method, path])).toEqual(
+    operationIds.map((id) => [id, operations[id].method, operations[id].path]),
+  )
 })
 
 describe.each([...operationsOf(document)])('%s', (id, { path, method, operation }) => {

@@ -75,6 +75,7 @@ function describe(id: string, operation: Operation, schemas: Json): Json {
       [answer.status]: answerOf(operation, schemas),
       ...problemsOf(
         [...COMMON, ...(hasBody ? WITH_BODY : []), ...(isOnce ? ONCE : []), ...problems],
+        operation,
         schemas,
       ),
     },
@@ -98,7 +99,9 @@ const REPLAYED = {
 const RETRY_AFTER = { description: 'Seconds to wait.', schema: { type: 'integer', minimum: 0 } }
 
 /** One response for each status, which names the codes that it stands for. */
-function problemsOf(codes: readonly ProblemCode[], schemas: Json): Json {
+function problemsOf(codes: readonly ProblemCode[], { outage }: Operation, schemas: Json): Json {
+  const meaningOf = (code: ProblemCode): string =>
+    code === 'store-unavailable' ? `${titleOf(code)}: ${outage}` : titleOf(code)
   const content = { 'application/problem+json': { schema: schemaOf(problem, schemas) } }
   const byStatus = new Map<number, ProblemCode[]>()
   for (const code of problemCodes)
@@ -107,7 +110,7 @@ function problemsOf(codes: readonly ProblemCode[], schemas: Json): Json {
     Array.from(byStatus, ([status, all]) => [
       status,
       {
-        description: all.map((code) => `\`${code}\`: ${titleOf(code)}.`).join(' '),
+        description: all.map((code) => `\`${code}\`: ${meaningOf(code)}.`).join(' '),
         ...(status === 429 || status === 503 ? { headers: { 'Retry-After': RETRY_AFTER } } : {}),
         content,
       },

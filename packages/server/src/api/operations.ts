@@ -29,6 +29,8 @@ export interface Operation<
   problems: readonly ProblemCode[]
   /** Whether the operation acts, so that an Idempotency-Key keeps it from acting twice. */
   isOnce: boolean
+  /** What `store-unavailable` says: whether something may have been done, and what to do. */
+  outage: string
 }
 
 const BODY_BYTES = 65_536
@@ -36,9 +38,23 @@ const BODY_BYTES = 65_536
 const MESSAGE_BYTES = 262_144
 
 const { none, nothing } = shapes
-const reads = { body: none, isOnce: false, bodyBytes: 0 } as const
+/** What a change may have done when the store does not answer. */
+const changed = (what: string): string => `the store did not answer; ${what} all the same. Try again`
+const DISCONNECT_OUTAGE =
+  'the store did not answer, so no connection was closed; the ban may have been written all the same. Try again'
+
+const reads = {
+  body: none,
+  isOnce: false,
+  bodyBytes: 0,
+  outage: 'the store did not answer, so nothing was read; try again',
+} as const
 const acts = { isOnce: true, bodyBytes: BODY_BYTES } as const
-const sends = { isOnce: true, bodyBytes: MESSAGE_BYTES } as const
+const sends = {
+  isOnce: true,
+  bodyBytes: MESSAGE_BYTES,
+  outage: changed('the message may have been delivered'),
+} as const
 
 const SINCE = 1_796_011_476_267
 const onePeer = { name: 'alice', state: 'online', since: SINCE, node: 'k3J9sQ2x' }
@@ -124,6 +140,7 @@ export const operations = {
   },
   broadcast: {
     ...sends,
+    outage: 'the store did not answer, so nothing was sent; try again',
     method: 'POST',
     path: 'broadcast',
     tag: 'Messages',
@@ -170,6 +187,7 @@ export const operations = {
   },
   disconnectPeer: {
     ...acts,
+    outage: DISCONNECT_OUTAGE,
     method: 'POST',
     path: 'peers/{name}/disconnect',
     tag: 'Access',
@@ -185,6 +203,7 @@ export const operations = {
   },
   disconnectIdentity: {
     ...acts,
+    outage: DISCONNECT_OUTAGE,
     method: 'POST',
     path: 'identities/{sub}/disconnect',
     tag: 'Access',
@@ -215,6 +234,7 @@ export const operations = {
   },
   liftBan: {
     ...reads,
+    outage: changed('the ban may have been lifted'),
     method: 'DELETE',
     path: 'bans/{kind}/{value}',
     tag: 'Access',
@@ -228,6 +248,7 @@ export const operations = {
   mintToken: {
     ...acts,
     isOnce: false,
+    outage: 'the store did not answer; try again',
     method: 'POST',
     path: 'tokens',
     tag: 'Access',
@@ -247,6 +268,8 @@ export const operations = {
   },
   revokeTokens: {
     ...acts,
+    outage:
+      'the store did not answer, so no connection was closed; the revocation may have been written all the same. Try again',
     method: 'POST',
     path: 'revocations',
     tag: 'Access',
@@ -297,6 +320,7 @@ export const operations = {
   putServer: {
     ...acts,
     isOnce: false,
+    outage: changed('the registration may have been written'),
     method: 'PUT',
     path: 'servers/{id}',
     tag: 'Servers',
@@ -312,6 +336,7 @@ export const operations = {
   },
   removeServer: {
     ...reads,
+    outage: changed('the registration may have been removed'),
     method: 'DELETE',
     path: 'servers/{id}',
     tag: 'Servers',

@@ -22,8 +22,8 @@ export const BAD_CURSOR = refuse(
   'bad-cursor',
   'the cursor is not one of this list; begin again without a cursor',
 )
-export const STORE_UNAVAILABLE = refuse(
-  'store-unavailable',
-  'the store did not answer; try again. A message may have been delivered all the same',
-  1_000,
-)
+const RETRY_MS = 1_000
+
+/** `detail`: whether something may have been done, and what to do. */
+export const storeUnavailable = (detail: string): Extract<Outcome<never>, { ok: false }> =>
+  refuse('store-unavailable', detail, RETRY_MS)

@@ -1,9 +1,11 @@
+import { RegistryUnavailable } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import type { z } from 'zod'
 import type { Operation } from './operations.js'
 import type { FieldError, Problem } from './problems.js'
 import type { Reply } from './once.js'
-import type { Outcome } from './replies.js'
+import { storeUnavailable, type Outcome } from './replies.js'
+import { textOf } from './texts.js'
 
 /** What a handler reads. */
 export interface Call<P, Q, B> {
@@ -46,9 +48,9 @@ export function route<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
   return {
     operation,
     prepare: (app, raw) => {
-      const params = operation.params.safeParse(raw.params)
-      const query = operation.query.safeParse(raw.query)
-      const body = operation.body.safeParse(raw.body)
+      const params = operation.params.safeParse(raw.params, { error: textOf })
+      const query = operation.query.safeParse(raw.query, { error: textOf })
+      const body = operation.body.safeParse(raw.body, { error: textOf })
       if (!params.success || !query.success || !body.success) {
         const errors = [
           ...errorsOf('path', params.error),
@@ -62,7 +64,10 @@ export function route<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
         ok: true,
         deadlineMs: deadlineOf(body.data),
         act: async (signal) => {
-          const outcome = await handle({ ...call, signal })
+          const outcome = await handle({ ...call, signal }).catch((error: unknown) => {
+            if (error instanceof RegistryUnavailable) return storeUnavailable(operation.outage)
+            throw error
+          })
           return outcome.ok ? { ok: true, status: operation.answer.status, body: outcome.body } : outcome
         },
       }

@@ -165,7 +165,9 @@ const closed = z
       .int()
       .min(0)
       .nullable()
-      .describe('How many connections were closed. Null: not known, because another node closes them.'),
+      .describe(
+        'How many peers it was: connections that were closed, and a name that was away and is free now. Null: not known, because other nodes close them, or the store does not say who holds the name.',
+      ),
     until: time('When the ban ends').exactOptional(),
   })
   .meta({ id: 'Disconnected' })
@@ -222,7 +224,7 @@ const revocation = z
     context.addIssue(
       isBefore
         ? { code: 'custom', path: ['before'], message: 'goes with sub only' }
-        : { code: 'custom', message: 'must have either jti or sub' },
+        : { code: 'custom', message: 'must have either jti (one token) or sub (the tokens of an identity)' },
     )
     return z.NEVER
   })

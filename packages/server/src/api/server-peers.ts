@@ -144,7 +144,7 @@ export class ServerPeers {
         return error.code
       case 'queue-full':
         return 'rate-limited'
-      // The name of an application server. It takes no messages, and is in no list.
+      // The name of an application server (WR14). It takes no messages, and is in no list.
       case 'forbidden':
         return 'unavailable'
       default:

@@ -3,7 +3,7 @@ import { broadcast } from '../broadcasts.js'
 import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
 import { Places } from '../places.js'
-import { STORE_UNAVAILABLE, done, refuse } from '../replies.js'
+import { done, refuse, storeUnavailable } from '../replies.js'
 import { route } from '../route.js'
 import type { Sent } from '../server-peers.js'
 
@@ -32,6 +32,8 @@ const TOO_LARGE = refuse(
   'too-large',
   'the message is too long: to a peer at most 196,599 characters of ASCII, to a room 49,151',
 )
+
+const STORE_UNAVAILABLE = storeUnavailable(operations.sendToPeer.outage)
 
 /** Messages to peers, to all peers and to rooms. */
 export function messageRoutes(dependencies: ApiDependencies) {
