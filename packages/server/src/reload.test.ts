@@ -130,3 +130,18 @@ test('the log names what has changed and what needs a restart, without a value, 
   expect(JSON.stringify(lines)).not.toContain('geheim')
   expect(results).toEqual(['ok', 'ok'])
 })
+
+const KEY = 'a-key-of-this-app-0123'
+
+test('a file that would open an app, as an empty or half written one does, is not taken unless it says so', async () => {
+  const former: ConfigInput = { defaultApp: 'chat', apps: { chat: { access: { key: KEY } } } }
+  const { take, results } = await running(former)
+  expect(() => take({})).toThrow('chat had an access rule, and now has none: is the file whole?')
+  expect(() => take({ defaultApp: 'chat', apps: { chat: {} } })).toThrow('write access: { mode: open }')
+  expect(() => take({ defaultApp: 'other', apps: { other: {}, chat: {} } })).toThrow('chat had')
+  expect(results).toEqual([])
+  take({ defaultApp: 'chat', apps: { chat: { access: { mode: 'open' } } } })
+  take(former)
+  take({ defaultApp: 'other', apps: { other: {} } })
+  expect(results).toEqual(['ok', 'ok', 'ok'])
+})

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Node, Timer } from '@peerage/core'
-import { appOf } from '@peerage/protocol'
+import { appOf, type App } from '@peerage/protocol'
 import type { Apps } from './apps/apps.js'
+import { listedApps, settingsOf } from './config/app-settings.js'
 import { nodeDefinition } from './config/check.js'
 import { valueAt } from './config/print.js'
 import type { Config } from './config/schema.js'
@@ -40,6 +41,8 @@ export class Reloads {
     const { apps, metrics, log } = this.#options
     const former = this.#running
     const running = withAppsOf(former, next)
+    const opened = openedApps(former, running)
+    if (opened.length > 0) throw new TypeError(describeOpened(opened))
     apps.replace(running)
     this.#running = running
     metrics.reloaded('ok')
@@ -76,6 +79,29 @@ export class Reloads {
     }
     closeSome()
   }
+}
+
+/**
+ * Apps that had an access rule and have none now, although nothing says that they are open. A file that was read while it was
+ * empty or half written does this to every app.
+ */
+function openedApps(former: Config, next: Config): App[] {
+  if (next.open) return []
+  const listed = listedApps(next)
+  const before = listedApps(former)
+  return (before.length === 0 ? [former.defaultApp] : before).filter((app) => {
+    if (listed.length > 0 && !listed.includes(app)) return false
+    const isSaid = (Object.hasOwn(next.apps, app) ? next.apps[app]?.access : next.access)?.mode === 'open'
+    return (
+      !isSaid &&
+      settingsOf(next, app).access.mode === 'open' &&
+      settingsOf(former, app).access.mode !== 'open'
+    )
+  })
+}
+
+function describeOpened(apps: readonly App[]): string {
+  return `${apps.join(', ')} had an access rule, and now has none: is the file whole? If everybody may come in, write access: { mode: open }`
 }
 
 /** A running configuration with what another one says about apps, and about who may come in. */
