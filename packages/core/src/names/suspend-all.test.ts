@@ -18,12 +18,10 @@ function leasesOf(result: (count: number) => boolean) {
   const seen = (): { count: number; most: number } => ({ count, most })
   /** Ends what runs, until nothing runs. */
   const run = async (whole: Promise<void>): Promise<void> => {
-    let isOver = false
-    void whole.then(() => (isOver = true))
-    while (!isOver) {
-      for (const end of ends.splice(0)) end()
-      await new Promise((resolve) => setImmediate(resolve))
-    }
+    const over = whole.then(() => true)
+    const turn = (): Promise<false> => new Promise((resolve) => setImmediate(() => resolve(false)))
+    do for (const end of ends.splice(0)) end()
+    while (!(await Promise.race([over, turn()])))
   }
   return { releaseOrSuspend, seen, run }
 }
