@@ -1,5 +1,5 @@
 import { Node, defaultTimes, memoryCluster } from '@peerage/core'
-import { parsePeer } from '@peerage/protocol'
+import { parsePeer, type Peer } from '@peerage/protocol'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { RecordedConnection, peerNamed } from '@peerage/test-support/testing/core.js'
 import { pino } from 'pino'
@@ -39,12 +39,10 @@ async function running(input: ConfigInput) {
     () => node.stop(),
     () => reloads.stop(),
   )
-  const join = async (text: string): Promise<RecordedConnection> => {
-    const peer = parsePeer(text)
-    if (!peer.ok) throw new Error(peer.problem)
+  const join = async (text: string, secret = 's'): Promise<RecordedConnection> => {
     const connection = new RecordedConnection(node.sessions.newId())
     node.open(connection)
-    await node.claim(connection, { peer: peer.value, secret: 's', policy: 'refuse' })
+    await node.claim(connection, { peer: peerOf(text), secret, policy: 'refuse' })
     return connection
   }
   return {
@@ -56,6 +54,12 @@ async function running(input: ConfigInput) {
     join,
     take: (next: ConfigInput) => reloads.take(configSchema.parse(next)),
   }
+}
+
+function peerOf(text: string): Peer {
+  const peer = parsePeer(text)
+  if (!peer.ok) throw new Error(peer.problem)
+  return peer.value
 }
 
 const closedOf = (connections: readonly RecordedConnection[]): number =>
@@ -76,6 +80,22 @@ test('the peers of an app that is no longer served are closed one after the othe
   await Promise.all(old.map(({ id }) => node.end(id, 'dropped')))
   expect(node.leases.count).toBe(1)
   expect((await node.lookup([peerNamed('7', 'old')]))[0]?.state).toBe('away')
+})
+
+test('the names of an app that is no longer served are free after the grace, as those of any ended connection', async () => {
+  const former = { apps: { default: {}, old: {} } }
+  const { clock, node, take, join } = await running(former)
+  const old = await join('old/ann')
+  take({ apps: { default: {} } })
+  expect(old.closed).toBe('refused')
+  await node.end(old.id, 'dropped')
+  const ann = node.lookup([peerOf('old/ann')])
+  expect(await ann).toMatchObject([{ state: 'away' }])
+  await clock.advance(defaultTimes.graceMs + 1_000)
+  expect(await node.lookup([peerOf('old/ann')])).toMatchObject([{ state: 'offline' }])
+  take(former)
+  expect((await join('old/ann', 'another')).closed).toBeUndefined()
+  expect(node.sessions.online(peerOf('old/ann'))).toBeDefined()
 })
 
 test('an app that comes back in time keeps its remaining peers', async () => {

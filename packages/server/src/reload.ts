@@ -69,6 +69,7 @@ export class Reloads {
     const batch = Math.ceil(ids.length / CLOSING_BATCHES)
     const closeSome = (): void => {
       for (const id of ids.splice(0, batch)) {
+        // The end of the socket then suspends the name.
         node.sessions.get(id)?.connection.close('refused')
       }
       if (ids.length > 0) this.#closing = clock.after(CLOSING_MS / CLOSING_BATCHES, closeSome)

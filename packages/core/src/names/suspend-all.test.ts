@@ -18,10 +18,12 @@ function leasesOf(result: (count: number) => boolean) {
   const seen = (): { count: number; most: number } => ({ count, most })
   /** Ends what runs, until nothing runs. */
   const run = async (whole: Promise<void>): Promise<void> => {
-    const over = whole.then(() => true)
-    const turn = (): Promise<false> => new Promise((resolve) => setImmediate(() => resolve(false)))
-    do for (const end of ends.splice(0)) end()
-    while (!(await Promise.race([over, turn()])))
+    const over = new AbortController()
+    void whole.then(() => over.abort())
+    while (!over.signal.aborted) {
+      for (const end of ends.splice(0)) end()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
   }
   return { releaseOrSuspend, seen, run }
 }

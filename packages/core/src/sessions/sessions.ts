@@ -174,8 +174,8 @@ export class Sessions {
   }
 
   /**
-   * Closes a session, and tells its peer why. The end of the socket then ends nothing: it is only for sessions without a
-   * name, or whose name the caller ends, or which have lost it. For any other one, close its connection.
+   * Closes a session without a lease, or one whose lease the caller has ended, and tells its peer why. Nothing ends a lease
+   * when the socket of a closing session ends. To close a peer that still holds its name, close its connection.
    */
   close(session: Session, reason: CloseReason): void {
     this.apply(session.connection.id, { type: 'close', reason })
