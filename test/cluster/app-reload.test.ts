@@ -111,7 +111,10 @@ apps:
     'peerage_app_connections{app="chat"} 4',
     'peerage_app_connections{app="games"} 1',
   ])
-  expect(await metrics(admin, 'peerage_reloads_total')).toEqual(['peerage_reloads_total{result="ok"} 2'])
+  expect(await metrics(admin, 'peerage_reloads_total')).toEqual([
+    'peerage_reloads_total{result="failed"} 0',
+    'peerage_reloads_total{result="ok"} 2',
+  ])
   expect(await metrics(admin, 'peerage_app_refusals_total')).toEqual([
     'peerage_app_refusals_total{app="other",reason="forbidden"} 2',
     'peerage_app_refusals_total{app="chat",reason="forbidden"} 1',

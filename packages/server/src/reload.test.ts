@@ -1,7 +1,7 @@
 import { Node, defaultTimes, memoryCluster } from '@peerage/core'
-import { parsePeer } from '@peerage/protocol'
+import { parsePeer, type Peer } from '@peerage/protocol'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
-import { RecordedConnection } from '@peerage/test-support/testing/core.js'
+import { RecordedConnection, peerNamed } from '@peerage/test-support/testing/core.js'
 import { pino } from 'pino'
 import { afterEach, expect, test } from 'vitest'
 import { configSchema, type ConfigInput } from './config/schema.js'
@@ -39,15 +39,14 @@ async function running(input: ConfigInput) {
     () => node.stop(),
     () => reloads.stop(),
   )
-  const join = async (text: string): Promise<RecordedConnection> => {
-    const peer = parsePeer(text)
-    if (!peer.ok) throw new Error(peer.problem)
+  const join = async (text: string, secret = 's'): Promise<RecordedConnection> => {
     const connection = new RecordedConnection(node.sessions.newId())
     node.open(connection)
-    await node.claim(connection, { peer: peer.value, secret: 's', policy: 'refuse' })
+    await node.claim(connection, { peer: peerOf(text), secret, policy: 'refuse' })
     return connection
   }
   return {
+    node,
     clock,
     lines,
     results,
@@ -57,11 +56,17 @@ async function running(input: ConfigInput) {
   }
 }
 
+function peerOf(text: string): Peer {
+  const peer = parsePeer(text)
+  if (!peer.ok) throw new Error(peer.problem)
+  return peer.value
+}
+
 const closedOf = (connections: readonly RecordedConnection[]): number =>
   connections.filter(({ closed }) => closed === 'refused').length
 
 test('the peers of an app that is no longer served are closed one after the other, and no others', async () => {
-  const { clock, take, join } = await running({ apps: { default: {}, old: {} } })
+  const { node, clock, take, join } = await running({ apps: { default: {}, old: {} } })
   const stays = await join('default/ann')
   const old = await Promise.all(Array.from({ length: 100 }, (_, index) => join(`old/${index}`)))
   take({ apps: { default: {} } })
@@ -72,6 +77,25 @@ test('the peers of an app that is no longer served are closed one after the othe
   await clock.advance(2_500)
   expect(closedOf(old)).toBe(100)
   expect(stays.closed).toBeUndefined()
+  await Promise.all(old.map(({ id }) => node.end(id, 'dropped')))
+  expect(node.leases.count).toBe(1)
+  expect((await node.lookup([peerNamed('7', 'old')]))[0]?.state).toBe('away')
+})
+
+test('the names of an app that is no longer served are free after the grace, as those of any ended connection', async () => {
+  const former = { apps: { default: {}, old: {} } }
+  const { clock, node, take, join } = await running(former)
+  const old = await join('old/ann')
+  take({ apps: { default: {} } })
+  expect(old.closed).toBe('refused')
+  await node.end(old.id, 'dropped')
+  const ann = node.lookup([peerOf('old/ann')])
+  expect(await ann).toMatchObject([{ state: 'away' }])
+  await clock.advance(defaultTimes.graceMs + 1_000)
+  expect(await node.lookup([peerOf('old/ann')])).toMatchObject([{ state: 'offline' }])
+  take(former)
+  expect((await join('old/ann', 'another')).closed).toBeUndefined()
+  expect(node.sessions.online(peerOf('old/ann'))).toBeDefined()
 })
 
 test('an app that comes back in time keeps its remaining peers', async () => {

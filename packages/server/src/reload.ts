@@ -69,8 +69,8 @@ export class Reloads {
     const batch = Math.ceil(ids.length / CLOSING_BATCHES)
     const closeSome = (): void => {
       for (const id of ids.splice(0, batch)) {
-        const session = node.sessions.get(id)
-        if (session !== undefined) node.sessions.close(session, 'refused')
+        // The end of the socket then suspends the name.
+        node.sessions.get(id)?.connection.close('refused')
       }
       if (ids.length > 0) this.#closing = clock.after(CLOSING_MS / CLOSING_BATCHES, closeSome)
     }

@@ -18,9 +18,9 @@ function leasesOf(result: (count: number) => boolean) {
   const seen = (): { count: number; most: number } => ({ count, most })
   /** Ends what runs, until nothing runs. */
   const run = async (whole: Promise<void>): Promise<void> => {
-    let isOver = false
-    void whole.then(() => (isOver = true))
-    while (!isOver) {
+    const over = new AbortController()
+    void whole.then(() => over.abort())
+    while (!over.signal.aborted) {
       for (const end of ends.splice(0)) end()
       await new Promise((resolve) => setImmediate(resolve))
     }

@@ -46,10 +46,11 @@ export class Changes {
     if (rooms?.size === 0) this.#missed.delete(connection)
   }
 
-  /** Returns false if the connection reads too slowly. */
+  /** Returns false if the connection reads too slowly. One that is closed already needs nothing. */
   #send(connection: ConnectionId, change: RoomChange): boolean {
     const session = this.#options.sessions.get(connection)
-    return session?.state !== 'online' || session.connection.send(change)
+    if (session?.state !== 'online' || !session.connection.isOpen) return true
+    return session.connection.send(change)
   }
 
   #keep(connection: ConnectionId, { room, members }: RoomChange): void {
@@ -67,8 +68,8 @@ export class Changes {
     if (own <= MISSED_MOST && this.#count <= MISSED_OF_ALL_MOST) return
     this.#count -= own
     this.#missed.delete(connection)
-    const session = this.#options.sessions.get(connection)
-    if (session) this.#options.sessions.close(session, 'slow-consumer')
+    // The end of the socket then suspends the name.
+    this.#options.sessions.get(connection)?.connection.close('slow-consumer')
   }
 
   #catchUp(connection: ConnectionId): boolean {

@@ -68,6 +68,7 @@ async function scene() {
   })
   const turn = (): Promise<void> => clock.advance(0)
   return {
+    node: a,
     rooms,
     registry,
     errors,
@@ -226,7 +227,8 @@ test('[WC4] a slow peer is not told later what it missed in a room that it has l
 })
 
 test('[WC4] a peer that missed changes of more members than a room can have is closed as a slow consumer', async () => {
-  const { bob, tell } = await inTheHall()
+  const { node, bob, tell } = await inTheHall()
+  const { peer } = bob.session
   bob.connection.full = true
   const all = Array.from({ length: 10_000 }, (_, i) => `x.1 +1 m-${i}`)
   await tell(...all)
@@ -234,6 +236,9 @@ test('[WC4] a peer that missed changes of more members than a room can have is c
   expect(bob.connection.closed).toBeUndefined()
   await tell('x.1 +1 one-more')
   expect(bob.connection.closed).toBe('slow-consumer')
+  // The name of a closed peer was once held for ever.
+  await node.end(bob.connection.id, 'dropped')
+  expect(await node.lookup([peer])).toMatchObject([{ state: 'away' }])
 })
 
 test('[WC4] the missed changes of all slow peers of a node are bounded, and a closed peer frees its share', async () => {

@@ -173,7 +173,10 @@ export class Sessions {
     if (session) this.apply(session.connection.id, { type: 'moved', lease })
   }
 
-  /** Closes a session, and tells its peer why. */
+  /**
+   * Closes a session without a lease, or one whose lease the caller has ended, and tells its peer why. Nothing ends a lease
+   * when the socket of a closing session ends. To close a peer that still holds its name, close its connection.
+   */
   close(session: Session, reason: CloseReason): void {
     this.apply(session.connection.id, { type: 'close', reason })
     session.connection.close(reason)

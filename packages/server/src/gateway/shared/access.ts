@@ -49,7 +49,8 @@ export type Admitted =
 /**
  * The rules that decide which peers may come in. An application passes its own rules as the option `accessRules`.
  *
- * The node calls `admit` before each claim of a name, and before it lists ids for PeerJS (`peerjs.allowDiscovery`).
+ * The node calls `admit` before each claim of a name, when a connected peer replaces its token (`isRenewal`), and before it
+ * lists ids for PeerJS (`peerjs.allowDiscovery`).
  * `admit` must answer a bad token with `ok: false`, and must not throw because of it. If it throws or answers something
  * else, the node logs the error and the peer may try again.
  *
