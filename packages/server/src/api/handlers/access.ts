@@ -3,11 +3,11 @@ import { closeCodes, closeTextOf, type App } from '@peerage/protocol'
 import { CLOCK_TOLERANCE_MS } from '../../access/claims.js'
 import { banKey, decodeBan, encodeBan, readBanKey, type Ban, type BanKind } from '../../access/revocations.js'
 import { cursorOf, startOf } from '../cursors.js'
+import { BAN_MOST_MS } from '../access-schemas.js'
 import type { ApiDependencies } from '../dependencies.js'
 import { operations } from '../operations.js'
 import { BAD_CURSOR, done, notFound, refuse } from '../replies.js'
 import { route } from '../route.js'
-import { BAN_MOST_MS } from '../schemas.js'
 
 /** Bans and revocations of one app. The store keeps each of them until it ends, so their number is bounded. */
 const BANS_MOST = 100_000
