@@ -42,7 +42,7 @@ const passingTexts: Partial<Record<CloseReason, string>> = {
 export const finalTexts: Partial<Record<CloseReason, string>> = {
   superseded: 'the holder connected again elsewhere',
   left: 'the peer left',
-  refused: 'the claim was refused, or the app is not served any more',
+  refused: 'the claim was refused, or the app is no longer served',
   protocol: 'too many malformed frames',
   'token-expired': 'the access token is no longer valid',
   disconnected: 'an application server closed the connection',

@@ -117,7 +117,7 @@ export class PeerageError extends Error {
 /** The texts for errors that the SDK itself detects. */
 const texts: Partial<Record<PeerageErrorCode, string>> = {
   forbidden:
-    'the access rules do not allow messages of this peer to this name, or it is the name of an application server, which takes no messages',
+    'the access rules do not allow this name, or it is that of an application server, which takes no messages',
   unavailable:
     'no peer holds this name, or another peer holds it by now; `watch` the name to hear when it is online, then send again',
   timeout:

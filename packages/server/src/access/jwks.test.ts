@@ -290,7 +290,6 @@ describe('fetching', () => {
     ],
     ['a list', () => ({ status: 200, headers: {}, body: '[]' }), 'no list of keys'],
     ['null', () => ({ status: 200, headers: {}, body: 'null' }), 'no list of keys'],
-    ['no keys', () => ({ status: 200, headers: {}, body: '{"keys":[]}' }), 'no public key'],
     ['nothing', () => ({ status: 204, headers: {}, body: '' }), 'status 204'],
     ['not found', () => ({ status: 404, headers: {}, body: '' }), 'status 404'],
     [
@@ -339,6 +338,17 @@ describe('fetching', () => {
     expect(await test.with('one')).toMatchObject(unreachable)
     expect(server.count).toBe(0)
     expect(await jwksTest(['ES256'], url, true).with('one')).toMatchObject(ok)
+  })
+
+  test('an empty set voids the former keys, and is reported once', async () => {
+    const test = jwksTest()
+    expect(await test.with('one')).toMatchObject(ok)
+    server.answer = json({ keys: [] })
+    await test.clock.advance(11 * 60_000)
+    await test.with('one')
+    await vi.waitFor(() => expect(server.count).toBe(2))
+    await vi.waitFor(async () => expect(await test.with('one')).toMatchObject(bad))
+    expect(test.errors).toEqual([expect.stringContaining('is empty; nobody can come in until it has a key')])
   })
 
   test('stop ends a fetch, and nothing is fetched after it', async () => {

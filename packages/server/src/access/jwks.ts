@@ -15,6 +15,8 @@ const FRESH_MS = 600_000
  * flood the issuer.
  */
 const COOLDOWN_MS = 30_000
+const NO_KEYS =
+  'has no public key for signatures of RS256, PS256, ES256 or EdDSA (RSA keys need 2048 to 8192 bits)'
 /** The least time between fetches while there are no keys at all, because then nobody comes in. */
 const COOLDOWN_WITHOUT_KEYS_MS = 2_000
 const FETCH_TIMEOUT_MS = 5_000
@@ -48,6 +50,8 @@ export class RemoteKeys implements KeySource {
   #fetching: Promise<void> | undefined
   /** Why the newest fetch failed. Undefined after a success. Each reason is reported once. */
   #failure: string | undefined
+  /** Whether the newest set has no key that can be used. */
+  #isEmpty = false
 
   constructor(options: RemoteKeysOptions) {
     this.#options = options
@@ -109,6 +113,7 @@ export class RemoteKeys implements KeySource {
       this.#keys = read.keys
       this.#fetchedAt = this.#now()
       this.#failure = undefined
+      this.#noteEmpty(read.keys.length === 0)
       return
     }
     if (this.#stopped.signal.aborted || this.#failure === read.problem) return
@@ -116,6 +121,16 @@ export class RemoteKeys implements KeySource {
     const kept = this.#keys === undefined ? 'nobody can come in until then' : 'the old keys stay in use'
     const message = `app ${app}: the JWKS at ${withoutSecrets(url)} ${read.problem}; it is tried again, and ${kept}`
     onError(new Error(message), { stage: 'jwks' })
+  }
+
+  /** Says once that no token can be valid now. */
+  #noteEmpty(isEmpty: boolean): void {
+    if (isEmpty && !this.#isEmpty) {
+      const { app, url, onError } = this.#options
+      const message = `app ${app}: the JWKS at ${withoutSecrets(url)} is empty; nobody can come in until it has a key`
+      onError(new Error(message), { stage: 'jwks' })
+    }
+    this.#isEmpty = isEmpty
   }
 }
 
@@ -168,10 +183,6 @@ export function readKeySet(text: string): ReadSet {
   if (keys.length > KEYS_MOST)
     return { ok: false, problem: `has ${keys.length} keys, and at most ${KEYS_MOST} are allowed` }
   const usable = keys.map(readJwk).filter((key) => key !== undefined)
-  if (usable.length > 0) return { ok: true, keys: usable }
-  return {
-    ok: false,
-    problem:
-      'has no public key for signatures of RS256, PS256, ES256 or EdDSA (RSA keys need 2048 to 8192 bits)',
-  }
+  // An empty set is what the issuer says: its former keys are void. A set of other keys is more likely a mistake.
+  return usable.length > 0 || keys.length === 0 ? { ok: true, keys: usable } : { ok: false, problem: NO_KEYS }
 }

@@ -108,6 +108,8 @@ async function checkJwks(apps: string, asked: AskedKeys, outbound: Outbound): Pr
   const fitting = read.keys.filter((key) => key.algorithms.some((one) => algorithms.includes(one)))
   if (fitting.length > 0)
     return { verdict: 'ok', subject, text: `${at} has ${counted(fitting.length)} for ${wanted}` }
+  if (read.keys.length === 0)
+    return { verdict: 'fail', subject, text: `${at} is empty: nobody can come in until it has a key` }
   const others = [...new Set(read.keys.flatMap((key) => key.algorithms))].join(', ')
   const text = `${at} has no key for ${wanted}, but ${counted(read.keys.length)} for ${others}: check access.token.algorithms`
   return { verdict: 'fail', subject, text }
