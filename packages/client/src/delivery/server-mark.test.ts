@@ -126,7 +126,7 @@ test('[WR13] a send that the access rules forbid ends as `forbidden`, and later 
   expect(await first).toMatchObject({
     code: 'forbidden',
     message:
-      'not delivered to bob: the access rules do not allow messages of this peer to this name, or it is the name of an application server, which takes no messages',
+      'not delivered to bob: the access rules do not allow this name, or it is that of an application server',
   })
   tier.forbidden.clear()
   const second = ann.send('bob', 2)

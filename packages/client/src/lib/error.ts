@@ -116,16 +116,15 @@ export class PeerageError extends Error {
 
 /** The texts for errors that the SDK itself detects. */
 const texts: Partial<Record<PeerageErrorCode, string>> = {
-  forbidden:
-    'the access rules do not allow this name, or it is that of an application server, which takes no messages',
+  forbidden: 'the access rules do not allow this name, or it is that of an application server',
   unavailable:
     'no peer holds this name, or another peer holds it by now; `watch` the name to hear when it is online, then send again',
   timeout:
-    'no acknowledgement came in time: the peer is away, or its application does not listen for `message`. The message may have arrived: let the application confirm it, or send again with a longer deadline',
+    'no acknowledgement came in time: the peer is away, or its application does not listen for `message`. The message may have arrived',
   'rate-limited':
-    'a rate limit of the node held the message back until its deadline, so it did not arrive; send less at once, or over a channel',
+    'a rate limit held the message back until its deadline, so it did not arrive; send less at once, or over a channel',
   'queue-full':
-    'too many messages of this peer are under way already, so nothing was sent; wait for earlier sends to end',
+    'too many messages of this peer are under way, so nothing was sent; wait for earlier sends to end',
   'too-large':
     'the message is over the size limit, so nothing was sent; divide it, or send it over a channel',
   incompatible:
