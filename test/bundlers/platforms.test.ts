@@ -64,7 +64,7 @@ async function bundle({ app, platform }: Bundle): Promise<OutputChunk[]> {
 describe('a bundle for browsers', () => {
   test('imports no package of Node, and has separate files for its parts [PP37]', async () => {
     const chunks = await bundle({ app: 'page', platform: 'browser' })
-    expect(chunks.filter(({ isDynamicEntry }) => isDynamicEntry)).toHaveLength(2)
+    expect(chunks.filter(({ isDynamicEntry }) => isDynamicEntry)).toHaveLength(3)
     const modules = chunks.flatMap(({ moduleIds }) => moduleIds)
     expect(
       modules.filter((id) => /node_modules\/ws\/|node_modules\/node-datachannel|rtc-node/.test(id)),
