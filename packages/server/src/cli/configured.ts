@@ -110,6 +110,9 @@ function addFlags(command: Command, leaves: readonly TextLeaf[]): Command {
   return command.allowUnknownOption().allowExcessArguments()
 }
 
+/** The beginning of a key or a certificate (RFC 7468 §2), which is the value of a flag and no flag. */
+const PEM = '-----BEGIN '
+
 /**
  * Commander takes the next word as the value of a flag, even if that word is a flag. We refuse a flag of this command as
  * a value. For a secret, we accept anything else that begins with dashes.
@@ -118,7 +121,7 @@ export function refuseFlags(command: Command, option: Option, isSecret = false):
   if (!option.required) return
   const { parseArg } = option
   option.argParser((text: string, former: unknown) => {
-    const isFlag = isSecret ? isFlagOf(command, text) : text.startsWith('--')
+    const isFlag = isSecret || text.startsWith(PEM) ? isFlagOf(command, text) : text.startsWith('--')
     if (isFlag) command.error(`error: ${option.long} needs a value: ${text} is the next flag`)
     return parseArg === undefined ? text : parseArg(text, former)
   })

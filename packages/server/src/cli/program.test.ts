@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { peerage } from '../testing/command-line.js'
 
@@ -114,6 +115,13 @@ test.each([
   [['print-config', '--docs', '--docs'], '--docs is given twice'],
 ])('%j is refused', async (args, what) => {
   expect(await peerage(args)).toEqual({ code: 2, out: '', err: `error: ${what}` })
+})
+
+test('a public key begins with dashes and is no flag', async () => {
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+  const flags = ['--access-token-algorithms', 'ES256', '--access-token-public-key', pem]
+  expect(await peerage(['check-config', ...flags])).toMatchObject({ code: 0, err: '' })
 })
 
 test('the flag of a list may be repeated', async () => {
