@@ -49,10 +49,11 @@ const server = createServer((request, response) => void answer(request, response
 server.listen(Number(PORT), '127.0.0.1')
 await once(server, 'listening')
 const { port } = server.address()
+const told = once(process, 'SIGTERM')
 const registration = await api.registerServer({ id: `web-${port}`, address: `http://127.0.0.1:${port}` })
 const { servers } = await api.listServers()
 console.log(`listening on port ${port}; servers of this app: ${servers.length}`)
 
-await once(process, 'SIGTERM')
+await told
 await registration.stop()
 server.close()
