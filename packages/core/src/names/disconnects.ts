@@ -29,8 +29,8 @@ export interface DisconnectsOptions {
 }
 
 /**
- * `code` is the close code: 4505, 4504 if their tokens were revoked, or one of the application's own (4400 to 4499: the peer comes back, 4900 to 4999: it does
- * not). `before`: only peers whose token was issued before this time (Unix ms), or whose time of issue is unknown.
+ * `code` is the close code: 4505, or 4504 if their tokens were revoked, or one of the application's own (4400 to 4499: the
+ * peer comes back, 4900 to 4999: it does not). `before`: only peers whose token was issued before this time (Unix ms), or whose time of issue is unknown.
  */
 export interface DisconnectOptions {
   code: number
@@ -59,8 +59,8 @@ export class Disconnects {
 
   /**
    * Disconnects peers of an app, on all nodes: an application server wants it. Their connections are closed with
-   * `disconnected`, this code and this text. Their names are free at once, or wait for them if the code says that they may
-   * come back. A name that is away is free at once. A connection that is open now and claims its name later is closed, too.
+   * `disconnected`, this code and this text, or with `token-expired` if the code is 4504. Their names are free at once, or
+   * wait for them if they may come back. A name that is away is free at once. A connection that is open now and claims its name later is closed, too.
    *
    * `closed`: how many peers that was. Undefined: other nodes were told, and do not say how many peers they closed, or the
    * node of the peer could not be told, or the registry does not say where the name is. In the last case the nodes are
