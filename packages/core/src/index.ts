@@ -2,7 +2,7 @@
 // use.
 
 export { Node } from './node.js'
-export type { NodeOptions, Readiness } from './node.js'
+export type { Admission, NodeOptions, Readiness } from './node.js'
 export type { Backend, BackendEvent, OnError } from './backend.js'
 export { checkTimes, defaultTimes, staleLeaseMs } from './times.js'
 export type { Times } from './times.js'
@@ -42,11 +42,13 @@ export type { Presence, PresenceChange, Seen } from './presence/presence.js'
 
 // Connections, and the messages between them.
 export type {
+  AnonymousSession,
   CloseOptions,
   Connection,
   Holder,
   OnlineSession,
   RoomChange,
+  RoomText,
   ServerMessage,
   Session,
 } from './sessions/sessions.js'
@@ -59,6 +61,9 @@ export { encodeEnvelope, encodeMessage } from './routing/encode.js'
 export { defaultMailboxLimits } from './routing/mailbox.js'
 export type { Mailbox, MailboxLimits } from './routing/mailbox.js'
 export type { Member, Membership, RoomRegistry } from './rooms/registry.js'
+export type { AnonymousJoin } from './rooms/anonymous-rooms.js'
+export type { Entered, EnterOptions } from './pools/pools.js'
+export type { PoolMember, PoolRegistry, PoolSize } from './pools/registry.js'
 
 // Helpers.
 export { Batches, Rush, afterEvent, afterTurn } from './lib/batching.js'

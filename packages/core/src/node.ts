@@ -1,4 +1,4 @@
-import type { ConnectionId, NodeId, Peer } from '@peerage/protocol'
+import type { App, ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
 import { closeCodes, mayReconnect } from '@peerage/protocol'
 import type { Backend, BackendEvent, OnError } from './backend.js'
 import type { Clock } from './lib/clock.js'
@@ -16,10 +16,19 @@ import { suspendAll } from './names/suspend-all.js'
 import type { Seen } from './presence/presence.js'
 import { seenOf } from './presence/presence.js'
 import { Watchers } from './presence/watchers.js'
+import { Pools } from './pools/pools.js'
+import { AnonymousRooms } from './rooms/anonymous-rooms.js'
 import { Rooms } from './rooms/rooms.js'
 import { Mail } from './routing/mail.js'
 import { Router } from './routing/router.js'
-import type { CloseOptions, Connection, OnlineSession, Session } from './sessions/sessions.js'
+import type {
+  AnonymousSession,
+  CloseOptions,
+  Connection,
+  Holder,
+  OnlineSession,
+  Session,
+} from './sessions/sessions.js'
 import { Sessions } from './sessions/sessions.js'
 import type { Times } from './times.js'
 
@@ -41,6 +50,8 @@ export type Unready = 'starting' | 'draining' | 'store' | 'fenced' | 'listening'
 
 /** `why` is only for the operator: it may contain addresses and the store's own error text. */
 export type Readiness = { ready: true } | { ready: false; reason: Unready; why: string }
+
+export type Admission = { ok: true; session: AnonymousSession } | { ok: false; code: ErrorCode }
 
 /**
  * One process of the cluster. Its parts are public, and a gateway calls them directly: `router` for messages,
@@ -71,6 +82,9 @@ export class Node {
   readonly mail: Mail
   readonly watchers: Watchers
   readonly rooms: Rooms
+  /** For wires whose peers have no names. */
+  readonly anonymousRooms = new AnonymousRooms()
+  readonly pools = new Pools()
   readonly indexing: Indexing
   readonly listing: Listing
   readonly disconnects: Disconnects
@@ -211,6 +225,16 @@ export class Node {
     const outcome = await this.#claims.claim(connection, request)
     if (!outcome.ok || !this.disconnects.endsLate(outcome.session, opening.openedAt)) return outcome
     return { ok: false, code: 'not-claimed' }
+  }
+
+  /**
+   * Lets a connection in without a name, for a wire whose peers have none. On success the session is anonymous: it may
+   * join anonymous rooms and enter pools. Its rooms and memberships end with `end`.
+   */
+  admit(connection: Connection, _app: App, _holder?: Holder): Admission {
+    const opening = this.sessions.get(connection.id)
+    if (opening?.state !== 'opening') return { ok: false, code: 'already-claimed' }
+    throw new Error('not built yet')
   }
 
   /**

@@ -17,7 +17,10 @@ export type Secret = Brand<string, 'Secret'>
 /** The name of a room, with the grammar of a peer's name [WN1]. */
 export type Room = Brand<string, 'Room'>
 
-/** A room with its app, written `app/room` [WN3]. */
+/**
+ * A room with its app, written `app/room` [WN3]. The rooms of another wire are rooms of their own, written
+ * `app:wire/room`: no app has a colon.
+ */
 export type RoomId = Brand<string, 'RoomId'>
 
 /** The value, or the rule that the input breaks, in words for its sender. */
@@ -27,6 +30,7 @@ export const NAME_MAX_BYTES = 128
 const APP_PATTERN = /^[a-z0-9-]{1,32}$/
 const SECRET_PATTERN = /^[A-Za-z0-9_-]{22,64}$/
 const NODE_ID_PATTERN = /^[A-Za-z0-9_-]{8}$/
+const WIRE_PATTERN = /^[a-z-]{1,16}$/
 const CONNECTION_ID_PATTERN = /^[a-z0-9]{1,12}$/
 // Control, format and surrogate characters, and line and paragraph separators. Spaces (Zs) are allowed.
 const UNPRINTABLE_PATTERN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u
@@ -101,12 +105,27 @@ export function parsePeer(input: unknown): Parsed<Peer> {
   return { ok: true, value: input as Peer }
 }
 
+/** Parses `app/room` or `app:wire/room`. */
+export function parseRoomId(input: unknown): Parsed<RoomId> {
+  if (typeof input !== 'string') return problem('room must be a string')
+  const slash = input.indexOf('/')
+  if (slash < 0) return problem('room must be app/room')
+  const [app, wire] = input.slice(0, slash).split(':', 2)
+  const parsed = parseApp(app)
+  if (!parsed.ok) return parsed
+  if (wire !== undefined && !WIRE_PATTERN.test(wire))
+    return problem('wire must be 1 to 16 characters of a-z and -')
+  const room = parseRoom(input.slice(slash + 1))
+  return room.ok ? { ok: true, value: input as RoomId } : room
+}
+
 export function peerOf(app: App, name: Name): Peer {
   return `${app}/${name}` as Peer
 }
 
-export function roomIdOf(app: App, room: Room): RoomId {
-  return `${app}/${room}` as RoomId
+/** `wire`: the wire whose room it is. Absent: the native one. */
+export function roomIdOf(app: App, room: Room, wire?: string): RoomId {
+  return (wire === undefined ? `${app}/${room}` : `${app}:${wire}/${room}`) as RoomId
 }
 
 export function roomOf(id: RoomId): Room {
@@ -118,5 +137,7 @@ export function nameOf(peer: Peer): Name {
 }
 
 export function appOf(id: Peer | RoomId): App {
-  return id.slice(0, id.indexOf('/')) as App
+  const slash = id.indexOf('/')
+  const colon = id.indexOf(':')
+  return id.slice(0, colon >= 0 && colon < slash ? colon : slash) as App
 }

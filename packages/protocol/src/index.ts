@@ -11,6 +11,7 @@ export {
   parseRoom,
   parseSecret,
   peerOf,
+  parseRoomId,
   roomIdOf,
   roomOf,
   utf8Length,

@@ -6,6 +6,7 @@ import {
   parseName,
   parseNodeId,
   parsePeer,
+  parseRoomId,
 } from '@peerage/protocol'
 import type { Origin } from './bus.js'
 import type { Envelope, Message, Whom } from './message.js'
@@ -35,6 +36,10 @@ const NOTICE_FIELDS = 4
 const END_FIELDS = 3
 // app, kind, whom, before, code, text
 const DISCONNECT_FIELDS = 6
+// connection, pool, member
+const HAND_FIELDS = 3
+/** The ids of members of pools. */
+const POOL_MEMBER_PATTERN = /^[\x21-\x7e]{1,128}$/
 
 /** Decodes exactly one envelope. Returns undefined for anything else. Never throws. */
 export function decodeEnvelope(input: unknown): Envelope | undefined {
@@ -134,6 +139,8 @@ function readRecord(input: string, start: number, extent: Extent): Read | undefi
       return withOrigin(readEnd('evicted', fields), fields, END_FIELDS)
     case TYPE_CODES.disconnect:
       return withOrigin(readDisconnect(fields), fields, DISCONNECT_FIELDS)
+    case TYPE_CODES.hand:
+      return withOrigin(readHand(fields, input.slice(extent.frame, extent.end)), fields, HAND_FIELDS)
     default:
       return undefined
   }
@@ -159,7 +166,7 @@ const PLAIN_CARRIER = [
   '(\\d{1,2})', // hops
   PLAIN_PEER,
   PLAIN_PEER,
-  '([np])',
+  '([nptwym])',
   '([msa])',
   '(f?h?)',
   '(\\d{1,15})?', // since
@@ -174,7 +181,7 @@ const PLAIN_CARRIER_PATTERN = new RegExp(`^${PLAIN_CARRIER}(?:${PLAIN_ORIGIN}(?:
 function readPlainCarrier(type: 'deliver' | 'gone', header: string, frame: string): Read | undefined {
   const words = PLAIN_CARRIER_PATTERN.exec(header)
   if (words === null) return undefined
-  const wire = words[5] === 'n' ? 'native' : 'peerjs'
+  const wire = WIRES.get(words[5] ?? '') ?? 'native'
   const kind = words[6] === 'm' ? 'message' : words[6] === 's' ? 'signal' : 'ack'
   const message: Message = { from: words[3] as Peer, to: words[4] as Peer, wire, kind, frame }
   if (words[7] !== '') setFlags(message, words[7])
@@ -228,6 +235,14 @@ function readDisconnect(fields: string[]): Envelope | undefined {
   const order = { type: 'disconnect' as const, app: app.value, whom, code, text: unescape(text) }
   if (before !== undefined) return { ...order, before }
   return fields[3] === '' ? order : undefined
+}
+
+function readHand(fields: string[], frame: string): Envelope | undefined {
+  const connection = readConnection(fields[0])
+  const pool = parseRoomId(fields[1])
+  const member = fields[2] ?? ''
+  if (connection === undefined || !pool.ok || !POOL_MEMBER_PATTERN.test(member)) return undefined
+  return { type: 'hand', connection, pool: pool.value, member, frame }
 }
 
 function readWhom(kind: string | undefined, text: string | undefined): Whom | undefined {

@@ -27,6 +27,10 @@ export function encodeEnvelope(envelope: Envelope, origin?: Origin): string {
       const fields = [app, ...whomFields(whom), before ?? '', code, escape(text)]
       return record(TYPE_CODES.disconnect, `${fields.join(DIVIDER)}${tail}`, '')
     }
+    case 'hand': {
+      const { connection, pool, member, frame } = envelope
+      return record(TYPE_CODES.hand, `${connection}${DIVIDER}${pool}${DIVIDER}${member}${tail}`, frame)
+    }
   }
 }
 

@@ -1,10 +1,10 @@
-import type { App, ConnectionId, ErrorCode, Name, NodeId, Peer } from '@peerage/protocol'
+import type { App, ConnectionId, ErrorCode, Name, NodeId, Peer, RoomId } from '@peerage/protocol'
 
 /**
  * The wire that a connection speaks. Messages go only between peers of the same wire. A gateway for another wire adds
- * its name here, and a letter in `WIRE_CODES` of codec.ts.
+ * its name here, and a letter in `WIRE_CODES` of record.ts.
  */
-export type Wire = 'native' | 'peerjs'
+export type Wire = 'native' | 'peerjs' | 'y-webrtc' | 'webtorrent' | 'trystero' | 'matchbox'
 
 /**
  * One message from one peer to another. The core reads the other fields and never the frame: the sender's gateway
@@ -58,3 +58,8 @@ export type Envelope =
    * token was issued before this time (Unix ms), or whose time of issue is unknown.
    */
   | { type: 'disconnect'; app: App; whom: Whom; before?: number; code: number; text: string }
+  /**
+   * Hand a frame to one connection, if it still is the member `member` of the pool. It arrives at most once, and nobody
+   * is told if it does not.
+   */
+  | { type: 'hand'; connection: ConnectionId; pool: RoomId; member: string; frame: string }

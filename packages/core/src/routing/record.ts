@@ -18,8 +18,16 @@ export const TYPE_CODES = {
   superseded: 's',
   evicted: 'e',
   disconnect: 'x',
+  hand: 'h',
 } as const
-export const WIRE_CODES: Record<Wire, string> = { native: 'n', peerjs: 'p' }
+export const WIRE_CODES: Record<Wire, string> = {
+  native: 'n',
+  peerjs: 'p',
+  'y-webrtc': 'y',
+  webtorrent: 'w',
+  trystero: 't',
+  matchbox: 'm',
+}
 export const KIND_CODES: Record<Message['kind'], string> = { message: 'm', signal: 's', ack: 'a' }
 
 // Hardly any text contains either character. Testing for them first makes encoding a fifth faster, and decoding a

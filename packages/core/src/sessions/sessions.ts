@@ -1,4 +1,4 @@
-import type { CloseReason, ConnectionId, ErrorCode, Name, Peer, Room } from '@peerage/protocol'
+import type { App, CloseReason, ConnectionId, ErrorCode, Name, Peer, Room, RoomId } from '@peerage/protocol'
 import { parseConnectionId } from '@peerage/protocol'
 import type { Lease } from '../names/registry.js'
 import type { Message, Wire } from '../routing/message.js'
@@ -16,8 +16,26 @@ export type ServerMessage =
   | { type: 'presence'; name: Name; state: 'online' | 'away' | 'offline'; since?: number }
   /** A message in a room. The frame is already encoded for the native wire, which is the only one with rooms. */
   | { type: 'said'; frame: string }
+  /**
+   * A message in a room of connections without names. All connections of this node share one object. `text`: what the
+   * sender's gateway passed. `to`: the member that it is for, in the wire's own words, if it is for one. `members`: how
+   * many connections were in the room.
+   */
+  | RoomText
+  /** A frame for this connection as a member of a pool. It is already encoded for this wire. */
+  | { type: 'handed'; frame: string }
   /** Members of a room have changed. All connections that are told share one object. */
   | RoomChange
+
+export interface RoomText {
+  type: 'published'
+  room: RoomId
+  text: string
+  to: string | undefined
+  members: number
+  /** The connection that sent it, if it is one of this node. */
+  sender: ConnectionId | undefined
+}
 
 export interface RoomChange {
   type: 'changed'
@@ -67,7 +85,7 @@ export interface Holder {
 }
 
 /** A connection and the name that it holds. A field exists only in the states where it is valid. */
-export type Session = OpeningSession | OnlineSession | ClosingSession
+export type Session = OpeningSession | OnlineSession | AnonymousSession | ClosingSession
 
 /** The connection has no name yet. It must claim one by `deadline` (monotonic ms). */
 export interface OpeningSession {
@@ -86,6 +104,14 @@ export interface OnlineSession {
   readonly holder?: Holder
 }
 
+/** A connection that needs no name, on a wire whose peers have none. It is in an app, and may be in rooms and pools. */
+export interface AnonymousSession {
+  readonly state: 'anonymous'
+  readonly connection: Connection
+  readonly app: App
+  readonly holder?: Holder
+}
+
 /** The node has closed the connection, but its socket has not ended yet. No message is routed from it or to it. */
 export interface ClosingSession {
   readonly state: 'closing'
@@ -95,6 +121,8 @@ export interface ClosingSession {
 
 export type SessionEvent =
   | { type: 'claimed'; lease: Lease; holder?: Holder }
+  /** The connection comes in without a name. */
+  | { type: 'admitted'; app: App; holder?: Holder }
   /** The same holder has a new lease, because this node took a new NodeId. */
   | { type: 'moved'; lease: Lease }
   /** The peer has renewed its access, perhaps with another token. */
@@ -108,10 +136,14 @@ export function transition(session: Session, event: SessionEvent): Session {
     case 'claimed':
       if (session.state !== 'opening') return session
       return { ...onlineWith(connection, event.lease), ...heldBy(event.holder) }
+    case 'admitted':
+      if (session.state !== 'opening') return session
+      return { state: 'anonymous', connection, app: event.app, ...heldBy(event.holder) }
     case 'moved':
       if (session.state !== 'online' || session.peer !== event.lease.peer) return session
       return { ...onlineWith(connection, event.lease), ...heldBy(session.holder) }
     case 'renewed':
+      if (session.state === 'anonymous') return { ...session, holder: event.holder }
       if (session.state !== 'online') return session
       return { ...onlineWith(connection, session.lease), holder: event.holder }
     case 'close':

@@ -121,7 +121,9 @@ class ServerConnection implements Connection {
         return true
       case 'said':
       case 'changed':
-        // It is in no room.
+      case 'published':
+      case 'handed':
+        // It is in no room and no pool.
         return true
     }
   }

@@ -145,6 +145,10 @@ export class NativeConnection extends WebSocketConnection<NativeHost> {
         return this.relay(message.frame)
       case 'changed':
         return this.relay(encodedOnce(message))
+      // They go to connections without names, and a native peer has one.
+      case 'published':
+      case 'handed':
+        return true
     }
   }
 

@@ -84,6 +84,8 @@ export class PeerJsConnection extends WebSocketConnection<PeerJsHost> {
       case 'presence':
       case 'said':
       case 'changed':
+      case 'published':
+      case 'handed':
         return true
     }
   }
