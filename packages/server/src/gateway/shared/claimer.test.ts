@@ -19,7 +19,7 @@ import { Limits } from './limits.js'
 const ADDRESS = '192.0.2.1'
 const admitted: AccessDecision = { ok: true, app: appOf('default') }
 /** A node that lets nobody in without a name. */
-const admit = (): Admission => ({ ok: false, code: 'draining' })
+const admitsNobody = (): Admission => ({ ok: false, code: 'draining' })
 const refused: AccessDecision = { ok: false, code: 'forbidden', detail: 'no' }
 
 class AddressedConnection extends RecordedConnection implements ClaimingConnection {
@@ -60,7 +60,7 @@ function claimer(settings: ConfigInput = {}, more: Partial<ClaimerOptions> = {})
         asked.push(request)
         return Promise.resolve({ ok: false, code: 'name-taken' })
       },
-      admit,
+      admit: admitsNobody,
     },
     clock,
     limits: new Limits(unlimited, clock),
@@ -181,7 +181,7 @@ describe('which app a peer gets', () => {
 
   test('an app has its own budget of connections and of tries on a node', async () => {
     const { claim, clock, budgets, refusals } = claimer(settings, {
-      node: { claim: () => new Promise(() => {}), admit },
+      node: { claim: () => new Promise(() => {}), admit: admitsNobody },
     })
     const first = inApp(games)
     void claim(first)
@@ -232,7 +232,7 @@ describe('which app a peer gets', () => {
           budgets.refresh()
           return Promise.resolve({ ok: true, session: {} as OnlineSession, reclaimed: false })
         },
-        admit,
+        admit: admitsNobody,
       },
     })
     await claim(inApp(games))
