@@ -20,6 +20,8 @@ export const limits = {
   watches: 256,
   /** Rooms that one connection may join. */
   rooms: 64,
+  /** Memberships in pools that one connection may have. */
+  pools: 1_000,
   /** Members of one room. */
   membersPerRoom: 10_000,
   /** Members in one `roomed` or `changed`. */

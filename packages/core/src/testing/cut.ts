@@ -27,6 +27,7 @@ export function cuttable(inner: Backend): Cut {
       registry: guard(inner.registry, refuse),
       mailbox: guard(inner.mailbox, refuse),
       rooms: guard(inner.rooms, refuse),
+      pools: guard(inner.pools, refuse),
       index: guard(inner.index, refuse),
       records: guard(inner.records, refuse),
       answers: guard(inner.answers, refuse),
