@@ -163,6 +163,7 @@ describe('the URL of a peer', () => {
     const { connect } = await startEcho({ access: rules })
     const headers = { Origin: 'https://app.example', Cookie: 'a=b' }
     const peer = connect('/at/echo/chess?token=t', { headers })
+    await peer.opened()
     await eventually('asked', () => asked.length === 1)
     expect(asked[0]).toMatchObject({
       app: 'chess',
