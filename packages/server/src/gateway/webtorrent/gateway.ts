@@ -11,7 +11,7 @@ export interface WebTorrentSettings {
 
 export interface WebTorrentGatewayOptions extends GatewayOptions, SocketOptions, WebTorrentSettings {
   /** The node's own path, with slashes at both ends. */
-  root: string
+  base: string
 }
 
 interface WebTorrentHost extends UrlHost {
@@ -30,10 +30,10 @@ export class WebTorrentGateway extends AnonymousGateway<WebTorrentConnection> im
   readonly swarms: Swarms
 
   constructor(options: WebTorrentGatewayOptions) {
-    const { root, frameBytes, bufferedBytes, pingIntervalMs, pingTimeoutMs } = options
+    const { base, frameBytes, bufferedBytes, pingIntervalMs, pingTimeoutMs } = options
     super(options, {
       wire: 'webtorrent',
-      endpoint: { path: `${root}announce`, setting: 'path' },
+      endpoint: { path: `${base}announce`, setting: 'path' },
       frameBytes,
       bufferedBytes,
       pingIntervalMs,

@@ -87,7 +87,7 @@ describe('announces', () => {
     for (const event of ['start', 1, true, {}, ['started']]) {
       expect(typeOf(event)).toBe('malformed')
     }
-    expect(decode({ ...announce, event: 'x' })).toEqual({
+    expect(decode({ ...announce, event: 'x' })).toMatchObject({
       type: 'malformed',
       reply: encodeFailure('invalid event', HASH),
     })
@@ -229,19 +229,36 @@ test('[WT5] replies name the swarm as the client sent it', () => {
   })
 })
 
+test('[WT13] a frame full of empty offers, and one that is nested deeply, are read in a moment', () => {
+  const empty = decode({ ...announce, offers: Array.from({ length: 20_000 }, () => ({})) })
+  expect(empty).toMatchObject({ offers: [], dropped: 20_000 })
+  const deep = `${'['.repeat(30_000)}${']'.repeat(30_000)}`
+  const text = JSON.stringify({ ...announce, offers: ['DEEP', offer(1)] }).replace('"DEEP"', deep)
+  expect(offersOf(decodeTrackerFrame(text))).toMatchObject([offer(1)])
+})
+
 test('[WT13] no malformed frame throws, and what comes of it is always readable for clients', () => {
   let frames = 0
-  for (const valid of [announce, answer, { action: 'scrape', info_hash: [HASH, OTHER] }])
-    for (const text of malformedFrames(valid)) {
-      frames++
-      const decoded = decodeTrackerFrame(text)
-      if (decoded.type === 'malformed') expectReadable(decoded.reply)
-      else if (decoded.type === 'answer') {
-        expectReadable(decoded.frame)
-        expect(JSON.parse(decoded.frame)).toMatchObject({ answer: { type: 'answer', sdp: expect.any(String) } })
-      } else if (decoded.type === 'announce')
-        for (const one of offersOf(decoded))
-          expect(one).toMatchObject({ offer: { type: 'offer', sdp: expect.any(String) }, peer_id: expect.any(String) })
-    }
+  const lengths = ['a'.repeat(19), 'a'.repeat(21), '\u0100'.repeat(20), '\u00ff'.repeat(20), '\0'.repeat(20)]
+  const wrongIds = lengths.map((text) => ({ ...answer, info_hash: text, peer_id: text, to_peer_id: text }))
+  for (const text of malformedFrames([
+    announce,
+    answer,
+    ...wrongIds,
+    { action: 'scrape', info_hash: [HASH, OTHER] },
+  ])) {
+    frames++
+    const decoded = decodeTrackerFrame(text)
+    if (decoded.type === 'malformed') expectReadable(decoded.reply)
+    else if (decoded.type === 'answer') {
+      expectReadable(decoded.frame)
+      expect(JSON.parse(decoded.frame)).toMatchObject({ answer: { type: 'answer', sdp: expect.any(String) } })
+    } else if (decoded.type === 'announce')
+      for (const one of offersOf(decoded))
+        expect(one).toMatchObject({
+          offer: { type: 'offer', sdp: expect.any(String) },
+          peer_id: expect.any(String),
+        })
+  }
   expect(frames).toBeGreaterThan(1_000)
 })
