@@ -41,7 +41,9 @@ test.each(WIRES)('[UW1] %s is off by default, and on by one setting', async (sec
     expect(await statusAt(off.url + path)).toBe(404)
     expect(await statusAt(on.url + path)).toBe(101)
   }
-  expect(await on.node.metrics()).toContain(`peerage_connects_total{gateway="${section}"}`)
+  expect(await on.node.metrics()).toContain(`peerage_connects_total{gateway="${section}"} ${paths.length}`)
+  expect(await on.node.metrics()).toContain(`peerage_slow_consumer_closes_total{gateway="${section}"} 0`)
+  expect(await off.node.metrics()).not.toContain(`gateway="${section}"`)
 })
 
 test.each(WIRES)('[UW1] %s is below the path of the node', async (section, path) => {

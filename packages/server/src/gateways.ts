@@ -116,7 +116,8 @@ function createWebTorrent(shared: Shared): WebTorrentGateway {
 /** The options of a wire whose path is fixed below `base`, the path of the node with slashes at both ends. */
 type FixedPathOptions = GatewayOptions & SocketOptions & { base: string }
 
-function fixedPathOptions({ config, advice: _, log, ...shared }: Shared): FixedPathOptions {
+function fixedPathOptions(options: Shared): FixedPathOptions {
+  const { config, advice: _, log, ...shared } = options
   return {
     ...shared,
     ...socketsOf(config),
