@@ -25,6 +25,8 @@ export interface HttpGateway extends Partial<RequestTaker> {
   /** How many connections are open now. */
   readonly connections: number
   start(): void | Promise<void>
+  /** Whether a drain moves the peers of all other gateways first. */
+  readonly drainsLast?: boolean
   /** Tells its peers to move to another node, in batches with jitter, within `ms`. Takes no new connections. */
   drain(ms: number): Promise<void>
   /** Ends the remaining connections. Afterwards the gateway has no timer, no listener and no socket. */

@@ -38,7 +38,7 @@ export class NativeGateway extends WebSocketGateway<NativeConnection> implements
     return path === this.endpoint.path || `${path}/` === this.endpoint.path
   }
 
-  protected override refusalOfQuery(query: string): UpgradeRefusal | undefined {
+  protected override refusalOfUrl(_path: string, query: string): UpgradeRefusal | undefined {
     const asked = new URLSearchParams(query)
     return asked.get('EIO') === '4' && asked.get('transport') === 'websocket' ? undefined : NOT_OUR_PROTOCOL
   }

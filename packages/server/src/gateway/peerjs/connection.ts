@@ -3,7 +3,7 @@ import type { CloseReason, Peer } from '@peerage/protocol'
 import { appOf, errorTexts, nameOf, parseName, peerOf } from '@peerage/protocol'
 import type { CloseOptions, ConnectionHost } from '../shared/connection.js'
 import { WebSocketConnection } from '../shared/connection.js'
-import type { Drops } from './drops.js'
+import type { Drops } from '../shared/drops.js'
 import type { Arrival } from '../shared/gateway.js'
 import { encodeExpire } from './wire.js'
 

@@ -2,7 +2,7 @@ import type { Clock, Message, OnlineSession, Outcome, Router } from '@peerage/co
 import { errorTexts, nameOf } from '@peerage/protocol'
 import { allows } from '../../access/grants.js'
 import { costOf } from '../shared/frame-cost.js'
-import type { Drops } from './drops.js'
+import type { Drops } from '../shared/drops.js'
 import { LONG_BYTES, OVER_PAUSE_MS } from '../shared/limits.js'
 import type { PeerJsConnection } from './connection.js'
 import { WANTS_EXPIRE } from './connection.js'

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Ending } from '@peerage/core'
 import { asBase } from '../../config/kinds.js'
-import { Drops } from './drops.js'
+import { Drops } from '../shared/drops.js'
 import type { Arrival } from '../shared/gateway.js'
 import { WebSocketGateway } from '../shared/gateway.js'
 import type { PeerJsHost } from './connection.js'
@@ -32,7 +32,7 @@ export class PeerJsGateway extends WebSocketGateway<PeerJsConnection> implements
       pingTimeoutMs: Math.min(options.pingTimeoutMs, Math.max(1, aliveMs - pingIntervalMs)),
     })
     this.frameBytes = frameBytes
-    this.drops = new Drops(options)
+    this.drops = new Drops(this.wire, options)
     this.frames = new PeerJsFrames({ ...options, drops: this.drops })
     const { frames, accessEnds } = this
     this.#entry = new PeerJsEntry({ ...options, frames, accessEnds })

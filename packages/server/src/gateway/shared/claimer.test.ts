@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import type { ClaimRequest, OnlineSession } from '@peerage/core'
+import type { Admission, ClaimRequest, OnlineSession } from '@peerage/core'
 import { RecordedConnection, peerNamed } from '@peerage/test-support/testing/core.js'
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
@@ -18,6 +18,8 @@ import { Limits } from './limits.js'
 
 const ADDRESS = '192.0.2.1'
 const admitted: AccessDecision = { ok: true, app: appOf('default') }
+/** A node that lets nobody in without a name. */
+const admitsNobody = (): Admission => ({ ok: false, code: 'draining' })
 const refused: AccessDecision = { ok: false, code: 'forbidden', detail: 'no' }
 
 class AddressedConnection extends RecordedConnection implements ClaimingConnection {
@@ -58,6 +60,7 @@ function claimer(settings: ConfigInput = {}, more: Partial<ClaimerOptions> = {})
         asked.push(request)
         return Promise.resolve({ ok: false, code: 'name-taken' })
       },
+      admit: admitsNobody,
     },
     clock,
     limits: new Limits(unlimited, clock),
@@ -178,7 +181,7 @@ describe('which app a peer gets', () => {
 
   test('an app has its own budget of connections and of tries on a node', async () => {
     const { claim, clock, budgets, refusals } = claimer(settings, {
-      node: { claim: () => new Promise(() => {}) },
+      node: { claim: () => new Promise(() => {}), admit: admitsNobody },
     })
     const first = inApp(games)
     void claim(first)
@@ -229,6 +232,7 @@ describe('which app a peer gets', () => {
           budgets.refresh()
           return Promise.resolve({ ok: true, session: {} as OnlineSession, reclaimed: false })
         },
+        admit: admitsNobody,
       },
     })
     await claim(inApp(games))

@@ -1,4 +1,5 @@
 import type {
+  AnonymousSession,
   ClaimOutcome,
   ClaimRequest,
   Clock,
@@ -19,10 +20,11 @@ import type { GatewayMetrics, OnRefused } from './events.js'
 import type { Limits } from './limits.js'
 import { WRONG_ORIGIN } from './refuse-upgrade.js'
 
-/** A peer that asks for a name. */
+/** A peer that asks to come in. */
 export interface Applicant {
   /** The app that it asks for. Undefined if it named none. */
   app: App | undefined
+  /** On a wire whose peers have no names, the node makes one for the access rules. */
   name: Name
   /** Whether the node made the name, because the peer asked for none. The access rules may then choose another one. */
   isNameMade: boolean
@@ -70,10 +72,20 @@ export type Claimed =
    */
   | { ok: false; code: ErrorCode; detail?: string; waitMs: number; retryAfterMs?: number }
 
+export type EnteredAnonymously = { ok: true; session: AnonymousSession } | Refusal
+
 type Refusal = Extract<Claimed, { ok: false }>
 
+/** The rules have let the peer in, and its connection counts for its app. */
+interface LetIn {
+  ok: true
+  use: AppUse
+  allowed: Allowed
+  secret: string
+}
+
 export interface ClaimerOptions {
-  node: Pick<Node, 'claim'>
+  node: Pick<Node, 'claim' | 'admit'>
   clock: Clock
   apps: Pick<AppPolicies, 'defaultApp'>
   budgets: AppBudgets
@@ -102,7 +114,7 @@ export function leaveApp(connection: Pick<ClaimingConnection, 'app'>): void {
   connection.app = undefined
 }
 
-/** Turns a peer that asks for a name into a session. All wires share these steps. */
+/** Turns a peer that asks to come in into a session, with a name or without. All wires share these steps. */
 export class Claimer {
   readonly #options: ClaimerOptions
   #retrying = 0
@@ -111,8 +123,49 @@ export class Claimer {
     this.#options = options
   }
 
-  /** Resolves with undefined if the peer has gone before the claim. */
+  /** Claims a name for a peer. Resolves with undefined if the peer has gone before the claim. */
   async claim(connection: ClaimingConnection, applicant: Applicant): Promise<Claimed | undefined> {
+    const admitted = await this.#admit(connection, applicant)
+    if (!admitted?.ok) return admitted
+    const { use, allowed, secret } = admitted
+    const peer = ownPeer(peerOf(allowed.app, chosenName(applicant, allowed)))
+    if (applicant.reserve?.(peer) === false) {
+      leaveApp(connection)
+      return { ok: false, code: 'too-many', waitMs: 0 }
+    }
+    const policy = allowed.identity === undefined ? 'refuse' : use.policy.taken
+    const request: ClaimRequest = { peer, secret, policy, ...heldBy(allowed) }
+    const outcome = await this.#claim(connection, request)
+    if (outcome.ok) {
+      closeUnserved(connection, use)
+      return outcome
+    }
+    leaveApp(connection)
+    const { code } = outcome
+    if (code !== 'name-taken') return { ok: false, code, waitMs: 0 }
+    this.#options.metrics.appRefused(use.policy.label, code)
+    return { ok: false, code, waitMs: this.#failed(connection, use, peer) }
+  }
+
+  /** Lets a peer in without a name. Resolves with undefined if the peer has gone before. */
+  async enterAnonymous(
+    connection: ClaimingConnection,
+    applicant: Applicant,
+  ): Promise<EnteredAnonymously | undefined> {
+    const admitted = await this.#admit(connection, applicant)
+    if (!admitted?.ok) return admitted
+    const { use, allowed } = admitted
+    const outcome = this.#options.node.admit(connection, allowed.app, heldBy(allowed).holder)
+    if (!outcome.ok) {
+      leaveApp(connection)
+      return { ok: false, code: outcome.code, waitMs: 0 }
+    }
+    closeUnserved(connection, use)
+    return outcome
+  }
+
+  /** Asks the rules whether the peer may come in, and counts the connection for its app if it may. */
+  async #admit(connection: ClaimingConnection, applicant: Applicant): Promise<LetIn | Refusal | undefined> {
     const { apps, budgets, limits, access } = this.#options
     // This comes before the access rules and the registry, so that a right token and a wrong one get the same answer.
     // Only the address counts here: if the name counted too, anybody could keep its holder out.
@@ -129,16 +182,16 @@ export class Claimer {
     if (!admitted.ok) return this.#refuse(connection, applicant, use, admitted)
     const refused = await this.#revoked(applicant, admitted)
     if (refused !== undefined) return this.#refuse(connection, applicant, use, refused)
-    return connection.isOpen ? this.#enter(connection, applicant, admitted, secret) : undefined
+    return connection.isOpen ? this.#countFor(connection, applicant, admitted, secret) : undefined
   }
 
   /** The access rules let the peer in. They may have chosen another app than it asked for. */
-  async #enter(
+  #countFor(
     connection: ClaimingConnection,
     applicant: Applicant,
     allowed: Allowed,
     secret: string,
-  ): Promise<Claimed> {
+  ): LetIn | Refusal {
     const use = this.#options.budgets.of(allowed.app)
     if (use === undefined) return this.#refuse(connection, applicant, use, NOT_SERVED)
     if (!isFor(use, applicant)) return this.#refuse(connection, applicant, use, FOREIGN_ORIGIN)
@@ -146,25 +199,7 @@ export class Claimer {
     if (retryAfterMs > 0) return this.#overBudget(use, retryAfterMs)
     connection.app = use
     connection.access = allowed
-    const peer = ownPeer(peerOf(allowed.app, chosenName(applicant, allowed)))
-    if (applicant.reserve?.(peer) === false) {
-      leaveApp(connection)
-      return { ok: false, code: 'too-many', waitMs: 0 }
-    }
-    const policy = allowed.identity === undefined ? 'refuse' : use.policy.taken
-    const request: ClaimRequest = { peer, secret, policy }
-    if (allowed.identity !== undefined || allowed.tokenId !== undefined) request.holder = holderOf(allowed)
-    const outcome = await this.#claim(connection, request)
-    if (outcome.ok) {
-      // A reload has removed the app meanwhile.
-      if (!use.isServed) connection.close('refused')
-      return outcome
-    }
-    leaveApp(connection)
-    const { code } = outcome
-    if (code !== 'name-taken') return { ok: false, code, waitMs: 0 }
-    this.#options.metrics.appRefused(use.policy.label, code)
-    return { ok: false, code, waitMs: this.#failed(connection, use, peer) }
+    return { ok: true, use, allowed, secret }
   }
 
   async #revoked(applicant: Applicant, allowed: Allowed): Promise<Refused | undefined> {
@@ -231,6 +266,17 @@ export function holderOf({ identity, tokenId, issuedAt }: Allowed): Holder {
   if (tokenId !== undefined) holder.tokenId = tokenId
   if (issuedAt !== undefined) holder.issuedAt = issuedAt
   return holder
+}
+
+/** The holder of a session, if the rules know anything of the peer. */
+function heldBy(allowed: Allowed): { holder?: Holder } {
+  const { identity, tokenId } = allowed
+  return identity === undefined && tokenId === undefined ? {} : { holder: holderOf(allowed) }
+}
+
+/** A reload may have removed the app while the peer came in. */
+function closeUnserved(connection: ClaimingConnection, use: AppUse): void {
+  if (!use.isServed) connection.close('refused')
 }
 
 /** Whether a page of this origin may use the app. Programs that send no Origin pass here. */

@@ -140,7 +140,7 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     if (member !== undefined) this.#rates?.follow(this.host.limits, this.host.clock.monotonic(), member)
   }
 
-  /** Undefined until the peer has a name. */
+  /** Undefined until the peer has been let in. */
   get member(): Member | undefined {
     const { peer, app, access } = this
     return peer === undefined || app === undefined ? undefined : { peer, app, grants: access }

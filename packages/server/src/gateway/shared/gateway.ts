@@ -17,9 +17,11 @@ import { WebSocketConnection } from './connection.js'
 import type { GatewayLog, GatewayMetrics, OnRefused } from './events.js'
 import { FrameWriter } from './frame-writer.js'
 import { Heartbeat } from './heartbeat.js'
+import { LateCloses } from './late-closes.js'
 import type { Limits } from './limits.js'
 import { OwnedWebSocket } from './owned-web-socket.js'
 import type { UpgradeRefusal } from './refuse-upgrade.js'
+import { splitUrl } from './url-credentials.js'
 import { DRAINING, DRAIN_RETRY_MS, WRONG_ORIGIN, overLimit, refuseUpgrade } from './refuse-upgrade.js'
 
 /** What every gateway needs from its node. */
@@ -82,12 +84,16 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
   readonly limits: Limits
   readonly writer: FrameWriter
   readonly metrics: GatewayMetrics
+  /** Whether a drain closes these connections last, because their clients do not come back. */
+  readonly drainsLast: boolean = false
   readonly bufferedBytes: number
   readonly #options: GatewayOptions
   readonly #wss: WebSocketServer
   readonly #heartbeat: Heartbeat
   /** Ends the connections whose access tokens end. */
   readonly accessEnds: AccessEnds
+  /** Closes connections later. */
+  readonly lateCloses: LateCloses
   #open = 0
 
   constructor(options: GatewayOptions, wire: WireOptions) {
@@ -102,6 +108,7 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     this.writer = new FrameWriter(wire.bufferedBytes, clock, limits.backlog)
     this.#heartbeat = new Heartbeat({ clock, ...wire })
     this.accessEnds = new AccessEnds(clock)
+    this.lateCloses = new LateCloses(clock)
     this.#wss = new WebSocketServer({
       noServer: true,
       WebSocket: OwnedWebSocket,
@@ -129,8 +136,8 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     return path === this.endpoint.path
   }
 
-  /** Why the query of an upgrade cannot be served. Undefined if it can. */
-  protected refusalOfQuery(_query: string): UpgradeRefusal | undefined {
+  /** Why an upgrade with this path and query (with its `?`, or empty) cannot be served. Undefined if it can. */
+  protected refusalOfUrl(_path: string, _query: string): UpgradeRefusal | undefined {
     return undefined
   }
 
@@ -145,11 +152,10 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
 
   /** Returns true when the upgrade is ours and has been answered. Any other upgrade is left to other listeners. */
   handleUpgrade(request: IncomingMessage, stream: Duplex, head: Buffer): boolean {
-    const url = request.url ?? ''
-    const end = url.indexOf('?')
-    if (!this.takesPath(end < 0 ? url : url.slice(0, end))) return false
+    const { path, query } = splitUrl(request.url)
+    if (!this.takesPath(path)) return false
     const address = this.#options.addresses.bucketOf(request)
-    const refusal = this.refusalOfQuery(end < 0 ? '' : url.slice(end)) ?? this.#refusalOf(request, address)
+    const refusal = this.refusalOfUrl(path, query) ?? this.#refusalOf(request, address)
     if (refusal !== undefined) {
       refuseUpgrade(stream, this.wire, refusal, this.#options)
       return true
@@ -196,6 +202,7 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     this.limits.disconnected(connection.address)
     this.#heartbeat.delete(connection)
     this.accessEnds.delete(connection)
+    this.lateCloses.delete(connection)
     leaveApp(connection)
     const wasCut = connection.reason !== undefined || (code === NO_CLOSE_FRAME && !connection.isFaulty)
     metrics.closed(this.wire, connection.reason ?? (wasCut ? 'cut' : 'by-peer'))
@@ -222,6 +229,7 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
   stop(): void {
     this.#heartbeat.stop()
     this.accessEnds.stop()
+    this.lateCloses.stop()
     for (const connection of this.#connections()) connection.abandon('drain')
     this.#wss.close()
   }

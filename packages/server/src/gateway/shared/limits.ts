@@ -136,11 +136,11 @@ export class Limits {
 
   /**
    * The bucket that a connection's messages also count for: that of its name, for all its connections, whose parent is
-   * the bucket of its app.
+   * the bucket of its app. A connection without a name counts for its app only.
    */
-  named(peer: string, app: AppUse): TokenBucket {
+  named(peer: string | undefined, app: AppUse): TokenBucket {
     const perSecond = app.policy.limits.name.messagesPerSecond
-    if (perSecond === 0) return app.messages
+    if (peer === undefined || perSecond === 0) return app.messages
     const bucket = this.#nameMessages.bucket(peer, { perSecond, burst: 2 * perSecond })
     bucket.parent = app.messages
     return bucket
@@ -154,23 +154,23 @@ export class Limits {
 /** More refused messages a second than this are a flood. Twice as many are allowed at once, since the SDK holds 1,024. */
 const STRIKES_PER_SECOND = 600
 
-/** Who a connection is: its name, its app, and what its access rules have granted. */
+/** Who a connection is: its name, if its wire has names, its app, and what its access rules have granted. */
 export interface Member {
-  peer: Peer
+  peer: Peer | undefined
   app: AppUse
   grants: Grants | undefined
 }
 
 /** How much one connection may send, on any wire. Made with its first frame, so an idle peer has none. */
 export class Rates {
-  /** Every frame costs one. When the connection has a name, the frame also counts for the name and for the app. */
+  /** Every frame costs one. Once the connection has been let in, the frame also counts for its name and its app. */
   readonly messages: TokenBucket
   readonly bytes: TokenBucket
   /** The bytes of handshakes. */
   readonly signals: TokenBucket
   #strikes: TokenBucket | undefined
 
-  /** `member` is absent until the connection has a name. */
+  /** `member` is absent until the connection has been let in. */
   constructor(limits: Limits, now: number, member?: Member) {
     const own = limitsOf(limits, member)
     this.messages = new TokenBucket(own.messagesPerSecond, now)

@@ -1,18 +1,20 @@
-import type { Clock, Timer } from '@peerage/core'
-import type { GatewayLog, GatewayMetrics } from '../shared/events.js'
+import type { Clock, Timer, Wire } from '@peerage/core'
+import type { GatewayLog, GatewayMetrics } from './events.js'
 
 /** How often drops are summed up in the log, so that a flood of frames does not become a flood of log lines. */
 const SUMMARY_MS = 10_000
 
-/** Logs dropped frames of PeerJS peers: the first of a kind at once, the rest as one count. */
+/** Counts dropped frames of the peers of a wire, and logs them: the first of a kind at once, the rest as one count. */
 export class Drops {
+  readonly #wire: Wire
   readonly #log: GatewayLog
   readonly #metrics: GatewayMetrics
   readonly #clock: Clock
   readonly #counts = new Map<string, number>()
   #timer: Timer | undefined
 
-  constructor(options: { log: GatewayLog; metrics: GatewayMetrics; clock: Clock }) {
+  constructor(wire: Wire, options: { log: GatewayLog; metrics: GatewayMetrics; clock: Clock }) {
+    this.#wire = wire
     this.#log = options.log
     this.#metrics = options.metrics
     this.#clock = options.clock
@@ -20,14 +22,14 @@ export class Drops {
 
   /** `what` must come from a closed set, because it is the label of a metric. */
   dropped(what: string, details: Record<string, unknown> = {}): void {
-    this.#metrics.rejected('peerjs', what)
+    this.#metrics.rejected(this.#wire, what)
     const count = this.#counts.get(what)
     if (count !== undefined) {
       this.#counts.set(what, count + 1)
       return
     }
     this.#counts.set(what, 0)
-    this.#log('dropped', { wire: 'peerjs', what, ...details })
+    this.#log('dropped', { wire: this.#wire, what, ...details })
     this.#timer ??= this.#clock.after(SUMMARY_MS, () => this.#summarize())
   }
 
@@ -39,7 +41,7 @@ export class Drops {
   #summarize(): void {
     this.#timer = undefined
     for (const [what, more] of this.#counts)
-      if (more > 0) this.#log('dropped', { wire: 'peerjs', what, more })
+      if (more > 0) this.#log('dropped', { wire: this.#wire, what, more })
     this.#counts.clear()
   }
 }

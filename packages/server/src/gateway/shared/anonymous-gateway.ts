@@ -1,0 +1,117 @@
+import type { AnonymousSession, Ending, RoomText, ServerMessage } from '@peerage/core'
+import { MEMBERS_PER_MESSAGE } from '../../apps/budgets.js'
+import { TokenBucket } from '../../lib/token-bucket.js'
+import { Drops } from './drops.js'
+import type { Arrival, GatewayOptions, WireOptions } from './gateway.js'
+import { WebSocketGateway } from './gateway.js'
+import type { Member } from './limits.js'
+import { limitsOf } from './limits.js'
+import type { UpgradeRefusal } from './refuse-upgrade.js'
+import type { UrlHost } from './url-connection.js'
+import { UrlConnection } from './url-connection.js'
+import { credentialsBelow, splitUrl } from './url-credentials.js'
+import { UrlEntry } from './url-entry.js'
+
+/** A message in a room costs one for each member and each started kilobyte. */
+const BYTES_PER_MEMBER = 1_024
+
+/** The connection of a peer without a name. A subclass says what its frames mean (`receive`, `encode`). */
+export abstract class AnonymousConnection<Host extends UrlHost = UrlHost> extends UrlConnection<
+  Host,
+  AnonymousSession
+> {
+  #said: TokenBucket | undefined
+
+  /** The frame for a message in a room. Undefined: this peer does not get it. */
+  protected encode(_message: RoomText): string | undefined {
+    return undefined
+  }
+
+  send(message: ServerMessage): boolean {
+    switch (message.type) {
+      case 'published': {
+        const frame = this.encode(message)
+        return frame === undefined || this.deliver(frame)
+      }
+      case 'handed':
+        return this.deliver(message.frame)
+      // They go to peers with names.
+      case 'relay':
+      case 'notice':
+      case 'presence':
+      case 'said':
+      case 'changed':
+        return true
+    }
+  }
+
+  override get member(): Member | undefined {
+    const { session, app, access } = this
+    return session === undefined || app === undefined ? undefined : { peer: undefined, app, grants: access }
+  }
+
+  /**
+   * Counts a message to a room of so many members. False: the peer is over its rate, and the message must be dropped.
+   * `now` is on the monotonic clock.
+   */
+  maySay(members: number, bytes: number, now: number): boolean {
+    const { messagesPerSecond } = limitsOf(this.host.limits, this.member)
+    this.#said ??= new TokenBucket(MEMBERS_PER_MESSAGE * messagesPerSecond, now, { whole: true })
+    this.#said.setRate(MEMBERS_PER_MESSAGE * messagesPerSecond, now)
+    this.#said.parent = this.app?.said
+    return this.#said.take(members * Math.ceil(bytes / BYTES_PER_MEMBER), now) === 0
+  }
+}
+
+/**
+ * A wire whose peers have no names. The URL of a peer says its app and its token: `{endpoint}/{app}/…?token=…`. A
+ * subclass makes the connections.
+ */
+export abstract class AnonymousGateway<C extends AnonymousConnection>
+  extends WebSocketGateway<C>
+  implements UrlHost
+{
+  readonly frameBytes: number
+  readonly drops: Drops
+  readonly #entry: UrlEntry
+
+  constructor(options: GatewayOptions, wire: WireOptions) {
+    super(options, wire)
+    this.frameBytes = wire.frameBytes
+    this.drops = new Drops(this.wire, options)
+    const { accessEnds, lateCloses } = this
+    this.#entry = new UrlEntry({ ...options, wire: this.wire, accessEnds, lateCloses })
+  }
+
+  protected override takesPath(path: string): boolean {
+    const { path: own } = this.endpoint
+    return path === own || path.startsWith(`${own}/`)
+  }
+
+  protected override refusalOfUrl(path: string, query: string): UpgradeRefusal | undefined {
+    const read = credentialsBelow(this.endpoint.path, path, query)
+    if (read.ok) return undefined
+    return { status: '400 Bad Request', reason: 'malformed', detail: read.problem }
+  }
+
+  protected opened(connection: C, { request }: Arrival): void {
+    const { path, query } = splitUrl(request.url)
+    const read = credentialsBelow(this.endpoint.path, path, query)
+    if (read.ok) void this.#entry.enter(connection, read.value, request.headers)
+  }
+
+  /** These peers have nothing that could be kept for them. */
+  protected endingOf(): Ending {
+    return 'left'
+  }
+
+  /** Closes a connection within `ms`, at random, so that its client begins anew. */
+  closeSoon(connection: C, ms: number): void {
+    this.lateCloses.add(connection, Math.random() * ms, 'registry-unavailable')
+  }
+
+  override stop(): void {
+    super.stop()
+    this.drops.stop()
+  }
+}

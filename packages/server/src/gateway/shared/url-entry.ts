@@ -1,0 +1,144 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { AnonymousSession, OnlineSession, Wire } from '@peerage/core'
+import { mintName } from '@peerage/core'
+import type { CloseReason, ErrorCode, Name } from '@peerage/protocol'
+import { errorTexts } from '@peerage/protocol'
+import type { AccessEnds } from './access-ends.js'
+import type { AdmitRequest } from './access.js'
+import type { Applicant, Claimed } from './claimer.js'
+import { Claimer } from './claimer.js'
+import type { GatewayOptions } from './gateway.js'
+import type { LateCloses } from './late-closes.js'
+import type { UrlConnection, UrlHost } from './url-connection.js'
+import type { UrlCredentials } from './url-credentials.js'
+
+export interface UrlEntryOptions extends GatewayOptions {
+  wire: Wire
+  accessEnds: AccessEnds
+  lateCloses: LateCloses
+}
+
+/**
+ * A refused peer is closed after this time, and at most twice this time. y-webrtc connects again at once after every
+ * close of an open socket, whatever the code, so the wait is what keeps it from coming a hundred times a second.
+ */
+const REFUSED_MS = 2_000
+
+/** Lets peers in that present everything in their URL, with a name or without. A refused peer is told why, and closed. */
+export class UrlEntry {
+  readonly #options: UrlEntryOptions
+  readonly #claimer: Claimer
+
+  constructor(options: UrlEntryOptions) {
+    this.#options = options
+    this.#claimer = new Claimer(options)
+  }
+
+  /** Lets the peer in without a name. Never rejects. */
+  async enter(
+    connection: UrlConnection<UrlHost, AnonymousSession>,
+    credentials: UrlCredentials,
+    headers: IncomingHttpHeaders,
+  ): Promise<void> {
+    const { metrics, wire } = this.#options
+    const applicant = this.#applicantOf(connection, credentials, headers, mintName())
+    const entered = await this.#settled(connection, this.#claimer.enterAnonymous(connection, applicant))
+    if (entered === undefined) return
+    metrics.registered(wire, 'ok')
+    this.#isIn(connection)
+    connection.entered(entered.session)
+  }
+
+  /**
+   * Claims the name that the node has made for the peer. Resolves with undefined if the peer has gone, or was refused.
+   * The caller calls `connection.entered` when the peer may send. Never rejects.
+   */
+  async claim(
+    connection: UrlConnection<UrlHost, OnlineSession>,
+    credentials: UrlCredentials,
+    headers: IncomingHttpHeaders,
+    name: Name,
+  ): Promise<OnlineSession | undefined> {
+    const { metrics, wire } = this.#options
+    const applicant = this.#applicantOf(connection, credentials, headers, name)
+    const claimed = await this.#settled(connection, this.#claimer.claim(connection, applicant))
+    if (claimed === undefined) return undefined
+    metrics.registered(wire, claimed.reclaimed ? 'reclaimed' : 'ok')
+    connection.named(claimed.session.peer)
+    this.#isIn(connection)
+    return claimed.session
+  }
+
+  /** Closes the connection of a peer that may not come in. It gets the text in the close frame. */
+  refuse(
+    connection: UrlConnection<UrlHost, AnonymousSession | OnlineSession>,
+    code: ErrorCode,
+    text: string,
+  ): void {
+    const { lateCloses, metrics, wire } = this.#options
+    metrics.registered(wire, code)
+    connection.turnedAway()
+    const reason = reasonOf(code)
+    if (reason === 'drain') connection.close(reason)
+    else lateCloses.add(connection, REFUSED_MS * (1 + Math.random()), reason, text)
+  }
+
+  async #settled<T extends { ok: true }>(
+    connection: UrlConnection<UrlHost, AnonymousSession> | UrlConnection<UrlHost, OnlineSession>,
+    outcome: Promise<T | Extract<Claimed, { ok: false }> | undefined>,
+  ): Promise<T | undefined> {
+    try {
+      const settled = await outcome
+      if (settled === undefined || settled.ok) return settled
+      const { code, detail = errorTexts[code] } = settled
+      this.refuse(connection, code, detail)
+    } catch (error) {
+      this.#options.onError(error, { stage: 'claim' })
+      this.#options.metrics.registered(this.#options.wire, 'internal')
+      connection.turnedAway()
+      this.#options.lateCloses.add(connection, REFUSED_MS, 'internal')
+    }
+    return undefined
+  }
+
+  #isIn(connection: UrlConnection<UrlHost, AnonymousSession> | UrlConnection<UrlHost, OnlineSession>): void {
+    if (connection.isOpen) this.#options.accessEnds.set(connection, connection.access?.endsAt)
+  }
+
+  #applicantOf(
+    { address }: { address: string },
+    { app, token }: UrlCredentials,
+    headers: IncomingHttpHeaders,
+    name: Name,
+  ): Applicant {
+    const { origin } = headers
+    const asked: AdmitRequest = { name, isNameMade: true, wire: this.#options.wire, address, headers }
+    if (app !== undefined) asked.app = app
+    if (token !== undefined) asked.token = token
+    if (origin !== undefined) asked.origin = origin
+    // Nobody can take such a name back, so the secret is one that nobody knows.
+    const secret = mintName()
+    return {
+      app,
+      name,
+      isNameMade: true,
+      origin,
+      admit: async (access) => ({ admitted: await access.admit(asked), secret }),
+    }
+  }
+}
+
+/** The reason of the close after a refusal. */
+function reasonOf(code: ErrorCode): CloseReason {
+  switch (code) {
+    case 'draining':
+      return 'drain'
+    case 'access-unavailable':
+    case 'registry-unavailable':
+    case 'overloaded':
+    case 'rate-limited':
+      return code
+    default:
+      return 'refused'
+  }
+}
