@@ -41,7 +41,9 @@ export type { Answers, RecordKind, Records, RecordsPage } from './records.js'
 export type { Presence, PresenceChange, Seen } from './presence/presence.js'
 
 // Connections, and the messages between them.
+export { appOfSession } from './sessions/sessions.js'
 export type {
+  AdmittedSession,
   AnonymousSession,
   CloseOptions,
   Connection,

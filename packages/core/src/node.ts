@@ -22,11 +22,11 @@ import { Rooms } from './rooms/rooms.js'
 import { Mail } from './routing/mail.js'
 import { Router } from './routing/router.js'
 import type {
+  AdmittedSession,
   AnonymousSession,
   CloseOptions,
   Connection,
   Holder,
-  OnlineSession,
   Session,
 } from './sessions/sessions.js'
 import { Sessions } from './sessions/sessions.js'
@@ -83,7 +83,7 @@ export class Node {
   readonly watchers: Watchers
   readonly rooms: Rooms
   /** For wires whose peers have no names. */
-  readonly anonymousRooms = new AnonymousRooms()
+  readonly anonymousRooms: AnonymousRooms
   readonly pools = new Pools()
   readonly indexing: Indexing
   readonly listing: Listing
@@ -120,6 +120,7 @@ export class Node {
       onLapse: (former, node) => {
         this.id = node
         this.router.forgetRoutes()
+        this.anonymousRooms.doubt()
         onEvent('lapsed', { former, node })
       },
       onError,
@@ -161,6 +162,7 @@ export class Node {
     })
     this.watchers = new Watchers(shared)
     this.rooms = new Rooms({ ...shared, registry: backend.rooms })
+    this.anonymousRooms = new AnonymousRooms({ ...shared, registry: backend.rooms })
     this.disconnects = new Disconnects({
       ...shared,
       leases: this.leases,
@@ -231,10 +233,16 @@ export class Node {
    * Lets a connection in without a name, for a wire whose peers have none. On success the session is anonymous: it may
    * join anonymous rooms and enter pools. Its rooms and memberships end with `end`.
    */
-  admit(connection: Connection, _app: App, _holder?: Holder): Admission {
+  admit(connection: Connection, app: App, holder?: Holder): Admission {
     const opening = this.sessions.get(connection.id)
     if (opening?.state !== 'opening') return { ok: false, code: 'already-claimed' }
-    throw new Error('not built yet')
+    if (this.#draining) return { ok: false, code: 'draining' }
+    if (!this.#heartbeat.active) return { ok: false, code: 'registry-unavailable' }
+    const event = { type: 'admitted', app, ...(holder === undefined ? {} : { holder }) } as const
+    const session = this.sessions.apply(connection.id, event)
+    if (session?.state !== 'anonymous' || this.disconnects.endsLate(session, opening.openedAt))
+      return { ok: false, code: 'not-claimed' }
+    return { ok: true, session }
   }
 
   /**
@@ -243,7 +251,7 @@ export class Node {
    * store does not reject: the change is retried.
    */
   async end(connection: ConnectionId, how: Ending): Promise<void> {
-    this.watchers.forget(connection)
+    this.#forget(connection)
     if (how === 'left') this.#claims.left(connection)
     await this.#endName(this.sessions.remove(connection), connection, how)
   }
@@ -256,6 +264,7 @@ export class Node {
     const { id } = session.connection
     if (how === 'left') this.#claims.left(id)
     this.sessions.apply(id, { type: 'close', reason: 'left' })
+    this.anonymousRooms.forget(id)
     try {
       await this.#claims.answered(id)
       await this.#endName(session, id, how)
@@ -264,12 +273,18 @@ export class Node {
     }
   }
 
-  #disconnected(session: OnlineSession, { code, text }: Required<CloseOptions>): void {
+  /** The connection gets nothing more from what it watches, and nothing more of its anonymous rooms. */
+  #forget(connection: ConnectionId): void {
+    this.watchers.forget(connection)
+    this.anonymousRooms.forget(connection)
+  }
+
+  #disconnected(session: AdmittedSession, { code, text }: Required<CloseOptions>): void {
     const { connection } = session
     // A peer whose token was revoked may come back with another one, as after the end of a token.
     const isRevoked = code === closeCodes['token-expired']
     const reason = isRevoked ? 'token-expired' : 'disconnected'
-    this.watchers.forget(connection.id)
+    this.#forget(connection.id)
     this.sessions.apply(connection.id, { type: 'close', reason })
     const ending = isRevoked || mayReconnect(code) ? 'dropped' : 'left'
     this.#endName(session, connection.id, ending).catch((error: unknown) =>
@@ -346,14 +361,14 @@ export class Node {
   }
 
   async #suspendAll(failed: (error: unknown) => void): Promise<void> {
-    const online = [...this.sessions.allOnline()]
+    const admitted = [...this.sessions.allAdmitted()]
     await inTurn(
-      online.map((session) => () => this.sessions.close(session, 'drain')),
+      admitted.map((session) => () => this.sessions.close(session, 'drain')),
       failed,
     )
     await suspendAll(
       this.leases,
-      online.map(({ lease }) => lease),
+      admitted.flatMap((session) => (session.state === 'online' ? [session.lease] : [])),
     )
   }
 
@@ -367,6 +382,7 @@ export class Node {
     }
     this.#options.onEvent('doubt', { why: event.why })
     this.router.forgetRoutes()
+    this.anonymousRooms.doubt()
     if (event.names) this.#settling.unsettle()
     this.#heartbeat.restoreSoon()
   }
@@ -383,6 +399,7 @@ export class Node {
     await this.leases.renewTurn()
     await this.#claims.withdrawTurn()
     await this.rooms.renewTurn()
+    this.anonymousRooms.tellTurn()
     this.watchers.refreshTurn()
   }
 }

@@ -1,4 +1,4 @@
-/** The limits of the native wire, with their reasons (SPEC.md §8). */
+/** The limits of the native wire, with their reasons (SPEC.md §8), and those of connections without names. */
 export const limits = {
   /** Bytes of one WebSocket message. Offers with many candidates stay below 16 KiB; 64 KiB leaves room for messages. */
   frameBytes: 64 * 1024,
@@ -20,6 +20,8 @@ export const limits = {
   watches: 256,
   /** Rooms that one connection may join. */
   rooms: 64,
+  /** Rooms that one connection without a name may join. A page of y-webrtc has one for each open document. */
+  anonymousRooms: 512,
   /** Members of one room. */
   membersPerRoom: 10_000,
   /** Members in one `roomed` or `changed`. */

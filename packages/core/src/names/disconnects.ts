@@ -1,11 +1,12 @@
 import type { App, NodeId, Peer } from '@peerage/protocol'
-import { appOf, nameOf, peerOf } from '@peerage/protocol'
+import { nameOf, peerOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
 import { presenceOf } from '../presence/presence.js'
 import type { Bus } from '../routing/bus.js'
 import type { Envelope, Whom } from '../routing/message.js'
-import type { CloseOptions, Holder, OnlineSession, Sessions } from '../sessions/sessions.js'
+import type { AdmittedSession, CloseOptions, Sessions } from '../sessions/sessions.js'
+import { appOfSession } from '../sessions/sessions.js'
 import type { Leases } from './leases.js'
 import type { NodeHeartbeat } from './node-heartbeat.js'
 import type { Nodes } from './nodes.js'
@@ -23,7 +24,7 @@ export interface DisconnectsOptions {
   claimMs: number
   lookup: (peer: Peer) => Promise<Lease | undefined>
   /** Closes the connection with `disconnected`, and ends what the peer holds. */
-  end: (session: OnlineSession, how: Required<CloseOptions>) => void
+  end: (session: AdmittedSession, how: Required<CloseOptions>) => void
   onEvent: (event: string, details: Record<string, unknown>) => void
   onError: OnError
 }
@@ -99,7 +100,9 @@ export class Disconnects {
     const { sessions, leases, end, onError } = this.#options
     const { app, whom } = order
     let closed = 0
-    for (const session of 'name' in whom ? [sessions.online(peerOf(app, whom.name))] : sessions.allOnline()) {
+    for (const session of 'name' in whom
+      ? [sessions.online(peerOf(app, whom.name))]
+      : sessions.allAdmitted()) {
       if (session === undefined || !means(order, session)) continue
       closed++
       end(session, order)
@@ -114,15 +117,15 @@ export class Disconnects {
   }
 
   /** Ends one session of this node, as a disconnect does. */
-  end(session: OnlineSession, how: Required<CloseOptions>): void {
+  end(session: AdmittedSession, how: Required<CloseOptions>): void {
     this.#options.end(session, how)
   }
 
   /**
-   * This session has just claimed its name, over a connection that was opened at `openedAt` (monotonic). Ends it and
-   * returns true if it was to be disconnected meanwhile.
+   * This session has just claimed its name, or come in without one, over a connection that was opened at `openedAt`
+   * (monotonic). Ends it and returns true if it was to be disconnected meanwhile.
    */
-  endsLate(session: OnlineSession, openedAt: number): boolean {
+  endsLate(session: AdmittedSession, openedAt: number): boolean {
     for (const key of keysOf(session)) {
       const known = this.#remembered.get(key)
       if (known === undefined || known.at <= openedAt || !means(known.order, session)) continue
@@ -175,10 +178,11 @@ export class Disconnects {
 /** The nodes that were told of an order, and whether each has heard it. */
 type Told = ReadonlyMap<NodeId, Promise<boolean>>
 
-function means({ app, whom, before }: Order, { peer, holder }: OnlineSession): boolean {
-  if (appOf(peer) !== app) return false
+function means({ app, whom, before }: Order, session: AdmittedSession): boolean {
+  const { holder } = session
+  if (appOfSession(session) !== app) return false
   if (before !== undefined && holder?.issuedAt !== undefined && holder.issuedAt >= before) return false
-  if ('name' in whom) return nameOf(peer) === whom.name
+  if ('name' in whom) return session.state === 'online' && nameOf(session.peer) === whom.name
   if ('identity' in whom) return holder?.identity === whom.identity
   return holder?.tokenId === whom.tokenId
 }
@@ -190,9 +194,10 @@ function keyOf({ app, whom }: Order): string {
 }
 
 /** The keys under which an order for this peer may be remembered. */
-function keysOf({ peer, holder }: { peer: Peer; holder?: Holder }): string[] {
-  const app = appOf(peer)
-  const keys = [`${app} name ${nameOf(peer)}`]
+function keysOf(session: AdmittedSession): string[] {
+  const { holder } = session
+  const app = appOfSession(session)
+  const keys = session.state === 'online' ? [`${app} name ${nameOf(session.peer)}`] : []
   if (holder?.identity !== undefined) keys.push(`${app} identity ${holder.identity}`)
   if (holder?.tokenId !== undefined) keys.push(`${app} token ${holder.tokenId}`)
   return keys

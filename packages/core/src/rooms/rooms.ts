@@ -10,7 +10,7 @@ import type { OnlineSession, Sessions } from '../sessions/sessions.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
 import { Changes } from './changes.js'
 import type { MemberState } from './channel.js'
-import { encodeChange, encodeSaid, originOf, readTold } from './channel.js'
+import { NO_CONNECTION, encodeChange, encodeSaid, originOf, readTold } from './channel.js'
 import { Departures } from './departures.js'
 import type { Page } from './lists.js'
 import { Lists } from './lists.js'
@@ -31,9 +31,6 @@ export interface RoomsOptions {
 
 /** `parted`: the peer left the room, or its connection ended, before the join was complete. */
 export type JoinOutcome = 'joined' | 'known' | 'too-many' | 'parted'
-
-/** Stands for the connection in the origin of a message that no connection sent. No connection has this id. */
-const NO_CONNECTION = '-'
 
 /** During a recovery of the registry, how soon to look again whether it is over. */
 const RECOVERY_PAUSE_MS = 1_000

@@ -1,5 +1,5 @@
 import type { App, CloseReason, ConnectionId, ErrorCode, Name, Peer, Room, RoomId } from '@peerage/protocol'
-import { parseConnectionId } from '@peerage/protocol'
+import { appOf, parseConnectionId } from '@peerage/protocol'
 import type { Lease } from '../names/registry.js'
 import type { Message, Wire } from '../routing/message.js'
 
@@ -87,6 +87,9 @@ export interface Holder {
 /** A connection and the name that it holds. A field exists only in the states where it is valid. */
 export type Session = OpeningSession | OnlineSession | AnonymousSession | ClosingSession
 
+/** The peer has been let in. */
+export type AdmittedSession = OnlineSession | AnonymousSession
+
 /** The connection has no name yet. It must claim one by `deadline` (monotonic ms). */
 export interface OpeningSession {
   readonly state: 'opening'
@@ -129,6 +132,10 @@ export type SessionEvent =
   | { type: 'renewed'; holder: Holder }
   | { type: 'close'; reason: CloseReason }
 
+export function appOfSession(session: AdmittedSession): App {
+  return session.state === 'online' ? appOf(session.peer) : session.app
+}
+
 /** The only way a session changes. An event that does not fit its state leaves it unchanged. */
 export function transition(session: Session, event: SessionEvent): Session {
   const { connection } = session
@@ -164,6 +171,7 @@ function heldBy(holder: Holder | undefined): { holder?: Holder } {
 export class Sessions {
   readonly #byConnection = new Map<ConnectionId, Session>()
   readonly #byPeer = new Map<Peer, OnlineSession>()
+  #anonymousCount = 0
   #serial = 0
 
   /** An id for a new connection of any wire, unique in this node. */
@@ -237,6 +245,13 @@ export class Sessions {
     yield* this.#byPeer.values()
   }
 
+  /** The sessions of all peers that have been let in: with a name, then without one. */
+  *allAdmitted(): IterableIterator<AdmittedSession> {
+    yield* this.#byPeer.values()
+    if (this.#anonymousCount === 0) return
+    for (const session of this.#byConnection.values()) if (session.state === 'anonymous') yield session
+  }
+
   get count(): number {
     return this.#byConnection.size
   }
@@ -245,10 +260,16 @@ export class Sessions {
     return this.#byPeer.size
   }
 
+  get anonymousCount(): number {
+    return this.#anonymousCount
+  }
+
   // The index holds the newest session of a peer, so the late end of an older one must not remove it.
   #index(before: Session, after: Session | undefined): void {
     if (before.state === 'online' && this.#byPeer.get(before.peer) === before)
       this.#byPeer.delete(before.peer)
     if (after?.state === 'online') this.#byPeer.set(after.peer, after)
+    if (before.state === 'anonymous') this.#anonymousCount--
+    if (after?.state === 'anonymous') this.#anonymousCount++
   }
 }

@@ -26,7 +26,15 @@ export function cuttable(inner: Backend): Cut {
       stop: () => inner.stop(),
       registry: guard(inner.registry, refuse),
       mailbox: guard(inner.mailbox, refuse),
-      rooms: guard(inner.rooms, refuse),
+      rooms: guard(inner.rooms, refuse, {
+        subscribe: async (room, receive) => {
+          refuse()
+          await inner.rooms.subscribe(room, (text) => {
+            if (!state.cut) receive(text)
+          })
+        },
+        publish: async (room, text) => (state.cut ? 'unavailable' : inner.rooms.publish(room, text)),
+      }),
       index: guard(inner.index, refuse),
       records: guard(inner.records, refuse),
       answers: guard(inner.answers, refuse),
@@ -78,9 +86,10 @@ export function cuttable(inner: Backend): Cut {
 }
 
 // All methods of these are asynchronous, so a refusal is a rejection. Only `unsubscribe` is not, and it never fails.
-function guard<T extends object>(inner: T, refuse: () => void): T {
+function guard<T extends object>(inner: T, refuse: () => void, others: Partial<T> = {}): T {
   return new Proxy(inner, {
     get(target, key) {
+      if (Object.hasOwn(others, key)) return Reflect.get(others, key)
       const method: unknown = Reflect.get(target, key)
       if (typeof method !== 'function') return method
       if (key === 'unsubscribe') return (...args: unknown[]): unknown => Reflect.apply(method, target, args)

@@ -1,7 +1,14 @@
 import type { CloseReason, ConnectionId, Name } from '@peerage/protocol'
 import { nameOf, parseApp, parseConnectionId, parseName, peerOf } from '@peerage/protocol'
 import type { ClaimOutcome } from '../names/claims.js'
-import type { CloseOptions, Connection, Holder, OnlineSession, ServerMessage } from '../sessions/sessions.js'
+import type {
+  AnonymousSession,
+  CloseOptions,
+  Connection,
+  Holder,
+  OnlineSession,
+  ServerMessage,
+} from '../sessions/sessions.js'
 import type { Message, Wire } from '../routing/message.js'
 import type { Node } from '../node.js'
 
@@ -44,6 +51,13 @@ export class RecordedConnection implements Connection {
   /** The frames of relayed messages, in order. */
   get frames(): string[] {
     return this.sent.flatMap((message) => (message.type === 'relay' ? [message.message.frame] : []))
+  }
+
+  /** What was published in anonymous rooms, in order: the text, and how many members there were. */
+  get published(): string[] {
+    return this.sent.flatMap((message) =>
+      message.type === 'published' ? [`${message.text} ${message.members}`] : [],
+    )
   }
 
   get notices(): { ref: string; code: string }[] {
@@ -102,6 +116,21 @@ export async function arrive(
       return session
     },
   }
+}
+
+/** Opens a connection on a node that comes in without a name. Throws if it was refused. */
+export function comeIn(
+  node: Node,
+  options: { app?: string; wire?: Wire; holder?: Holder } = {},
+): { connection: RecordedConnection; session: AnonymousSession } {
+  serial++
+  const connection = new RecordedConnection(serial.toString(36), options.wire ?? 'y-webrtc')
+  node.open(connection)
+  const app = parseApp(options.app ?? 'default')
+  if (!app.ok) throw new Error(app.problem)
+  const admission = node.admit(connection, app.value, options.holder)
+  if (!admission.ok) throw new Error(`not admitted: ${admission.code}`)
+  return { connection, session: admission.session }
 }
 
 /** A message as a gateway would make it. `ref` is the reference that its notice would carry. */
