@@ -7,6 +7,7 @@ import { allows } from '../../access/grants.js'
 import { asBase } from '../../config/kinds.js'
 import type { Arrival, GatewayOptions, SocketOptions } from '../shared/gateway.js'
 import { OrderedPairs } from '../shared/ordered-pairs.js'
+import { roomOfText } from '../shared/room-of-text.js'
 import { UrlGateway } from '../shared/url-gateway.js'
 import type { MatchboxHost } from './connection.js'
 import { MatchboxConnection } from './connection.js'
@@ -81,10 +82,9 @@ export class MatchboxGateway extends UrlGateway<MatchboxConnection, Asked> imple
 
   async #join(connection: MatchboxConnection, session: OnlineSession, asked: Asked): Promise<void> {
     const { rooms } = this.#options.node
-    const { seats } = asked
-    const name = seats === undefined ? asked.room : await rooms.seat(session, asked.room, seats)
+    const name = await this.#roomFor(session, asked)
     // The node has forgotten the rooms of a connection that has ended, so it must join none after that.
-    if (!connection.isOpen) return
+    if (name === undefined || !connection.isOpen) return
     const room = this.#place(connection, session, name)
     const outcome = await rooms.join(session, name)
     if (outcome === 'too-many') {
@@ -96,6 +96,14 @@ export class MatchboxGateway extends UrlGateway<MatchboxConnection, Asked> imple
     room.welcome(connection)
     connection.entered(session)
     await this.#meetAll(room, session, name)
+  }
+
+  /** The room of the peer, or of its group. Undefined: the peer has gone meanwhile. */
+  #roomFor(session: OnlineSession, { room, seats }: Asked): Room | undefined | Promise<Room | undefined> {
+    if (seats === undefined) return room
+    // A group of one is a room that nobody can ask for, because nobody else knows the id.
+    if (seats === 1) return roomOfText(`#${nameOf(session.peer)}`)
+    return this.#options.node.rooms.seat(session, room, seats)
   }
 
   #place(connection: MatchboxConnection, { peer, lease }: OnlineSession, name: Room): MatchboxRoom {

@@ -78,8 +78,7 @@ export function decodeUrl(endpoint: string, path: string, query: string): Parsed
   if (text === undefined) return { ok: false, problem: 'the room in the path is not percent-encoded UTF-8' }
   const next = new URLSearchParams(query).getAll('next').at(-1) ?? ''
   const seats = /^\d+$/.test(next) ? Number(next) : 0
-  const most = wireLimits.membersPerRoom
-  if (seats > most) return { ok: false, problem: `next must be at most ${most}` }
+  if (seats > wireLimits.seats) return { ok: false, problem: `next must be at most ${wireLimits.seats}` }
   const room = { text, room: roomOfText(text), seats: seats === 0 ? undefined : seats }
   return { ok: true, value: { ...credentials.value, ...room } }
 }
