@@ -162,8 +162,8 @@ export class Node {
       trace: (handshake, step) => onEvent('signal', { handshake, step }),
     })
     this.watchers = new Watchers(shared)
-    this.rooms = new Rooms({ ...shared, registry: backend.rooms })
     this.anonymousRooms = new AnonymousRooms({ ...shared, registry: backend.rooms })
+    this.rooms = new Rooms({ ...shared, registry: backend.rooms, seats: backend.seats })
     this.pools = new Pools({ ...shared, registry: backend.pools })
     this.disconnects = new Disconnects({
       ...shared,
