@@ -101,6 +101,11 @@ async function settle(clock: FakeClock, ms = 200): Promise<void> {
   }
 }
 
+/** Waits until a peer has so many frames, while time passes. */
+async function heard(clock: FakeClock, { peer }: Game, frames: number): Promise<void> {
+  await expect.poll(() => settle(clock).then(() => peer.frames.length)).toBeGreaterThanOrEqual(frames)
+}
+
 const newPeer = ({ id }: Game): string => `{"NewPeer":"${id}"}`
 const peerLeft = ({ id }: Game): string => `{"PeerLeft":"${id}"}`
 const signal = (to: Game, data: unknown): string => JSON.stringify({ Signal: { receiver: to.id, data } })
@@ -142,11 +147,9 @@ describe('coming in', () => {
       await isHeld
       return outcome
     })
+    await clock.advance(1)
     const late = b.connect('/matchbox/chess')
-    await first.peer.until('NewPeer', () => {
-      void clock.advance(60)
-      return first.peer.frames.length === 2
-    })
+    await heard(clock, first, 2)
     const { NewPeer: id } = JSON.parse(first.peer.frames[1] ?? '') as { NewPeer: string }
     const second = { peer: late, id }
     first.peer.send(signal(second, { Offer: 'o' }))
@@ -258,7 +261,8 @@ describe('who is told of whom', () => {
 
   test('[MB7] each peer that shared the room gets PeerLeft once', async () => {
     const { clock, a, b } = await two()
-    const [first, second, third] = [await enter(a), await enter(b), await enter(a)]
+    const first = await enter(a)
+    const [second, third] = [await enter(b), await enter(a)]
     const other = await enter(b, '/matchbox/other')
     await settle(clock)
     // As matchbox_socket ends: without a close frame.
@@ -604,10 +608,7 @@ test('the recorded frames of matchbox_socket are relayed as matchbox_server rela
     else if (to === 'node') game.peer.send(named(text))
     else {
       const at = read[peer] ?? 0
-      await game.peer.until(`frame ${at}`, () => {
-        if (game.peer.frames.length <= at) void clock.advance(20)
-        return game.peer.frames.length > at
-      })
+      await heard(clock, game, at + 1)
       expect(game.peer.frames[at]).toBe(named(text))
       read[peer] = at + 1
     }
