@@ -166,6 +166,12 @@ export class AnonymousRooms {
     return this.#byConnection.get(connection)?.size ?? 0
   }
 
+  /** How many members the room has on all nodes. On a node without members of its own it is 0. */
+  sizeOf(room: RoomId): number {
+    const own = this.#rooms.get(room)?.members.size ?? 0
+    return own + this.#counts.others(room)
+  }
+
   /**
    * Sends a text to all members on all nodes, the sender included if it is one. Each gets `published`. `to`: the member
    * that it is for, in the wire's own words, at most 128 characters. `unavailable`: it may not have reached anybody.
