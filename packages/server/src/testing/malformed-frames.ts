@@ -88,10 +88,10 @@ function* variantsOf(value: Json): Generator<string> {
   for (const [at, [key, member]] of entries.entries()) {
     const having = (part: string[]): string => closed(value, parts.toSpliced(at, 1, ...part))
     yield having([])
-    yield having([`${parts[at]}`, `${parts[at]}`])
+    yield having([String(parts[at]), String(parts[at])])
     for (const wrong of VALUES) {
       yield having([partOf(value, key, wrong)])
-      if (!Array.isArray(value)) yield having([`${parts[at]}`, partOf(value, key, wrong)])
+      if (!Array.isArray(value)) yield having([String(parts[at]), partOf(value, key, wrong)])
     }
     for (const variant of variantsOf(member)) yield having([partOf(value, key, variant)])
   }

@@ -50,7 +50,7 @@ export abstract class UrlConnection<
    * Handles a whole frame of a peer that has been let in. The frame is within the rates. If it returns a promise, the next
    * frames wait until that has resolved. It never rejects.
    */
-  protected abstract receive(session: S, text: string): Promise<void> | undefined
+  protected abstract receive(session: S, text: string): Promise<void> | void
 
   /** A frame from this peer was dropped because of its rates, or a frame for it because it reads too slowly. */
   protected missed(_reason: 'rate-limited' | 'slow-consumer'): void {}

@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto'
 import type { AnonymousSession, Node, OnError } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
-import type { App, Room, RoomId } from '@peerage/protocol'
-import { limits, parseRoom, roomIdOf } from '@peerage/protocol'
+import type { App, RoomId } from '@peerage/protocol'
+import { limits, roomIdOf } from '@peerage/protocol'
 import { allows } from '../../access/grants.js'
 import { pause } from '../../lib/pause.js'
 import type { GatewayOptions } from '../shared/gateway.js'
+import { roomOfText } from '../shared/room-of-text.js'
 import type { TopicFrame, TopicWire } from './codec.js'
 import type { TopicConnection } from './connection.js'
 
@@ -100,7 +100,7 @@ export class TopicFrames {
 
   #unsubscribe(connection: TopicConnection, { app }: AnonymousSession, topics: readonly string[]): void {
     for (const topic of topics) {
-      const room = roomOf(app, topic, this.#options.wire)
+      const room = roomIdOf(app, roomOfText(topic), this.#options.wire.wire)
       connection.wanted?.delete(room)
       connection.parted(room)
       this.#options.node.anonymousRooms.part(connection.id, room)
@@ -151,25 +151,11 @@ export class TopicFrames {
 
   /** The room of a topic. Undefined if the access rules do not grant it. */
   #roomOf(connection: TopicConnection, app: App, topic: string): RoomId | undefined {
-    if (allows(connection.access?.rooms, topic)) return roomOf(app, topic, this.#options.wire)
+    if (allows(connection.access?.rooms, topic))
+      return roomIdOf(app, roomOfText(topic), this.#options.wire.wire)
     connection.drop('forbidden')
     return undefined
   }
-}
-
-/**
- * The room of a topic. A topic may be any text, and a room's name may not. So a topic that is no name of a room goes in as
- * its hash, and so does one that looks like a hash.
- */
-function roomOf(app: App, topic: string, { wire }: TopicWire): RoomId {
-  const room = parseRoom(topic)
-  return roomIdOf(app, room.ok && !topic.startsWith('#') ? room.value : hashOf(topic), wire)
-}
-
-function hashOf(topic: string): Room {
-  const hashed = parseRoom(`#${createHash('sha256').update(topic).digest('base64url')}`)
-  if (!hashed.ok) throw new Error(hashed.problem)
-  return hashed.value
 }
 
 /** A topic may be a slice of its frame, and V8 would keep that whole frame in memory. */
