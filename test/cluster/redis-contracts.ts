@@ -9,6 +9,7 @@ import {
   mailboxContract,
   nodesContract,
   patient,
+  poolsContract,
   presenceContract,
   recordsContract,
   registryContract,
@@ -107,6 +108,7 @@ function contracts(topology: Topology): void {
   mailboxContract(name, restricted)
   presenceContract(name, restricted)
   roomsContract(name, restricted)
+  poolsContract(name, restricted)
   indexContract(name, restricted)
   recordsContract(name, restricted)
   answersContract(name, restricted)

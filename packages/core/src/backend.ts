@@ -6,6 +6,7 @@ import type { Nodes } from './names/nodes.js'
 import type { Presence } from './presence/presence.js'
 import type { Answers, Records } from './records.js'
 import type { Registry } from './names/registry.js'
+import type { PoolRegistry } from './pools/registry.js'
 import type { RoomRegistry } from './rooms/registry.js'
 
 /**
@@ -25,7 +26,7 @@ export type BackendEvent =
 
 /**
  * One node's access to the store that all nodes of a cluster share. `memoryCluster` (one process) and
- * `@peerage/redis` implement it. To write another store, implement these nine interfaces and run the contract suites
+ * `@peerage/redis` implement it. To write another store, implement these ten interfaces and run the contract suites
  * in packages/core/src/testing/contracts over them.
  */
 export interface Backend {
@@ -38,6 +39,7 @@ export interface Backend {
   readonly records: Records
   readonly answers: Answers
   readonly rooms: RoomRegistry
+  readonly pools: PoolRegistry
   /**
    * Sets the NodeId under which this node beats, claims and listens. The node calls it before `start`, and again with
    * a new NodeId after its lease has lapsed.

@@ -65,7 +65,7 @@ export type { Mailbox, MailboxLimits } from './routing/mailbox.js'
 export type { Member, Membership, RoomRegistry } from './rooms/registry.js'
 export type { AnonymousJoin } from './rooms/anonymous-rooms.js'
 export type { Entered, EnterOptions } from './pools/pools.js'
-export type { PoolMember, PoolRegistry, PoolSize } from './pools/registry.js'
+export type { Drawn, KeptMember, PoolMember, PoolRegistry, PoolSize } from './pools/registry.js'
 
 // Helpers.
 export { Batches, Rush, afterEvent, afterTurn } from './lib/batching.js'

@@ -84,7 +84,7 @@ export class Node {
   readonly rooms: Rooms
   /** For wires whose peers have no names. */
   readonly anonymousRooms: AnonymousRooms
-  readonly pools = new Pools()
+  readonly pools: Pools
   readonly indexing: Indexing
   readonly listing: Listing
   readonly disconnects: Disconnects
@@ -158,11 +158,13 @@ export class Node {
       mail: this.mail,
       supersede: (end) => this.#claims.supersede(end),
       disconnect: (order) => void this.disconnects.receive(order),
+      hand: (envelope) => this.pools.receive(envelope),
       trace: (handshake, step) => onEvent('signal', { handshake, step }),
     })
     this.watchers = new Watchers(shared)
     this.rooms = new Rooms({ ...shared, registry: backend.rooms })
     this.anonymousRooms = new AnonymousRooms({ ...shared, registry: backend.rooms })
+    this.pools = new Pools({ ...shared, registry: backend.pools })
     this.disconnects = new Disconnects({
       ...shared,
       leases: this.leases,
@@ -294,6 +296,7 @@ export class Node {
   }
 
   async #endName(session: Session | undefined, connection: ConnectionId, how: Ending): Promise<void> {
+    this.pools.forget(connection)
     const lease = session?.state === 'online' ? session.lease : undefined
     const isFree = how === 'left' || (how === 'gave-up' && lease !== undefined && isNew(lease))
     await Promise.all([
@@ -348,6 +351,7 @@ export class Node {
         () => this.mail.stop(),
         () => this.watchers.stop(),
         () => this.rooms.stop(),
+        () => this.pools.settled(),
         () => this.#suspendAll(failed),
         // Sockets may have ended a moment ago. A name that was not suspended would count as free when the node
         // leaves.
@@ -391,6 +395,7 @@ export class Node {
     await this.leases.reassertAll()
     this.#settling.restored()
     await this.rooms.keepAll()
+    await this.pools.keepAll()
     this.watchers.refreshAll()
   }
 
@@ -400,6 +405,7 @@ export class Node {
     await this.#claims.withdrawTurn()
     await this.rooms.renewTurn()
     this.anonymousRooms.tellTurn()
+    this.pools.sweepTurn()
     this.watchers.refreshTurn()
   }
 }

@@ -17,6 +17,7 @@ import { Keys, checkPrefix } from './keys.js'
 import { RedisMailbox } from './mailbox.js'
 import { RedisNameIndex } from './name-index.js'
 import { RedisNodes } from './nodes.js'
+import { RedisPools } from './pools.js'
 import { RedisPresence } from './presence.js'
 import { RedisAnswers, RedisRecords } from './records.js'
 import { RedisRegistry } from './registry.js'
@@ -73,6 +74,7 @@ class RedisStores implements RedisBackend {
   readonly nodes: RedisNodes
   readonly presence: RedisPresence
   readonly rooms: RedisRooms
+  readonly pools: RedisPools
   readonly mailbox: RedisMailbox
   readonly bus: RedisBus
   readonly #clock: Clock
@@ -144,6 +146,7 @@ class RedisStores implements RedisBackend {
     this.records = new RedisRecords({ ...stored, nodes: this.nodes })
     this.answers = new RedisAnswers(stored)
     this.rooms = new RedisRooms(heard)
+    this.pools = new RedisPools(stored)
     this.presence = new RedisPresence(heard)
     const mailboxLimits = { ...defaultMailboxLimits, ...options.mailboxLimits }
     this.mailbox = new RedisMailbox({ ...stored, limits: mailboxLimits })

@@ -72,6 +72,14 @@ export class Keys {
     return `${this.#prefix}{${room}}:members`
   }
 
+  /**
+   * Sorted set: the members of a pool, by the end of their membership. Next to it are `…:pool:places`, with the connection
+   * of each member, and `…:pool:marked`, with the marked ones.
+   */
+  pool(pool: RoomId): string {
+    return `${this.#prefix}{${pool}}:pool`
+  }
+
   /** Channel: the messages and changes in a room. */
   room(room: RoomId): string {
     return `${this.#prefix}{${room}}:room`

@@ -10,6 +10,7 @@ import { MemoryBus } from './bus.js'
 import { MemoryMailbox } from './mailbox.js'
 import { MemoryNameIndex } from './name-index.js'
 import { MemoryNodes } from './nodes.js'
+import { MemoryPools } from './pools.js'
 import { MemoryPresence } from './presence.js'
 import { MemoryAnswers, MemoryRecords } from './records.js'
 import { MemoryRegistry } from './registry.js'
@@ -27,7 +28,7 @@ export interface MemoryCluster {
   /** Makes the backend of one more node. */
   backend(options?: { onError?: OnError }): Backend
   /** What the store holds now. All of it must be 0 after everybody has left [I16]. */
-  size(): { names: number; queues: number; nodes: number; inboxes: number; watchers: number }
+  size(): { names: number; queues: number; pools: number; nodes: number; inboxes: number; watchers: number }
   /** Like FLUSHALL in Redis: empties the store, and each node gets a `doubt` event. */
   flush(): void
   /** Loses one name without telling any node, as a shard of a Redis Cluster may do. */
@@ -55,10 +56,11 @@ export function memoryCluster(options: MemoryClusterOptions = {}): MemoryCluster
     backend: ({ onError = rethrow } = {}) => memoryBackend(store, listeners, onError),
     size: () => {
       for (const peer of store.names.keys()) store.entry(peer)
-      const { names, queues, nodes, inboxes, watchers } = store
+      const { names, queues, pools, nodes, inboxes, watchers } = store
       return {
         names: names.size,
         queues: queues.size,
+        pools: pools.size,
         nodes: nodes.size,
         inboxes: inboxes.size,
         watchers: watchers.size,
@@ -100,6 +102,7 @@ function memoryBackend(
     records: new MemoryRecords(store),
     answers: new MemoryAnswers(store),
     rooms,
+    pools: new MemoryPools(store),
     identify: (node: NodeId) => nodes.identify(node),
     start: async (onEvent) => {
       listener = onEvent

@@ -9,6 +9,7 @@ import type { Lease } from '../names/registry.js'
 import { RegistryUnavailable, rankOf } from '../names/registry.js'
 import type { Membership } from '../rooms/registry.js'
 import { staleLeaseMs, type Times } from '../times.js'
+import type { MemoryPool } from './pool.js'
 
 /** The entry of a name: a lease, or only the epoch of the last one (a tombstone), until it expires. */
 export interface Entry {
@@ -52,6 +53,7 @@ export class Store {
   createdAt = Number.NEGATIVE_INFINITY
   readonly queues = new Map<Peer, Queue>()
   readonly rooms = new Map<RoomId, Map<string, RoomEntry>>()
+  readonly pools = new Map<RoomId, MemoryPool>()
   /** The index, by app and partition. */
   readonly index = new Map<string, Map<Name, Indexed>>()
   /** Records, by app and kind. */
@@ -62,7 +64,7 @@ export class Store {
   readonly inboxes = new Map<NodeId, (payload: string) => void>()
   readonly watchers = new Set<(change: PresenceChange) => void>()
   #down = false
-  readonly #sweeps = [new Sweep(this.names), new Sweep(this.answers)]
+  readonly #sweeps = [new Sweep(this.names), new Sweep(this.answers), new Sweep(this.pools)]
   readonly #clock: Clock
   readonly #beganAt: number
 
@@ -154,7 +156,7 @@ export class Store {
     return undefined
   }
 
-  /** Deletes expired names and answers, a limited number in each call, so that no call takes long. */
+  /** Deletes expired names, answers and pools, a limited number in each call, so that no call takes long. */
   sweep(): void {
     const now = this.now()
     for (const sweep of this.#sweeps) sweep.some(now)
@@ -168,6 +170,7 @@ export class Store {
     this.announcements.clear()
     this.queues.clear()
     this.rooms.clear()
+    this.pools.clear()
     this.index.clear()
     this.records.clear()
     this.answers.clear()

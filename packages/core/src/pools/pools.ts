@@ -1,6 +1,24 @@
-import type { ConnectionId, RoomId } from '@peerage/protocol'
-import type { AnonymousSession } from '../sessions/sessions.js'
-import type { PoolMember, PoolSize } from './registry.js'
+import type { ConnectionId, NodeId, RoomId } from '@peerage/protocol'
+import type { OnError } from '../backend.js'
+import type { Clock } from '../lib/clock.js'
+import type { Nodes } from '../names/nodes.js'
+import type { NodeHeartbeat } from '../names/node-heartbeat.js'
+import type { Bus } from '../routing/bus.js'
+import type { Envelope } from '../routing/message.js'
+import type { AnonymousSession, Sessions } from '../sessions/sessions.js'
+import { Farewells } from './farewells.js'
+import { LocalMembers } from './local-members.js'
+import type { PoolMember, PoolRegistry, PoolSize } from './registry.js'
+
+export interface PoolsOptions {
+  heartbeat: Pick<NodeHeartbeat, 'id'>
+  registry: PoolRegistry
+  nodes: Pick<Nodes, 'status' | 'view'>
+  bus: Pick<Bus, 'publish'>
+  sessions: Sessions
+  clock: Clock
+  onError: OnError
+}
 
 export interface EnterOptions {
   marked: boolean
@@ -10,42 +28,184 @@ export interface EnterOptions {
   ttlMs: number
 }
 
-/** `too-many`: the connection is in too many pools, or the pool is full. `parted`: the connection has ended. */
+/**
+ * `too-many`: the connection, or the node, is in too many pools, or the pool is full. `parted`: the connection has ended.
+ */
 export type Entered = { drawn: PoolMember[]; size: PoolSize } | 'too-many' | 'parted'
 
-/** The memberships of this node's connections in pools, and the frames between members. */
+/** Members of one pool on all nodes. A draw takes the same time in a large pool; its memory is on one Redis server. */
+const MEMBERS_PER_POOL = 100_000
+/** While a node is dead, its members are still in the pools. This many more are drawn in place of them. */
+const SPARE = 4
+
+/**
+ * The memberships of this node's connections in pools, and the frames between members. A membership ends when its
+ * connection ends, or if the member does not enter again in time. Nothing renews it otherwise.
+ */
 export class Pools {
-  /** Enters, or enters again. Rejects with RegistryUnavailable. */
-  enter(
-    _session: AnonymousSession,
-    _pool: RoomId,
-    _member: string,
-    _options: EnterOptions,
-  ): Promise<Entered> {
-    throw new Error('not built yet')
+  readonly #options: PoolsOptions
+  readonly #members: LocalMembers
+  readonly #farewells: Farewells
+
+  constructor(options: PoolsOptions) {
+    this.#options = options
+    this.#members = new LocalMembers(options.clock)
+    this.#farewells = new Farewells(options)
   }
 
-  /** Rejects with RegistryUnavailable; then the membership ends later. */
-  leave(_session: AnonymousSession, _pool: RoomId, _member: string): Promise<PoolSize> {
-    throw new Error('not built yet')
+  /** How many memberships the connections of this node have. */
+  get count(): number {
+    return this.#members.count
+  }
+
+  /**
+   * Enters, or enters again, and draws other members. Of a dead node it draws none.
+   *
+   * Rejects with RegistryUnavailable. Then the member counts as entered on this node all the same, and is written to the
+   * registry when that is back, if its connection is still there.
+   */
+  async enter(
+    { connection: { id: connection } }: AnonymousSession,
+    pool: RoomId,
+    id: string,
+    { marked, draw, ttlMs }: EnterOptions,
+  ): Promise<Entered> {
+    const { heartbeat, registry } = this.#options
+    if (!this.#isHere(connection)) return 'parted'
+    const held = this.#members.enter({ pool, id, connection, marked, ttlMs })
+    if (held === undefined) return 'too-many'
+    const spare = draw > 0 && this.#isAnyDead() ? draw + SPARE : 0
+    const member = { id, node: heartbeat.id, connection, marked }
+    const options = { ttlMs, draw: draw + spare, most: MEMBERS_PER_POOL }
+    const entered = await registry.enter(pool, member, options)
+    if (entered === 'full') {
+      this.#members.delete(held)
+      return 'too-many'
+    }
+    this.#members.entered(held, entered.since, ttlMs)
+    if (!this.#isHere(connection)) return 'parted'
+    return { drawn: this.#reachable(pool, entered.drawn, draw), size: entered.size }
+  }
+
+  /** Resolves with the size after that. Rejects with RegistryUnavailable: then the membership ends later. */
+  async leave(
+    { connection: { id: connection } }: AnonymousSession,
+    pool: RoomId,
+    id: string,
+  ): Promise<PoolSize> {
+    const { heartbeat, registry } = this.#options
+    const held = this.#members.get(pool, id)
+    if (held?.connection === connection) this.#members.delete(held)
+    return (await registry.leave(pool, { id, node: heartbeat.id, connection })).size
   }
 
   /** Whether this connection is in the pool under this id. */
-  has(_connection: ConnectionId, _pool: RoomId, _member: string): boolean {
-    throw new Error('not built yet')
+  has(connection: ConnectionId, pool: RoomId, id: string): boolean {
+    return this.#members.get(pool, id)?.connection === connection
   }
 
-  /** Hands a frame to a member that was drawn, wherever it is. It arrives at most once; nobody is told if it does not. */
-  hand(_pool: RoomId, _to: PoolMember, _frame: string): void {
-    throw new Error('not built yet')
+  /**
+   * Hands a frame to a member that was drawn, wherever it is. It arrives at most once; nobody is told if it does not.
+   */
+  hand(pool: RoomId, to: PoolMember, frame: string): void {
+    const { heartbeat, bus, onError } = this.#options
+    const { node, connection, id } = to
+    if (node === heartbeat.id) {
+      if (this.has(connection, pool, id)) this.#send(connection, frame)
+      return
+    }
+    const envelope = { type: 'hand' as const, connection, pool, member: id, frame }
+    bus.publish(node, envelope).catch((error: unknown) => onError(error, { stage: 'hand' }))
   }
 
-  /** Hands a frame to the member with this id. Resolves with false if there is none. Rejects with RegistryUnavailable. */
-  handTo(_pool: RoomId, _id: string, _frame: string): Promise<boolean> {
-    throw new Error('not built yet')
+  /**
+   * Hands a frame to the member with this id. Resolves with false if there is none. Rejects with RegistryUnavailable if the
+   * member is not on this node.
+   */
+  async handTo(pool: RoomId, id: string, frame: string): Promise<boolean> {
+    const held = this.#members.get(pool, id)
+    if (held !== undefined) return this.#send(held.connection, frame)
+    const member = await this.#options.registry.find(pool, id)
+    if (member === undefined || this.#isDead(member.node)) return false
+    this.hand(pool, member, frame)
+    return true
   }
 
-  sizes(_pools: readonly RoomId[]): Promise<PoolSize[]> {
-    throw new Error('not built yet')
+  /** How many members each of these pools has, in the same order. Rejects with RegistryUnavailable. */
+  sizes(pools: readonly RoomId[]): Promise<PoolSize[]> {
+    return this.#options.registry.sizes(pools)
+  }
+
+  /** Another node hands a frame to a connection of this node. */
+  receive({ pool, member, connection, frame }: Extract<Envelope, { type: 'hand' }>): void {
+    if (this.has(connection, pool, member)) this.#send(connection, frame)
+  }
+
+  /** Call it when a connection has ended. It leaves all its pools, in the background. */
+  forget(connection: ConnectionId): void {
+    const former = this.#members.forget(connection)
+    if (former.length > 0) this.#farewells.leave(former)
+  }
+
+  /** The registry may have lost everything, or this node has a new NodeId: writes its memberships back. */
+  async keepAll(): Promise<void> {
+    const { heartbeat, registry } = this.#options
+    for (const [pool, members] of this.#members.byPool())
+      await registry.keep(
+        pool,
+        members.map((held) => ({
+          id: held.id,
+          node: heartbeat.id,
+          connection: held.connection,
+          marked: held.marked,
+          since: held.since,
+          ttlMs: this.#members.endsIn(held),
+        })),
+      )
+  }
+
+  /** Call it once a beat. It forgets memberships that have ended by themselves. */
+  sweepTurn(): void {
+    this.#members.sweep()
+  }
+
+  /** Resolves when the registry knows of all connections that have ended, or has failed. */
+  settled(): Promise<void> {
+    return this.#farewells.settled()
+  }
+
+  #send(connection: ConnectionId, frame: string): boolean {
+    return this.#options.sessions.get(connection)?.connection.send({ type: 'handed', frame }) ?? false
+  }
+
+  #isHere(connection: ConnectionId): boolean {
+    return this.#options.sessions.get(connection)?.state === 'anonymous'
+  }
+
+  #isDead(node: NodeId): boolean {
+    const { heartbeat, nodes } = this.#options
+    return node !== heartbeat.id && nodes.status(node).state === 'dead'
+  }
+
+  #isAnyDead(): boolean {
+    const { now, nodes } = this.#options.nodes.view()
+    for (const { end } of nodes.values()) if (end <= now) return true
+    return false
+  }
+
+  /** Up to `most` of these members, without those of dead nodes. Those of nodes that we do not know yet come last. */
+  #reachable(pool: RoomId, drawn: PoolMember[], most: number): PoolMember[] {
+    const { heartbeat, nodes } = this.#options
+    const live: PoolMember[] = []
+    const unknown: PoolMember[] = []
+    for (const member of drawn) {
+      const state = member.node === heartbeat.id ? 'live' : nodes.status(member.node).state
+      if (state === 'live') live.push(member)
+      else if (state === 'unknown') unknown.push(member)
+      // A dead node never comes back under its NodeId, so its members can leave.
+      else this.#farewells.leave([{ ...member, pool }])
+    }
+    if (unknown.length > 0) live.push(...unknown)
+    return live.length > most ? live.slice(0, most) : live
   }
 }

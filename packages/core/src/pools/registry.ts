@@ -10,10 +10,25 @@ export interface PoolMember {
   marked: boolean
 }
 
+/** A membership that its node writes back. */
+export interface KeptMember extends PoolMember {
+  /** When this connection first entered with the id (registry's ms). 0: it does not know whether it has entered. */
+  since: number
+  /** In how many milliseconds the membership ends. */
+  ttlMs: number
+}
+
 /** How many members a pool has, and how many of them are marked. */
 export interface PoolSize {
   members: number
   marked: number
+}
+
+/** The answer to `enter`. `drawn`: other members. `since`: when this connection first entered with this id. */
+export interface Drawn {
+  drawn: PoolMember[]
+  size: PoolSize
+  since: number
 }
 
 /**
@@ -35,11 +50,14 @@ export interface PoolRegistry {
     pool: RoomId,
     member: PoolMember,
     options: { ttlMs: number; draw: number; most: number },
-  ): Promise<{ drawn: PoolMember[]; size: PoolSize } | 'full'>
+  ): Promise<Drawn | 'full'>
   /** Removes the member, if it is still at this connection. Resolves with whether it was, and the size after that. */
   leave(pool: RoomId, member: Omit<PoolMember, 'marked'>): Promise<{ left: boolean; size: PoolSize }>
-  /** Renews memberships, and writes back those that the registry has lost. A member that has moved is left alone. */
-  keep(pool: RoomId, members: readonly PoolMember[], ttlMs: number): Promise<void>
+  /**
+   * Writes memberships back that the registry has lost, or has under a former NodeId. A member that has moved to another
+   * connection since `since` is left alone.
+   */
+  keep(pool: RoomId, members: readonly KeptMember[]): Promise<void>
   find(pool: RoomId, id: string): Promise<PoolMember | undefined>
   /** The sizes of these pools, in the same order. */
   sizes(pools: readonly RoomId[]): Promise<PoolSize[]>

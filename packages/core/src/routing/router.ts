@@ -35,6 +35,8 @@ export interface RouterOptions {
   supersede: (end: Extract<Envelope, { type: 'superseded' | 'evicted' }>) => void
   /** An application server disconnects peers. */
   disconnect: (order: Extract<Envelope, { type: 'disconnect' }>) => void
+  /** Another node hands a frame to a member of a pool. */
+  hand: (envelope: Extract<Envelope, { type: 'hand' }>) => void
   /** One step of a handshake, for the logs of every node that handles it. */
   trace: (handshake: string, step: string) => void
   onError: OnError
@@ -143,6 +145,9 @@ export class Router {
         connection?.send({ type: 'notice', to: nameOf(envelope.to), ref: envelope.ref, code: envelope.code })
         return
       }
+      case 'hand':
+        this.#options.hand(envelope)
+        return
     }
   }
 
@@ -224,7 +229,7 @@ export class Router {
   /** The bus had answered `sent` for this envelope, and found out later that it did not arrive. */
   undelivered(envelope: Envelope): void {
     if (envelope.type === 'deliver') this.#unsent(envelope.message, envelope.epoch)
-    else
+    else if (envelope.type !== 'hand')
       this.#options.onError(new RegistryUnavailable('the bus could not send an answer to another node'), {
         stage: envelope.type,
       })

@@ -4,6 +4,7 @@ import { answersContract } from './answers-contract.js'
 import { indexContract } from './index-contract.js'
 import { mailboxContract } from './mailbox-contract.js'
 import { nodesContract } from './nodes-contract.js'
+import { poolsContract } from './pools-contract.js'
 import { presenceContract } from './presence-contract.js'
 import { recordsContract } from './records-contract.js'
 import { registryContract } from './registry-contract.js'
@@ -18,3 +19,4 @@ indexContract('memory', memoryContractCluster)
 recordsContract('memory', memoryContractCluster)
 answersContract('memory', memoryContractCluster)
 roomsContract('memory', memoryContractCluster)
+poolsContract('memory', memoryContractCluster)

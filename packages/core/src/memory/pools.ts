@@ -1,0 +1,72 @@
+import type { RoomId } from '@peerage/protocol'
+import type { Drawn, KeptMember, PoolMember, PoolRegistry, PoolSize } from '../pools/registry.js'
+import { MemoryPool } from './pool.js'
+import type { Store } from './store.js'
+
+const EMPTY: PoolSize = { members: 0, marked: 0 }
+
+/** The pools of one process. */
+export class MemoryPools implements PoolRegistry {
+  readonly #store: Store
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  async enter(
+    pool: RoomId,
+    member: PoolMember,
+    { ttlMs, draw, most }: { ttlMs: number; draw: number; most: number },
+  ): Promise<Drawn | 'full'> {
+    const known = this.#pool(pool)
+    const members = known ?? new MemoryPool()
+    const entry = members.get(member.id)
+    if (entry === undefined && members.size.members >= most) return 'full'
+    const now = this.#store.now()
+    const since = entry !== undefined && isAt(entry.member, member) ? entry.since : now
+    members.put(member, since, now + ttlMs)
+    if (known === undefined) this.#store.pools.set(pool, members)
+    return { drawn: members.draw(draw, member.id), size: members.size, since }
+  }
+
+  async leave(pool: RoomId, member: Omit<PoolMember, 'marked'>): Promise<{ left: boolean; size: PoolSize }> {
+    const members = this.#pool(pool)
+    const entry = members?.get(member.id)
+    if (members === undefined || entry === undefined || !isAt(entry.member, member))
+      return { left: false, size: members?.size ?? EMPTY }
+    members.remove(entry)
+    if (members.size.members === 0) this.#store.pools.delete(pool)
+    return { left: true, size: members.size }
+  }
+
+  async keep(pool: RoomId, members: readonly KeptMember[]): Promise<void> {
+    const known = this.#pool(pool) ?? new MemoryPool()
+    for (const { since, ttlMs, ...member } of members) {
+      const entry = known.get(member.id)
+      if (entry === undefined || entry.since <= since) known.put(member, since, this.#store.now() + ttlMs)
+    }
+    if (known.size.members > 0) this.#store.pools.set(pool, known)
+  }
+
+  async find(pool: RoomId, id: string): Promise<PoolMember | undefined> {
+    return this.#pool(pool)?.get(id)?.member
+  }
+
+  async sizes(pools: readonly RoomId[]): Promise<PoolSize[]> {
+    return pools.map((pool) => this.#pool(pool)?.size ?? EMPTY)
+  }
+
+  /** The pool without the members whose time has ended, if any other is left. */
+  #pool(id: RoomId): MemoryPool | undefined {
+    this.#store.open()
+    const pool = this.#store.pools.get(id)
+    pool?.prune(this.#store.now())
+    if (pool?.size.members !== 0) return pool
+    this.#store.pools.delete(id)
+    return undefined
+  }
+}
+
+function isAt(place: Omit<PoolMember, 'marked'>, { node, connection }: Omit<PoolMember, 'marked'>): boolean {
+  return place.node === node && place.connection === connection
+}

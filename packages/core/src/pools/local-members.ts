@@ -1,0 +1,137 @@
+import type { ConnectionId, RoomId } from '@peerage/protocol'
+import { limits } from '@peerage/protocol'
+import type { Clock } from '../lib/clock.js'
+
+/** A membership of a connection of this node. */
+export interface LocalMember {
+  readonly pool: RoomId
+  readonly id: string
+  readonly connection: ConnectionId
+  marked: boolean
+  /** See `KeptMember`. */
+  since: number
+  /** When it ends (monotonic ms). The registry ends it a moment earlier. */
+  endsAt: number
+}
+
+/** A membership takes about 300 bytes. */
+const MEMBERSHIPS_PER_NODE = 200_000
+/** How many memberships one sweep looks at. A sweep a beat sees all of them within 40 seconds. */
+const SWEPT_PER_TURN = 10_000
+
+/** The memberships of this node's connections: one connection for each id in a pool, the last one that entered. */
+export class LocalMembers {
+  readonly #clock: Clock
+  readonly #byPool = new Map<RoomId, Map<string, LocalMember>>()
+  readonly #byConnection = new Map<ConnectionId, Set<LocalMember>>()
+  #count = 0
+  #sweeping: IterableIterator<Set<LocalMember>> | undefined
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** The membership, if it has not ended. */
+  get(pool: RoomId, id: string): LocalMember | undefined {
+    const found = this.#byPool.get(pool)?.get(id)
+    return found !== undefined && found.endsAt > this.#clock.monotonic() ? found : undefined
+  }
+
+  /** Adds or renews a membership. Undefined: the connection, or the node, has too many. */
+  enter({
+    pool,
+    id,
+    connection,
+    marked,
+    ttlMs,
+  }: Pick<LocalMember, 'pool' | 'id' | 'connection' | 'marked'> & { ttlMs: number }):
+    | LocalMember
+    | undefined {
+    const endsAt = this.#clock.monotonic() + ttlMs
+    const known = this.#byPool.get(pool)?.get(id)
+    if (known?.connection === connection) {
+      known.marked = marked
+      known.endsAt = endsAt
+      return known
+    }
+    if (!this.#hasRoom(connection)) return undefined
+    if (known !== undefined) this.delete(known)
+    const made: LocalMember = { pool, id, connection, marked, since: 0, endsAt }
+    const members = this.#byPool.get(pool)
+    if (members === undefined) this.#byPool.set(pool, new Map([[id, made]]))
+    else members.set(id, made)
+    const own = this.#byConnection.get(connection)
+    if (own === undefined) this.#byConnection.set(connection, new Set([made]))
+    else own.add(made)
+    this.#count++
+    return made
+  }
+
+  /** The registry has the membership now. */
+  entered(member: LocalMember, since: number, ttlMs: number): void {
+    member.since = since
+    // From the answer on, so that it does not end before the registry's own.
+    member.endsAt = this.#clock.monotonic() + ttlMs
+  }
+
+  delete(member: LocalMember): void {
+    const { pool, id, connection } = member
+    const members = this.#byPool.get(pool)
+    if (members?.get(id) !== member) return
+    members.delete(id)
+    if (members.size === 0) this.#byPool.delete(pool)
+    const own = this.#byConnection.get(connection)
+    own?.delete(member)
+    if (own?.size === 0) this.#byConnection.delete(connection)
+    this.#count--
+  }
+
+  /** Removes all memberships of a connection, and returns them. */
+  forget(connection: ConnectionId): LocalMember[] {
+    const own = [...(this.#byConnection.get(connection) ?? [])]
+    for (const member of own) this.delete(member)
+    return own
+  }
+
+  /** The memberships of each pool that have not ended. */
+  *byPool(): IterableIterator<[RoomId, LocalMember[]]> {
+    const now = this.#clock.monotonic()
+    for (const [pool, members] of [...this.#byPool]) {
+      const current = [...members.values()].filter(({ endsAt }) => endsAt > now)
+      if (current.length > 0) yield [pool, current]
+    }
+  }
+
+  endsIn({ endsAt }: LocalMember): number {
+    return Math.max(1, Math.ceil(endsAt - this.#clock.monotonic()))
+  }
+
+  /** Forgets memberships that have ended, a share in each call. */
+  sweep(): void {
+    this.#sweeping ??= this.#byConnection.values()
+    for (let seen = 0; seen < SWEPT_PER_TURN;) {
+      const next = this.#sweeping.next()
+      if (next.done) {
+        this.#sweeping = undefined
+        return
+      }
+      seen += next.value.size
+      this.#forgetEnded(next.value)
+    }
+  }
+
+  #hasRoom(connection: ConnectionId): boolean {
+    const own = this.#byConnection.get(connection)
+    if (own !== undefined && own.size >= limits.pools) this.#forgetEnded(own)
+    return (own?.size ?? 0) < limits.pools && this.#count < MEMBERSHIPS_PER_NODE
+  }
+
+  #forgetEnded(members: Set<LocalMember>): void {
+    const now = this.#clock.monotonic()
+    for (const member of members) if (member.endsAt <= now) this.delete(member)
+  }
+}

@@ -1,0 +1,191 @@
+import { expect, test } from 'vitest'
+import type { ConnectionId } from '@peerage/protocol'
+import { parseApp } from '@peerage/protocol'
+import { poolNamed } from '../testing/contracts/pools-contract.js'
+import { cutOff, two } from '../testing/nodes.js'
+import { RecordedConnection } from '../testing/peers.js'
+import type { Node } from '../node.js'
+import type { AnonymousSession } from '../sessions/sessions.js'
+
+const TTL_MS = 300_000
+const pool = poolNamed('swarm')
+const once = { marked: false, draw: 0, ttlMs: TTL_MS }
+
+interface Visitor {
+  connection: RecordedConnection
+  session: AnonymousSession
+  handed: () => string[]
+}
+
+/** A connection without a name. */
+function visitor(node: Node): Visitor {
+  const connection = new RecordedConnection(node.sessions.newId(), 'webtorrent')
+  node.open(connection)
+  const app = parseApp('default')
+  if (!app.ok) throw new Error(app.problem)
+  const session = node.sessions.apply(connection.id, { type: 'admitted', app: app.value })
+  if (session?.state !== 'anonymous') throw new Error('this session is not anonymous')
+  const handed = (): string[] =>
+    connection.sent.flatMap((message) => (message.type === 'handed' ? [message.frame] : []))
+  return { connection, session, handed }
+}
+
+async function drawnBy(node: Node, from: Visitor, id: string, draw = 10): Promise<string[]> {
+  const entered = await node.pools.enter(from.session, pool, id, { ...once, draw })
+  if (typeof entered === 'string') throw new Error(entered)
+  return entered.drawn.map((member) => member.id).toSorted()
+}
+
+test('a frame is handed to a drawn member, on this node and on another', async () => {
+  const { a, b, clock } = await two()
+  const [alice, bob, carol] = [visitor(a), visitor(a), visitor(b)]
+  await a.pools.enter(bob.session, pool, 'bob', once)
+  await b.pools.enter(carol.session, pool, 'carol', once)
+  const entered = await a.pools.enter(alice.session, pool, 'alice', { ...once, draw: 5 })
+  if (typeof entered === 'string') throw new Error(entered)
+  expect(entered.size).toEqual({ members: 3, marked: 0 })
+  for (const member of entered.drawn) a.pools.hand(pool, member, `for ${member.id}`)
+  expect(bob.handed()).toEqual(['for bob'])
+  await clock.advance(0)
+  expect(carol.handed()).toEqual(['for carol'])
+  expect(await a.pools.handTo(pool, 'carol', 'again')).toBe(true)
+  expect(await a.pools.handTo(pool, 'bob', 'again')).toBe(true)
+  expect(await a.pools.handTo(pool, 'dora', 'again')).toBe(false)
+  await clock.advance(0)
+  expect([bob.handed(), carol.handed()]).toEqual([
+    ['for bob', 'again'],
+    ['for carol', 'again'],
+  ])
+})
+
+test('a connection that has ended leaves all its pools', async () => {
+  const { a, b, cluster, clock } = await two()
+  const [alice, bob] = [visitor(a), visitor(b)]
+  for (let i = 0; i < 200; i++) await a.pools.enter(alice.session, poolNamed(`p${i}`), 'alice', once)
+  await b.pools.enter(bob.session, pool, 'bob', once)
+  await a.pools.enter(alice.session, pool, 'alice', once)
+  await a.end(alice.connection.id, 'left')
+  await a.pools.settled()
+  expect(cluster.size().pools).toBe(1)
+  expect(a.pools.count).toBe(0)
+  expect(await drawnBy(b, bob, 'bob')).toEqual([])
+  await clock.advance(0)
+})
+
+test('a frame for a member that has left, or ended, is dropped', async () => {
+  const { a, b, clock } = await two()
+  const [alice, bob] = [visitor(a), visitor(b)]
+  await b.pools.enter(bob.session, pool, 'bob', { ...once, ttlMs: 1_000 })
+  const entered = await a.pools.enter(alice.session, pool, 'alice', { ...once, draw: 5 })
+  if (typeof entered === 'string') throw new Error(entered)
+  const [drawn] = entered.drawn
+  if (drawn === undefined) throw new Error('bob was not drawn')
+  await clock.advance(1_001)
+  a.pools.hand(pool, drawn, 'too late')
+  await clock.advance(0)
+  await b.pools.enter(bob.session, pool, 'bob', once)
+  await b.pools.leave(bob.session, pool, 'bob')
+  a.pools.hand(pool, drawn, 'too late')
+  await clock.advance(0)
+  expect(bob.handed()).toEqual([])
+})
+
+test('the newest connection of an id has it, on the same node and on another', async () => {
+  const { a, b, clock } = await two()
+  const [former, later, last] = [visitor(a), visitor(a), visitor(b)]
+  await a.pools.enter(former.session, pool, 'alice', once)
+  await a.pools.enter(later.session, pool, 'alice', once)
+  await a.end(former.connection.id, 'left')
+  await a.pools.settled()
+  expect(await b.pools.handTo(pool, 'alice', 'one')).toBe(true)
+  await clock.advance(0)
+  expect([former.handed(), later.handed()]).toEqual([[], ['one']])
+  await b.pools.enter(last.session, pool, 'alice', once)
+  expect((await a.pools.leave(later.session, pool, 'alice')).members).toBe(1)
+  expect(await a.pools.handTo(pool, 'alice', 'two')).toBe(true)
+  await clock.advance(0)
+  expect(last.handed()).toEqual(['two'])
+})
+
+test('members of a dead node are not drawn, and soon not counted', async () => {
+  const { a, b, clock, cuts, times } = await two()
+  const [alice, ...lost] = [visitor(a), visitor(b), visitor(b), visitor(b)]
+  for (const [i, one] of lost.entries()) await b.pools.enter(one.session, pool, `lost${i}`, once)
+  expect(await drawnBy(a, alice, 'alice')).toEqual(['lost0', 'lost1', 'lost2'])
+  cutOff(cuts, b, true)
+  await clock.advance(times.nodeLeaseMs + times.beatMs)
+  expect(await drawnBy(a, alice, 'alice')).toEqual([])
+  await a.pools.settled()
+  expect(await a.pools.sizes([pool])).toEqual([{ members: 1, marked: 0 }])
+})
+
+test('after a flush each node writes its memberships back', async () => {
+  const { a, b, cluster, clock, times } = await two()
+  const [alice, bob] = [visitor(a), visitor(b)]
+  await b.pools.enter(bob.session, pool, 'bob', { ...once, marked: true })
+  cluster.flush()
+  await clock.advance(times.beatMs)
+  expect(await drawnBy(a, alice, 'alice')).toEqual(['bob'])
+  expect(await a.pools.sizes([pool])).toEqual([{ members: 2, marked: 1 }])
+})
+
+test('[I7] after a lapse the members are found under the new NodeId', async () => {
+  const { a, b, clock, cuts, times } = await two()
+  const [alice, bob] = [visitor(a), visitor(b)]
+  await b.pools.enter(bob.session, pool, 'bob', once)
+  const former = b.id
+  cutOff(cuts, b, true)
+  await clock.advance(times.nodeLeaseMs + times.beatMs)
+  cutOff(cuts, b, false)
+  await clock.advance(3 * times.beatMs)
+  expect(b.id).not.toBe(former)
+  expect(await drawnBy(a, alice, 'alice')).toEqual(['bob'])
+  expect(await a.pools.handTo(pool, 'bob', 'hello')).toBe(true)
+  await clock.advance(0)
+  expect(bob.handed()).toEqual(['hello'])
+})
+
+test('a member that entered during an outage is in the pool when the registry is back', async () => {
+  const { a, b, cluster, clock, times } = await two()
+  const [alice, bob] = [visitor(a), visitor(b)]
+  cluster.setDown(true)
+  await expect(b.pools.enter(bob.session, pool, 'bob', once)).rejects.toThrow('the store is down')
+  cluster.setDown(false)
+  await clock.advance(times.beatMs)
+  expect(await drawnBy(a, alice, 'alice')).toEqual(['bob'])
+})
+
+test('a connection that ends before the answer is not in the pool', async () => {
+  const { a, b } = await two()
+  const [alice, bob] = [visitor(a), visitor(b)]
+  const entered = b.pools.enter(bob.session, pool, 'bob', once)
+  await b.end(bob.connection.id, 'left')
+  expect(await entered).toBe('parted')
+  expect(await b.pools.enter(bob.session, pool, 'bob', once)).toBe('parted')
+  await b.pools.settled()
+  expect(await drawnBy(a, alice, 'alice')).toEqual([])
+})
+
+test('a connection may be in a thousand pools, and memberships that have ended do not count', async () => {
+  const { a, clock } = await two()
+  const alice = visitor(a)
+  const enter = (i: number): ReturnType<Node['pools']['enter']> =>
+    a.pools.enter(alice.session, poolNamed(`p${i}`), 'alice', { ...once, ttlMs: 10_000 })
+  for (let i = 0; i < 1_000; i++) expect(await enter(i)).not.toBe('too-many')
+  expect(await enter(1_000)).toBe('too-many')
+  expect(await enter(999)).not.toBe('too-many')
+  await clock.advance(11_000)
+  expect(await enter(1_000)).not.toBe('too-many')
+  expect(a.pools.count).toBe(1)
+})
+
+test('the node forgets memberships that have ended by themselves', async () => {
+  const { a, clock, cluster, times } = await two()
+  const alice = visitor(a)
+  await a.pools.enter(alice.session, pool, 'alice', { ...once, ttlMs: 1_000 })
+  const { id }: { id: ConnectionId } = alice.connection
+  expect(a.pools.has(id, pool, 'alice')).toBe(true)
+  await clock.advance(1_000 + 2 * times.beatMs)
+  expect(a.pools.count).toBe(0)
+  expect(cluster.size().pools).toBe(0)
+})
