@@ -253,7 +253,7 @@ export class Node {
    * store does not reject: the change is retried.
    */
   async end(connection: ConnectionId, how: Ending): Promise<void> {
-    this.#forget(connection)
+    this.watchers.forget(connection)
     if (how === 'left') this.#claims.left(connection)
     await this.#endName(this.sessions.remove(connection), connection, how)
   }
@@ -266,7 +266,6 @@ export class Node {
     const { id } = session.connection
     if (how === 'left') this.#claims.left(id)
     this.sessions.apply(id, { type: 'close', reason: 'left' })
-    this.anonymousRooms.forget(id)
     try {
       await this.#claims.answered(id)
       await this.#endName(session, id, how)
@@ -275,18 +274,12 @@ export class Node {
     }
   }
 
-  /** The connection gets nothing more from what it watches, and nothing more of its anonymous rooms. */
-  #forget(connection: ConnectionId): void {
-    this.watchers.forget(connection)
-    this.anonymousRooms.forget(connection)
-  }
-
   #disconnected(session: AdmittedSession, { code, text }: Required<CloseOptions>): void {
     const { connection } = session
     // A peer whose token was revoked may come back with another one, as after the end of a token.
     const isRevoked = code === closeCodes['token-expired']
     const reason = isRevoked ? 'token-expired' : 'disconnected'
-    this.#forget(connection.id)
+    this.watchers.forget(connection.id)
     this.sessions.apply(connection.id, { type: 'close', reason })
     const ending = isRevoked || mayReconnect(code) ? 'dropped' : 'left'
     this.#endName(session, connection.id, ending).catch((error: unknown) =>
@@ -296,6 +289,7 @@ export class Node {
   }
 
   async #endName(session: Session | undefined, connection: ConnectionId, how: Ending): Promise<void> {
+    this.anonymousRooms.forget(connection)
     this.pools.forget(connection)
     const lease = session?.state === 'online' ? session.lease : undefined
     const isFree = how === 'left' || (how === 'gave-up' && lease !== undefined && isNew(lease))
@@ -404,7 +398,7 @@ export class Node {
     await this.leases.renewTurn()
     await this.#claims.withdrawTurn()
     await this.rooms.renewTurn()
-    this.anonymousRooms.tellTurn()
+    this.anonymousRooms.turn()
     this.pools.sweepTurn()
     this.watchers.refreshTurn()
   }

@@ -1,7 +1,7 @@
 import { Node, defaultTimes, memoryCluster } from '@peerage/core'
 import { parsePeer, type Peer } from '@peerage/protocol'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
-import { RecordedConnection, peerNamed } from '@peerage/test-support/testing/core.js'
+import { RecordedConnection, comeIn, peerNamed } from '@peerage/test-support/testing/core.js'
 import { pino } from 'pino'
 import { afterEach, expect, test } from 'vitest'
 import { configSchema, type ConfigInput } from './config/schema.js'
@@ -80,6 +80,13 @@ test('the peers of an app that is no longer served are closed one after the othe
   await Promise.all(old.map(({ id }) => node.end(id, 'dropped')))
   expect(node.leases.count).toBe(1)
   expect((await node.lookup([peerNamed('7', 'old')]))[0]?.state).toBe('away')
+})
+
+test('peers without names of an app that is no longer served are closed, too', async () => {
+  const { node, take } = await running({ apps: { default: {}, old: {} } })
+  const [stays, old] = [comeIn(node), comeIn(node, { app: 'old' })]
+  take({ apps: { default: {} } })
+  expect([stays.connection.closed, old.connection.closed]).toEqual([undefined, 'refused'])
 })
 
 test('the names of an app that is no longer served are free after the grace, as those of any ended connection', async () => {

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Node, Timer } from '@peerage/core'
-import { appOf, type App } from '@peerage/protocol'
+import { appOfSession } from '@peerage/core'
+import type { App } from '@peerage/protocol'
 import type { Apps } from './apps/apps.js'
 import { listedApps, settingsOf } from './config/app-settings.js'
 import { nodeDefinition } from './config/check.js'
@@ -66,8 +67,8 @@ export class Reloads {
   #closeUnserved(): void {
     this.#closing?.cancel()
     const { apps, node, clock } = this.#options
-    const ids = [...node.sessions.allOnline()].flatMap(({ peer, connection }) =>
-      apps.of(appOf(peer)) === undefined ? [connection.id] : [],
+    const ids = [...node.sessions.allAdmitted()].flatMap((session) =>
+      apps.of(appOfSession(session)) === undefined ? [session.connection.id] : [],
     )
     const batch = Math.ceil(ids.length / CLOSING_BATCHES)
     const closeSome = (): void => {

@@ -34,6 +34,8 @@ const MEMBERSHIPS_MOST = 500_000
  * each in hundreds of rooms leave room for all others.
  */
 const FEW_ROOMS = 16
+/** If none of a node's own texts comes back for this many beats, they are lost. Canaries are given as many. */
+const UNHEARD_BEATS = 3
 
 /** A room in which this node has members, from the first join until nobody is in it. */
 interface LocalRoom {
@@ -41,6 +43,8 @@ interface LocalRoom {
   readonly members: Map<ConnectionId, Connection>
   /** Settles when the subscription to the room's channel is active, or has failed. */
   standing: Promise<void>
+  /** How many texts of this node's members have been sent, and have not come back over the channel. */
+  unheard: number
 }
 
 /**
@@ -54,6 +58,8 @@ export class AnonymousRooms {
   readonly #byConnection = new Map<ConnectionId, Set<RoomId>>()
   readonly #counts: MemberCounts
   readonly #listeners: OnMissed[] = []
+  /** Rooms in which own texts have not come back, and for how many beats none has. */
+  readonly #unheard = new Map<LocalRoom, number>()
   #memberships = 0
 
   constructor(options: AnonymousRoomsOptions) {
@@ -106,7 +112,7 @@ export class AnonymousRooms {
 
   #open(id: RoomId): LocalRoom {
     const { registry } = this.#options
-    const room: LocalRoom = { id, members: new Map(), standing: Promise.resolve() }
+    const room: LocalRoom = { id, members: new Map(), standing: Promise.resolve(), unheard: 0 }
     this.#rooms.set(id, room)
     room.standing = registry
       .subscribe(id, (text) => this.#receive(room, text))
@@ -126,7 +132,7 @@ export class AnonymousRooms {
   #failed(room: LocalRoom): void {
     if (this.#rooms.get(room.id) !== room) return
     for (const connection of room.members.keys()) this.#release(connection, room.id)
-    this.#close(room.id)
+    this.#close(room)
   }
 
   /** Returns false if the connection was not in the room. */
@@ -134,7 +140,7 @@ export class AnonymousRooms {
     const room = this.#rooms.get(id)
     if (!room?.members.delete(connection)) return false
     this.#release(connection, id)
-    if (room.members.size === 0) this.#close(id)
+    if (room.members.size === 0) this.#close(room)
     else this.#counts.changed(id)
     return true
   }
@@ -146,10 +152,11 @@ export class AnonymousRooms {
     if (rooms.size === 0) this.#byConnection.delete(connection)
   }
 
-  #close(id: RoomId): void {
-    this.#rooms.delete(id)
-    this.#counts.ended(id)
-    this.#options.registry.unsubscribe(id)
+  #close(room: LocalRoom): void {
+    this.#rooms.delete(room.id)
+    this.#unheard.delete(room)
+    this.#counts.ended(room.id)
+    this.#options.registry.unsubscribe(room.id)
   }
 
   /** The connection has ended: it leaves all its rooms. */
@@ -176,21 +183,35 @@ export class AnonymousRooms {
    * Sends a text to all members on all nodes, the sender included if it is one. Each gets `published`. `to`: the member
    * that it is for, in the wire's own words, at most 128 characters. `unavailable`: it may not have reached anybody.
    */
-  say(
+  async say(
     { connection }: AnonymousSession,
-    room: RoomId,
+    id: RoomId,
     text: string,
     to?: string,
   ): Promise<'sent' | 'unavailable'> {
     const { registry, heartbeat } = this.#options
-    const own = this.#rooms.get(room)?.members.size ?? 0
-    return registry.publish(room, encodePublished(originOf(heartbeat.id, connection.id), own, to, text))
+    const room = this.#rooms.get(id)
+    if (room && ++room.unheard === 1) this.#unheard.set(room, 0)
+    const origin = originOf(heartbeat.id, connection.id)
+    const sent = await registry.publish(id, encodePublished(origin, room?.members.size ?? 0, to, text))
+    // The sender knows that it may be lost.
+    if (room && sent === 'unavailable') this.#heard(room)
+    return sent
+  }
+
+  /** A text of this node has come back, or nobody waits for it any more. */
+  #heard(room: LocalRoom): void {
+    if (room.unheard === 0) return
+    room.unheard--
+    if (room.unheard === 0) this.#unheard.delete(room)
+    else this.#unheard.set(room, 0)
   }
 
   /**
-   * Adds a listener. It is called with each connection that may have missed a message: because this node's subscriptions
-   * were in doubt, or because its peer reads too slowly. It may be called more than once for one loss. A wire whose peers
-   * say nothing twice then closes the connection, so that the peer begins anew.
+   * Adds a listener. It is called with each connection that may have missed a message, or whose message may have been
+   * lost: because this node's subscriptions were in doubt, because no text of this node comes back over the room's channel,
+   * or because the peer reads too slowly. It may be called more than once for one loss. A wire whose peers say nothing
+   * twice then closes the connection, so that the peer begins anew [I17].
    */
   onMissed(listener: OnMissed): void {
     this.#listeners.push(listener)
@@ -199,15 +220,24 @@ export class AnonymousRooms {
   /** Messages and counts may have been lost, or this node has a new NodeId. */
   doubt(): void {
     this.#counts.forget()
-    for (const { id, members } of this.#rooms.values()) {
-      this.#counts.ask(id)
-      for (const connection of members.keys()) this.#tellMissed(connection, id)
+    for (const room of this.#rooms.values()) {
+      this.#counts.ask(room.id)
+      this.#lost(room)
     }
   }
 
-  /** Once a beat: tells the other nodes how many members this node has where that has changed. */
-  tellTurn(): void {
+  /** Once a beat: looks for lost texts, and tells the other nodes where this node's number of members has changed. */
+  turn(): void {
+    for (const [room, beats] of this.#unheard)
+      if (beats < UNHEARD_BEATS) this.#unheard.set(room, beats + 1)
+      else this.#lost(room)
     this.#counts.tellTurn()
+  }
+
+  #lost(room: LocalRoom): void {
+    room.unheard = 0
+    this.#unheard.delete(room)
+    for (const connection of room.members.keys()) this.#tellMissed(connection, room.id)
   }
 
   #receive(room: LocalRoom, text: string): void {
@@ -219,7 +249,9 @@ export class AnonymousRooms {
       })
     const isOwn = told.node === this.#options.heartbeat.id
     if (!isOwn) this.#counts.learn(room.id, told)
-    if (told.type === 'published') this.#hand(room, told, isOwn)
+    if (told.type !== 'published') return
+    if (isOwn) this.#heard(room)
+    this.#hand(room, told, isOwn)
   }
 
   #hand({ id, members }: LocalRoom, told: AnonymousTold & { type: 'published' }, isOwn: boolean): void {

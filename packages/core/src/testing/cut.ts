@@ -99,5 +99,7 @@ function guard<T extends object>(inner: T, refuse: () => void, others: Partial<T
         return Reflect.apply(method, target, args)
       }
     },
+    // A test replaces a method.
+    set: (target, key, value) => Reflect.set(Object.hasOwn(others, key) ? others : target, key, value),
   })
 }

@@ -1,4 +1,4 @@
-import type { OnlineSession } from '@peerage/core'
+import type { AdmittedSession } from '@peerage/core'
 import { FakeClock, settled } from '@peerage/test-support/fake-clock.js'
 import { expect, test, vi } from 'vitest'
 import { appsOf } from '../testing/apps.js'
@@ -20,12 +20,12 @@ function sweepTest() {
       peer: `${of}/${name}`,
       connection: { id: name, isOpen: true },
       holder: { tokenId: name },
-    }) as unknown as OnlineSession
+    }) as unknown as AdmittedSession
   const sessions = new Map(['a', 'b'].map((name) => [name, session(name)]))
   sessions.set('c', session('c', 'other'))
   const sweep = new BanSweep({
     node: {
-      sessions: { allOnline: () => sessions.values(), get: (id: string) => sessions.get(id) },
+      sessions: { allAdmitted: () => sessions.values(), get: (id: string) => sessions.get(id) },
       disconnects: { end },
     } as never,
     apps: appsOf({ apps: { default: { api }, other: {} } }),
@@ -54,6 +54,24 @@ test('a sweep that cannot read the bans comes again, and asks only for apps with
     text: 'the access token is no longer valid',
   })
   expect(clock.pending).toBe(0)
+})
+
+test('a peer without a name is compared by its identity and its token, and disconnected as any other', async () => {
+  const { clock, check, end, sweep, sessions } = sweepTest()
+  sessions.clear()
+  const anonymous = {
+    state: 'anonymous',
+    app: 'default',
+    connection: { id: 'd', isOpen: true },
+    holder: { identity: 'user-17', tokenId: 'd' },
+  } as unknown as AdmittedSession
+  sessions.set('d', anonymous)
+  check.mockResolvedValue({ ok: false, code: 'bad-token', detail: '' })
+  sweep.begin()
+  await clock.advance(1_000)
+  await settled()
+  expect(check.mock.calls).toEqual([['default', { identity: 'user-17', tokenId: 'd' }]])
+  expect(end).toHaveBeenCalledWith(anonymous, expect.objectContaining({ code: 4504 }))
 })
 
 test('a peer that renews its token meanwhile stays, and a stopped sweep leaves no timer', async () => {

@@ -1,6 +1,6 @@
-import type { Clock, Node, OnError, OnlineSession, Timer } from '@peerage/core'
-import { Semaphore } from '@peerage/core'
-import { appOf, closeCodes, closeTextOf, nameOf } from '@peerage/protocol'
+import type { AdmittedSession, Clock, Node, OnError, Timer } from '@peerage/core'
+import { Semaphore, appOfSession } from '@peerage/core'
+import { closeCodes, closeTextOf, nameOf } from '@peerage/protocol'
 import type { AppPolicies } from '../apps/policy.js'
 import type { RevocationCheck } from '../gateway/shared/claimer.js'
 
@@ -51,12 +51,12 @@ export class BanSweep {
 
   async #sweep(): Promise<void> {
     const { node, apps } = this.#options
-    const sessions = [...node.sessions.allOnline()].filter(
-      ({ peer, connection }) => connection.isOpen && apps.of(appOf(peer))?.hasApi === true,
+    const sessions = [...node.sessions.allAdmitted()].filter(
+      (session) => session.connection.isOpen && apps.of(appOfSession(session))?.hasApi === true,
     )
     const turns = new Semaphore(READS_AT_ONCE, sessions.length)
     let isRead = true
-    const check = async (session: OnlineSession): Promise<void> => {
+    const check = async (session: AdmittedSession): Promise<void> => {
       if (isRead && !this.#isStopped && !(await this.#check(session))) isRead = false
     }
     await Promise.all(sessions.map((session) => turns.run(() => check(session))))
@@ -64,15 +64,17 @@ export class BanSweep {
   }
 
   /** Returns false if the bans could not be read. */
-  async #check({ peer, connection, holder }: OnlineSession): Promise<boolean> {
+  async #check(session: AdmittedSession): Promise<boolean> {
     const { node, revocations } = this.#options
-    const answer = await revocations.check(appOf(peer), { name: nameOf(peer), ...holder })
+    const { connection, holder } = session
+    const named = session.state === 'online' ? { name: nameOf(session.peer) } : {}
+    const answer = await revocations.check(appOfSession(session), { ...named, ...holder })
     if (answer.ok) return true
     if (answer.code === 'access-unavailable') return false
     const reason = answer.code === 'banned' ? 'disconnected' : 'token-expired'
     const now = node.sessions.get(connection.id)
     // A renewed token has been compared with the bans already.
-    if (now?.state === 'online' && now.holder === holder)
+    if ((now?.state === 'online' || now?.state === 'anonymous') && now.holder === holder)
       node.disconnects.end(now, { code: closeCodes[reason], text: closeTextOf(reason) })
     return true
   }
