@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { WebSocket } from 'ws'
 
 export interface WirePeerOptions {
@@ -88,17 +87,15 @@ export class WirePeer {
   /** Ends with a close frame, as a page that is closed does. Without a code it calls `ws.close()`. */
   async close(code?: number): Promise<void> {
     if (this.socket.readyState === WebSocket.CLOSED) return
-    const closed = once(this.socket, 'close')
     this.socket.close(code)
-    await closed
+    await this.ended()
   }
 
   /** Ends without a close frame, as if the network was lost. */
   async cut(): Promise<void> {
     if (this.socket.readyState === WebSocket.CLOSED) return
-    const closed = once(this.socket, 'close')
     this.socket.terminate()
-    await closed
+    await this.ended()
   }
 
   #wake(): void {

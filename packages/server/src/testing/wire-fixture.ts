@@ -40,7 +40,7 @@ export interface WireFixture<G> {
   refused: AccessRefusal[]
   budgets: AppBudgets
   /** Opens a WebSocket at the path. */
-  connect(path: string, options?: WirePeerOptions): WirePeer
+  connect: (path: string, options?: WirePeerOptions) => WirePeer
 }
 
 export interface WireFixtureOptions extends Partial<GatewayOptions> {
@@ -154,7 +154,8 @@ async function serve(gateway: HttpGateway): Promise<{ server: Server; url: strin
     response.end('the application')
   })
   server.on('upgrade', (request, socket, head) => {
-    gateway.handleUpgrade(request, socket, head)
+    if (gateway.handleUpgrade(request, socket, head)) return
+    if (server.listenerCount('upgrade') === 1) socket.destroy()
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

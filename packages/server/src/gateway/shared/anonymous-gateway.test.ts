@@ -64,9 +64,9 @@ async function refusalOf(
   path: string,
   headers: Record<string, string> = {},
 ): Promise<{ code: number; reason: string }> {
+  const before = fixture.seen.length
   const peer = fixture.connect(path, { headers })
   await peer.opened()
-  const before = fixture.seen.length
   await eventually('refused', () => fixture.seen.slice(before).some((line) => line.startsWith('registered')))
   expect(peer.end).toBeUndefined()
   await fixture.clock.advance(REFUSED_MS)
@@ -105,7 +105,10 @@ const roomText = (text: string, to?: string): RoomText => ({
   sender: undefined,
 })
 
-afterEach(closeWires)
+afterEach(async () => {
+  vi.restoreAllMocks()
+  await closeWires()
+})
 
 describe('the URL of a peer', () => {
   test.each([
@@ -150,9 +153,7 @@ describe('the URL of a peer', () => {
   test('[UW1] other paths are left to others', async () => {
     const { connect, seen } = await startEcho()
     for (const path of ['/at', '/at/echoes', '/echo']) {
-      const peer = connect(path)
-      setTimeout(() => void peer.cut(), 50)
-      await peer.ended()
+      await connect(path).ended()
     }
     expect(seen).toEqual([])
   })
@@ -162,6 +163,7 @@ describe('the URL of a peer', () => {
     const { connect } = await startEcho({ access: rules })
     const headers = { Origin: 'https://app.example', Cookie: 'a=b' }
     const peer = connect('/at/echo/chess?token=t', { headers })
+    await peer.opened()
     await eventually('asked', () => asked.length === 1)
     expect(asked[0]).toMatchObject({
       app: 'chess',
@@ -217,7 +219,7 @@ describe('a peer that may not come in', () => {
     expect((await refusalOf(small, '/at/echo')).code).toBe(4006)
     await first.close()
     await eventually('left', () => small.budgets.of('chess' as AnonymousSession['app'])?.connections === 0)
-    const next = small.connect('/at/echo')
+    small.connect('/at/echo')
     await eventually('in again', () => admitted(small.node).length === 1)
   })
 
@@ -284,6 +286,7 @@ describe('frames that come before the answer', () => {
     const { asked, answer, rules } = slowAccess()
     const { connect, node, gateway, budgets } = await startEcho({ access: rules })
     const peer = connect('/at/echo')
+    await peer.opened()
     await eventually('asked', () => asked.length === 1)
     await peer.cut()
     await eventually('ended', () => gateway.connections === 0)
@@ -409,13 +412,15 @@ describe('what the node tells a peer', () => {
 
 describe('how a connection ends', () => {
   test('[UW7] it is closed with 4504 when its access ends', async () => {
+    // The ends are spread over 10 s.
+    vi.spyOn(Math, 'random').mockReturnValue(0)
     const { asked, answer, rules } = slowAccess()
     const { connect, clock, gateway } = await startEcho({ access: rules })
     const peer = connect('/at/echo')
     await eventually('asked', () => asked.length === 1)
     answer({ ok: true, app: 'default' as AnonymousSession['app'], endsAt: clock.now() + 1_000 })
     await eventually('in', () => gateway.all[0]?.session !== undefined)
-    for (let i = 0; i < 12; i++) await clock.advance(1_000)
+    await clock.advance(1_250)
     expect((await peer.ended()).code).toBe(4504)
   })
 
@@ -449,7 +454,7 @@ describe('how a connection ends', () => {
     await eventually('in', () => gateway.all[0]?.session !== undefined)
     await gateway.drain(100)
     expect((await peer.ended()).code).toBe(4000)
-    expect(end.mock.calls).toEqual([[gateway.all[0]?.id, 'left']])
+    await vi.waitFor(() => expect(end.mock.calls).toEqual([[gateway.all[0]?.id, 'left']]))
   })
 
   test('[UW4] while the node drains a peer is refused at once with 4000', async () => {
