@@ -160,5 +160,5 @@ export class TopicFrames {
 
 /** A topic may be a slice of its frame, and V8 would keep that whole frame in memory. */
 function copyOf(topic: string): string {
-  return Buffer.from(topic).toString()
+  return Buffer.from(topic, 'utf16le').toString('utf16le')
 }
