@@ -8,6 +8,7 @@ import type { PeerJsHooks } from './gateway/peerjs/options.js'
 import { AppBudgets } from './apps/budgets.js'
 import type { AppPolicies } from './apps/policy.js'
 import { checkedAccess, type Access, type CheckedAccess } from './gateway/shared/access.js'
+import type { GatewayOptions, SocketOptions } from './gateway/shared/gateway.js'
 import { Addresses } from './gateway/shared/address.js'
 import type { RevocationCheck } from './gateway/shared/claimer.js'
 import type { OnRefused } from './gateway/shared/events.js'
@@ -46,8 +47,7 @@ export function createGateways({ access, udpPort, ...options }: GatewaysOptions)
     advice: p2pAdvice({ p2p: config.p2p, udpPort, now: () => clock.now() }),
   }
   apps.onReplaced(() => budgets.refresh())
-  const native = createNative(shared)
-  return config.peerjs.enabled ? [native, createPeerJs(shared)] : [native]
+  return wires.flatMap(({ isOn, create }) => (isOn(config) ? [create(shared)] : []))
 }
 
 /** The options that all gateways of a node share. */
@@ -60,21 +60,27 @@ interface Shared extends Omit<GatewaysOptions, 'access' | 'udpPort'> {
   advice: ReturnType<typeof p2pAdvice>
 }
 
+interface WireEntry {
+  isOn: (config: Config) => boolean
+  create: (shared: Shared) => HttpGateway
+}
+
+/** The wires of a node. Upgrades are offered to them in this order. */
+const wires: readonly WireEntry[] = [
+  { isOn: () => true, create: createNative },
+  { isOn: ({ peerjs }) => peerjs.enabled, create: createPeerJs },
+]
+
 /** The path of the native wire below the node's path. SDKs rely on it. */
 const NATIVE = 'peerage/'
 
 function createNative(options: Shared): NativeGateway {
   const { config, advice, log, ...shared } = options
-  const { limits, times } = config
+  const { times } = config
   return new NativeGateway({
     ...shared,
     log: (event, details) => log.info(details, event),
-    engine: {
-      pingIntervalMs: times.pingIntervalMs,
-      pingTimeoutMs: times.pingTimeoutMs,
-      frameBytes: limits.frameBytes,
-      bufferedBytes: limits.bufferedBytes,
-    },
+    engine: socketsOf(config),
     commandMs: times.commandMs,
     path: asBase(config.path) + NATIVE,
     welcome: (host) => ({
@@ -89,16 +95,31 @@ function createNative(options: Shared): NativeGateway {
 
 function createPeerJs(options: Shared): PeerJsGateway {
   const { config, advice: _, log, ...shared } = options
-  const { limits, peerjs, times } = config
+  const { peerjs } = config
   return new PeerJsGateway({
     ...shared,
     ...peerjs,
     path: peerjs.path ?? config.path,
     root: asBase(config.path),
     log: (event, details) => log.warn(details, event),
-    frameBytes: limits.frameBytes,
-    bufferedBytes: limits.bufferedBytes,
-    pingIntervalMs: times.pingIntervalMs,
-    pingTimeoutMs: times.pingTimeoutMs,
+    ...socketsOf(config),
   })
+}
+
+/** The options of a wire whose path is fixed below `base`, the path of the node with slashes at both ends. */
+type FixedPathOptions = GatewayOptions & SocketOptions & { base: string }
+
+function fixedPathOptions({ config, advice: _, log, ...shared }: Shared): FixedPathOptions {
+  return {
+    ...shared,
+    ...socketsOf(config),
+    base: asBase(config.path),
+    log: (event, details) => log.warn(details, event),
+  }
+}
+
+function socketsOf({ limits, times }: Config): SocketOptions {
+  const { frameBytes, bufferedBytes } = limits
+  const { pingIntervalMs, pingTimeoutMs } = times
+  return { frameBytes, bufferedBytes, pingIntervalMs, pingTimeoutMs }
 }

@@ -9,6 +9,7 @@ import { addressWarning, startFailure } from './backend.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
 import type { TlsFiles } from './config/tls-files.js'
+import { drainInOrder } from './gateway/drain-in-order.js'
 import type { HttpGateway } from './gateway/http-gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
 import type { Access } from './gateway/shared/access.js'
@@ -208,8 +209,7 @@ export class PeerageServer {
   async drain(): Promise<void> {
     this.#log.info('draining')
     this.node.beginDrain()
-    const ms = this.#config.times.drainMs * MOVING_SHARE
-    await this.#each('drain', (gateway) => gateway.drain(ms))
+    await drainInOrder(this.#gateways, this.#config.times.drainMs * MOVING_SHARE, this.#onError)
     await this.stop()
   }
 
@@ -313,7 +313,7 @@ export class PeerageServer {
     const steps = [
       () => this.#api.stop(),
       () => this.node.stop(),
-      () => this.#each('stop', (gateway) => gateway.stop()),
+      () => this.#each((gateway) => gateway.stop()),
     ]
     await inTurn(steps, this.#notStopped)
     const closers = this.#closers.splice(0).reverse()
@@ -323,9 +323,8 @@ export class PeerageServer {
 
   readonly #notStopped = (error: unknown): void => this.#onError(error, { stage: 'stop' })
 
-  async #each(stage: string, act: (gateway: HttpGateway) => Promise<void> | void): Promise<void> {
-    const step = async (gateway: HttpGateway): Promise<void> =>
-      inTurn([() => act(gateway)], (error) => this.#onError(error, { stage }))
+  async #each(act: (gateway: HttpGateway) => Promise<void> | void): Promise<void> {
+    const step = async (gateway: HttpGateway): Promise<void> => inTurn([() => act(gateway)], this.#notStopped)
     await Promise.all(this.#gateways.map(step))
   }
 }

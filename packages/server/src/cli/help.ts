@@ -40,6 +40,7 @@ const GROUPS: readonly (readonly [heading: string, paths: RegExp])[] = [
   ['P2P and TURN:', /^p2p\./],
   ['Relay through the server:', /^relay\./],
   ['PeerJS clients:', /^peerjs\./],
+  ['Other clients:', /^(?:yWebrtc|webtorrent|trystero|matchbox)\./],
   ['API for application servers:', /^api\./],
   ['Limits:', /^limits\./],
   ['Times:', /^times\./],

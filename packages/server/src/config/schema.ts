@@ -1,17 +1,7 @@
 import { defaultTimes } from '@peerage/core'
 import { limits as wire } from '@peerage/protocol'
 import { z } from 'zod'
-import {
-  access,
-  apiKeys,
-  appSchema,
-  peerjsKey,
-  rate,
-  relayBytes,
-  relayMessage,
-  taken,
-  turn,
-} from './app-schema.js'
+import { access, apiKeys, appSchema, rate, relayBytes, relayMessage, taken, turn } from './app-schema.js'
 import {
   app,
   flag,
@@ -29,6 +19,7 @@ import {
   urlPath,
   whole,
 } from './kinds.js'
+import { wires } from './wire-schema.js'
 
 const MAX_COUNT = 1_000_000_000
 const count = whole(0, MAX_COUNT)
@@ -183,32 +174,6 @@ const limits = section({
   }),
 })
 
-const ONE_KEY_RULE = 'must be a key of PeerJS, "*" for any key, or a mapping from keys to apps'
-const peerjs = section({
-  enabled: set(flag.default(true), 'serve unmodified PeerJS clients'),
-  path: set(
-    urlPath.nullable().default(null),
-    'path for PeerJS clients, if it differs from path; their WebSocket is at {path}peerjs',
-  ),
-  key: set(
-    z.union([peerjsKey, z.record(peerjsKey, app)], ONE_KEY_RULE).default('peerjs'),
-    'the key that PeerJS clients must present: one key, "*" for any key, or a mapping key=app,…',
-  ),
-  concurrentLimit: set(count.default(5_000), 'maximum number of PeerJS peers on this node; 0: no limit'),
-  allowDiscovery: set(flag.default(false), 'let GET {path}{key}/peers list the ids of the whole cluster'),
-  expireMs: set(milliseconds.default(5_000), 'how long messages wait for an absent peer'),
-  aliveMs: set(
-    milliseconds.default(90_000),
-    'the node ends a connection without any traffic for this long; answers to pings are traffic',
-  ),
-  queueMessages: set(whole(1, 100_000).default(256), 'how many messages may wait for one absent peer'),
-  queueBytes: set(whole(1_024, MAX_COUNT).default(1_048_576), 'how many bytes may wait for one absent peer'),
-  cors: set(
-    listOf(origin, 'https://app.example').default([]),
-    'origins that may read the HTTP answers; empty: any, as with PeerJS',
-  ),
-})
-
 const p2p = section({
   useAsP2PServer: set(
     flag.default(true),
@@ -276,7 +241,7 @@ export const configSchema = z.strictObject({
     host: set(host('api.port').nullable().default(null), 'address of the port of the API; default: host'),
   }),
   limits,
-  peerjs,
+  ...wires,
   p2p,
   relay: section({
     enabled: set(flag.default(true), 'carry messages through the server for peers without a direct path'),
