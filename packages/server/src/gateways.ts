@@ -5,6 +5,9 @@ import type { HttpGateway } from './gateway/http-gateway.js'
 import { NativeGateway } from './gateway/native/gateway.js'
 import { PeerJsGateway } from './gateway/peerjs/gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
+import { TopicGateway } from './gateway/topics/gateway.js'
+import { trystero } from './gateway/trystero/wire.js'
+import { yWebrtc } from './gateway/y-webrtc/wire.js'
 import { AppBudgets } from './apps/budgets.js'
 import type { AppPolicies } from './apps/policy.js'
 import { checkedAccess, type Access, type CheckedAccess } from './gateway/shared/access.js'
@@ -69,6 +72,14 @@ interface WireEntry {
 const wires: readonly WireEntry[] = [
   { isOn: () => true, create: createNative },
   { isOn: ({ peerjs }) => peerjs.enabled, create: createPeerJs },
+  {
+    isOn: ({ yWebrtc: { enabled } }) => enabled,
+    create: (shared) => new TopicGateway(fixedPathOptions(shared), yWebrtc),
+  },
+  {
+    isOn: ({ trystero: { enabled } }) => enabled,
+    create: (shared) => new TopicGateway(fixedPathOptions(shared), trystero),
+  },
 ]
 
 /** The path of the native wire below the node's path. SDKs rely on it. */

@@ -15,17 +15,21 @@ export interface TopicNodes {
   cluster: ReturnType<typeof memoryCluster>
 }
 
-/** Starts two nodes of one cluster, each with only this wire, at `/topics`. */
-export async function twoNodes(wire: TopicWire, more: WireFixtureOptions = {}): Promise<TopicNodes> {
+/** Starts two nodes of one cluster, each with only one wire: `b` may have another one than `a`. */
+export async function twoNodes(
+  wire: TopicWire,
+  more: WireFixtureOptions = {},
+  other = wire,
+): Promise<TopicNodes> {
   const clock = new FakeClock()
   const cluster = memoryCluster({ clock })
-  const start = (): Promise<TopicNode> =>
-    startWire(
-      (options) =>
-        new TopicGateway({ ...options, ...sockets, endpoint: { path: '/topics', setting: 'path' } }, wire),
-      { ...more, time: clock, cluster },
-    )
-  return { a: await start(), b: await start(), clock, cluster }
+  const start = (one: TopicWire): Promise<TopicNode> =>
+    startWire((options) => new TopicGateway({ ...options, ...sockets, base: '/' }, one), {
+      ...more,
+      time: clock,
+      cluster,
+    })
+  return { a: await start(wire), b: await start(other), clock, cluster }
 }
 
 /** The frames of a peer as objects. */

@@ -1,14 +1,14 @@
 import type { RoomText } from '@peerage/core'
 import { AnonymousGateway } from '../shared/anonymous-gateway.js'
 import type { Arrival, GatewayOptions, SocketOptions } from '../shared/gateway.js'
-import type { Endpoint } from '../http-gateway.js'
 import type { TopicWire } from './codec.js'
 import type { Loss, TopicHost } from './connection.js'
 import { TopicConnection } from './connection.js'
 import { TopicFrames } from './frames.js'
 
 export interface TopicGatewayOptions extends GatewayOptions, SocketOptions {
-  endpoint: Endpoint
+  /** The node's path, with slashes at both ends. The wire is below it. */
+  base: string
 }
 
 /** Why a connection is closed after a loss. */
@@ -26,8 +26,8 @@ const DOUBT_MS_EACH = 2
 const DOUBT_MOST_MS = 30_000
 
 /**
- * A wire whose peers subscribe to topics and publish, over WebSocket at `{endpoint}/{app}/…`: y-webrtc and trystero's
- * ws-relay. SPEC: packages/server/SPEC.md, rules YW and TR.
+ * A wire whose peers subscribe to topics and publish: that of y-webrtc, at `{path}y-webrtc/{app}`, or that of trystero's
+ * ws-relay, at `{path}trystero/{app}`. SPEC: packages/server/SPEC.md, rules YW1 to YW13 and TR1 to TR8.
  */
 export class TopicGateway extends AnonymousGateway<TopicConnection> implements TopicHost {
   readonly frames: TopicFrames
@@ -36,7 +36,11 @@ export class TopicGateway extends AnonymousGateway<TopicConnection> implements T
   #newest: { message: RoomText; frame: string } | undefined
 
   constructor(options: TopicGatewayOptions, wire: TopicWire) {
-    super(options, { ...options, wire: wire.wire })
+    super(options, {
+      ...options,
+      wire: wire.wire,
+      endpoint: { path: options.base + wire.wire, setting: 'path' },
+    })
     const { node } = options
     this.#wire = wire
     this.frames = new TopicFrames({ ...options, wire })

@@ -20,7 +20,7 @@ const signal = (topic: string, from: string, to: string) => publish(topic, { typ
 
 /** Opens a socket that has subscribed to the topics. */
 async function subscribed(node: TopicNode, ...topics: string[]): Promise<WirePeer> {
-  const peer = node.connect('/topics')
+  const peer = node.connect('/y-webrtc')
   await peer.opened()
   peer.send(subscribe(...topics))
   await synced(peer)
@@ -74,7 +74,7 @@ describe('a publication', () => {
     let release = (): void => {}
     const held = new Promise<void>((resolve) => (release = resolve))
     const { a, b } = await start({ wrap: (backend) => withSubscribe(backend, () => held) })
-    const [alice, carol] = [a.connect('/topics'), b.connect('/topics')]
+    const [alice, carol] = [a.connect('/y-webrtc'), b.connect('/y-webrtc')]
     for (const peer of [alice, carol]) {
       await peer.opened()
       peer.send(subscribe())
@@ -159,7 +159,7 @@ describe('a topic', () => {
 
   test('[YW2] of another app is another one', async () => {
     const { a } = await start({ settings: { apps: { chess: {}, go: {} }, defaultApp: 'chess' } })
-    const [chess, go] = [a.connect('/topics/chess/any/path'), a.connect('/topics/go')]
+    const [chess, go] = [a.connect('/y-webrtc/chess/any/path'), a.connect('/y-webrtc/go')]
     for (const peer of [chess, go]) {
       await peer.opened()
       peer.send(subscribe('room'))
