@@ -102,17 +102,22 @@ class Announcer {
 }
 
 let serial = 0
+/** About as long as a failover takes. */
+const FAILOVER_MS = 3_000
 
-/** Pairs of peers on two nodes begin while `fault` happens. Each pair must meet: one has heard the other's announcement. */
-async function meetDuring(nodes: [Node, Node], fault: () => Promise<unknown>, pairs = 10): Promise<void> {
+/**
+ * Pairs of peers on two nodes begin within `overMs`, in which `fault` happens. Each pair must meet: one has heard the
+ * other's announcement.
+ */
+async function meetDuring(nodes: [Node, Node], fault: () => Promise<unknown>, overMs = 300): Promise<void> {
   const failing = delay(Math.random() * 50).then(fault)
-  const made = Array.from({ length: pairs }, () => {
+  const made = Array.from({ length: overMs / 30 }, () => {
     const id = room(`r${serial++}`)
     return [new Announcer(nodes[0], id, 'a'), new Announcer(nodes[1], id, 'b')] as const
   })
   await Promise.all(
     made.flat().map(async (one) => {
-      await delay(Math.random() * 300)
+      await delay(Math.random() * overMs)
       await one.begin()
     }),
   )
@@ -202,8 +207,8 @@ test('[I17] [F8] peers that announce themselves once meet, though a Sentinel fai
   const setup = await startSentinel()
   cleanups.push(() => setup.stop())
   const nodes = await twoNodes(setup.url)
-  for (let i = 0; i < 2; i++) await meetDuring(nodes, () => setup.failover())
-  await meetDuring(nodes, async () => setup.masterAfter(await setup.killMaster()))
+  for (let i = 0; i < 2; i++) await meetDuring(nodes, () => setup.failover(), FAILOVER_MS)
+  await meetDuring(nodes, async () => setup.masterAfter(await setup.killMaster()), FAILOVER_MS)
 })
 
 test('[I17] [F9] peers that announce themselves once meet, though a failover or a moved slot comes in between', async () => {
@@ -220,6 +225,6 @@ test('[I17] [F9] peers that announce themselves once meet, though a failover or 
   }
   for (let i = 0; i < 2; i++) {
     const owner = await cluster.owner(await cluster.slot(`pg:{${room(`r${serial}`)}}:room`))
-    await meetDuring(nodes, () => cluster.failover(owner))
+    await meetDuring(nodes, () => cluster.failover(owner), FAILOVER_MS)
   }
 })

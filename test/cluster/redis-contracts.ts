@@ -15,6 +15,7 @@ import {
   registryContract,
   registryProperty,
   roomsContract,
+  seatsContract,
 } from '@peerage/test-support/testing/core.js'
 import { withLinks, type LinkedBackend } from '@peerage/node-links'
 import { aclRules, type RedisBackend } from '@peerage/redis'
@@ -109,6 +110,7 @@ function contracts(topology: Topology): void {
   presenceContract(name, restricted)
   roomsContract(name, restricted)
   poolsContract(name, restricted)
+  seatsContract(name, restricted)
   indexContract(name, restricted)
   recordsContract(name, restricted)
   answersContract(name, restricted)

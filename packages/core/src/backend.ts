@@ -8,6 +8,7 @@ import type { Answers, Records } from './records.js'
 import type { Registry } from './names/registry.js'
 import type { PoolRegistry } from './pools/registry.js'
 import type { RoomRegistry } from './rooms/registry.js'
+import type { SeatRegistry } from './rooms/seat-registry.js'
 
 /**
  * Receives every failure in the background. `stage` names the operation that failed. No failure is dropped silently.
@@ -26,7 +27,7 @@ export type BackendEvent =
 
 /**
  * One node's access to the store that all nodes of a cluster share. `memoryCluster` (one process) and
- * `@peerage/redis` implement it. To write another store, implement these ten interfaces and run the contract suites
+ * `@peerage/redis` implement it. To write another store, implement these eleven interfaces and run the contract suites
  * in packages/core/src/testing/contracts over them.
  */
 export interface Backend {
@@ -39,6 +40,7 @@ export interface Backend {
   readonly records: Records
   readonly answers: Answers
   readonly rooms: RoomRegistry
+  readonly seats: SeatRegistry
   readonly pools: PoolRegistry
   /**
    * Sets the NodeId under which this node beats, claims and listens. The node calls it before `start`, and again with

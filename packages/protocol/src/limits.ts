@@ -22,6 +22,8 @@ export const limits = {
   rooms: 64,
   /** Rooms that one connection without a name may join. A page of y-webrtc has one for each open document. */
   anonymousRooms: 512,
+  /** Members of a group that forms in a room. A store may look at all seats of a waiting group in one step. */
+  seats: 1_000,
   /** Memberships in pools that one connection may have. */
   pools: 1_000,
   /** Members of one room. */

@@ -4,16 +4,20 @@ import * as indexScripts from './scripts/index.js'
 import * as mailboxScripts from './scripts/mailbox.js'
 import * as nameScripts from './scripts/names.js'
 import * as nodeScripts from './scripts/nodes.js'
+import * as poolScripts from './scripts/pools.js'
 import * as recordScripts from './scripts/records.js'
 import * as roomScripts from './scripts/rooms.js'
+import * as seatScripts from './scripts/seats.js'
 
 const scripts = {
   ...indexScripts,
   ...mailboxScripts,
   ...nameScripts,
   ...nodeScripts,
+  ...poolScripts,
   ...recordScripts,
   ...roomScripts,
+  ...seatScripts,
 }
 
 test('[KEY3] every command that a script calls is allowed', () => {

@@ -25,6 +25,7 @@ export const aclRules: readonly string[] = [
   // Commands that only scripts call.
   '+hdel',
   '+hget',
+  '+hgetall',
   '+hset',
   '+lindex',
   '+llen',
@@ -40,6 +41,7 @@ export const aclRules: readonly string[] = [
   '+zadd',
   '+zcard',
   '+zcount',
+  '+zincrby',
   '+zmscore',
   '+zrandmember',
   '+zrange',

@@ -22,6 +22,7 @@ import { RedisPresence } from './presence.js'
 import { RedisAnswers, RedisRecords } from './records.js'
 import { RedisRegistry } from './registry.js'
 import { RedisRooms } from './rooms.js'
+import { RedisSeats } from './seats.js'
 import { Reports } from './connections/reports.js'
 import type { RedisAddress } from './connections/url.js'
 import { parseRedisUrl } from './connections/url.js'
@@ -74,6 +75,7 @@ class RedisStores implements RedisBackend {
   readonly nodes: RedisNodes
   readonly presence: RedisPresence
   readonly rooms: RedisRooms
+  readonly seats: RedisSeats
   readonly pools: RedisPools
   readonly mailbox: RedisMailbox
   readonly bus: RedisBus
@@ -146,6 +148,7 @@ class RedisStores implements RedisBackend {
     this.records = new RedisRecords({ ...stored, nodes: this.nodes })
     this.answers = new RedisAnswers(stored)
     this.rooms = new RedisRooms(heard)
+    this.seats = new RedisSeats(stored)
     this.pools = new RedisPools(stored)
     this.presence = new RedisPresence(heard)
     const mailboxLimits = { ...defaultMailboxLimits, ...options.mailboxLimits }

@@ -1,5 +1,5 @@
 import { must, newNodeId, peer } from '@peerage/test-support/testing/core.js'
-import { appOf, parsePeer } from '@peerage/protocol'
+import { appOf, parsePeer, parseRoomId } from '@peerage/protocol'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Keys, checkPrefix } from './keys.js'
@@ -25,6 +25,9 @@ test('keys have the documented form', () => {
   const app = appOf(alice)
   expect(keys.indexed(app, 15)).toBe('pg:{app#15}:names')
   expect(keys.records(app, 'bans')).toBe('pg:{app#bans}:records')
+  const pool = must(parseRoomId('app:webtorrent/00ff'))
+  expect(keys.pool(pool)).toBe('pg:{app:webtorrent/00ff}:pool')
+  expect(keys.seats(must(parseRoomId('app:matchbox/hall')), 2)).toBe('pg:{app:matchbox/hall}:seats:2')
   // printf %s k1 | openssl dgst -sha256 -binary | head -c 16 | basenc --base64url
   expect(keys.answer(app, 'k1')).toBe('pg:{app#a:arnx6499M4j0-dWG9m6Z_Q}:answer')
 })

@@ -80,6 +80,14 @@ export class Keys {
     return `${this.#prefix}{${pool}}:pool`
   }
 
+  /**
+   * Sorted set: the names that have a seat in a waiting group of this size. Next to it are `…:seats:<n>:places`, with the
+   * node and the group of each name, and `…:seats:<n>:groups`.
+   */
+  seats(room: RoomId, seats: number): string {
+    return `${this.#prefix}{${room}}:seats:${seats}`
+  }
+
   /** Channel: the messages and changes in a room. */
   room(room: RoomId): string {
     return `${this.#prefix}{${room}}:room`

@@ -8,6 +8,7 @@ import type { PeerJsHooks } from './gateway/peerjs/options.js'
 import { TopicGateway } from './gateway/topics/gateway.js'
 import { trystero } from './gateway/trystero/wire.js'
 import { yWebrtc } from './gateway/y-webrtc/wire.js'
+import { WebTorrentGateway } from './gateway/webtorrent/gateway.js'
 import { AppBudgets } from './apps/budgets.js'
 import type { AppPolicies } from './apps/policy.js'
 import { checkedAccess, type Access, type CheckedAccess } from './gateway/shared/access.js'
@@ -80,6 +81,7 @@ const wires: readonly WireEntry[] = [
     isOn: ({ trystero: { enabled } }) => enabled,
     create: (shared) => new TopicGateway(fixedPathOptions(shared), trystero),
   },
+  { isOn: ({ webtorrent }) => webtorrent.enabled, create: createWebTorrent },
 ]
 
 /** The path of the native wire below the node's path. SDKs rely on it. */
@@ -115,6 +117,11 @@ function createPeerJs(options: Shared): PeerJsGateway {
     log: (event, details) => log.warn(details, event),
     ...socketsOf(config),
   })
+}
+
+function createWebTorrent(shared: Shared): WebTorrentGateway {
+  const { intervalMs } = shared.config.webtorrent
+  return new WebTorrentGateway({ ...fixedPathOptions(shared), intervalMs })
 }
 
 /** The options of a wire whose path is fixed below `base`, the path of the node with slashes at both ends. */

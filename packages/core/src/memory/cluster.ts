@@ -15,6 +15,7 @@ import { MemoryPresence } from './presence.js'
 import { MemoryAnswers, MemoryRecords } from './records.js'
 import { MemoryRegistry } from './registry.js'
 import { MemoryRooms } from './rooms.js'
+import { MemorySeats } from './seats.js'
 import { Store } from './store.js'
 
 export interface MemoryClusterOptions {
@@ -103,6 +104,7 @@ function memoryBackend(
     answers: new MemoryAnswers(store),
     rooms,
     pools: new MemoryPools(store),
+    seats: new MemorySeats(store),
     identify: (node: NodeId) => nodes.identify(node),
     start: async (onEvent) => {
       listener = onEvent

@@ -25,6 +25,13 @@ export interface RoomEntry {
   expiresAt: number
 }
 
+/** A seat in a group that waits for members. */
+export interface SeatEntry {
+  group: string
+  node: NodeId
+  expiresAt: number
+}
+
 export interface Indexed {
   entry: IndexEntry
   expiresAt: number
@@ -53,6 +60,8 @@ export class Store {
   createdAt = Number.NEGATIVE_INFINITY
   readonly queues = new Map<Peer, Queue>()
   readonly rooms = new Map<RoomId, Map<string, RoomEntry>>()
+  /** Seats, by room and size of the group. */
+  readonly seats = new Map<string, Map<Name, SeatEntry>>()
   readonly pools = new Map<RoomId, MemoryPool>()
   /** The index, by app and partition. */
   readonly index = new Map<string, Map<Name, Indexed>>()
@@ -171,6 +180,7 @@ export class Store {
     this.queues.clear()
     this.rooms.clear()
     this.pools.clear()
+    this.seats.clear()
     this.index.clear()
     this.records.clear()
     this.answers.clear()

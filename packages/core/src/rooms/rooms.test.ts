@@ -3,6 +3,7 @@ import { appOf, nameOf, parseRoom, roomIdOf } from '@peerage/protocol'
 import { expect, test, vi } from 'vitest'
 import { defaultMailboxLimits } from '../routing/mailbox.js'
 import { MemoryRooms } from '../memory/rooms.js'
+import { MemorySeats } from '../memory/seats.js'
 import { Store } from '../memory/store.js'
 import { RegistryUnavailable } from '../names/registry.js'
 import type { RoomRegistry } from './registry.js'
@@ -54,16 +55,18 @@ const hall = roomNamed('hall')
 
 async function scene() {
   const { a, clock, times } = await two()
-  const { registry, steps } = slow(new MemoryRooms(new Store(times, clock, defaultMailboxLimits)))
+  const store = new Store(times, clock, defaultMailboxLimits)
+  const { registry, steps } = slow(new MemoryRooms(store))
   const errors: unknown[] = []
   const rooms = new Rooms({
     heartbeat: { id: a.id, recovering: false },
     registry,
+    seats: new MemorySeats(store),
     sessions: a.sessions,
     clock,
     nameTtlMs: times.nameTtlMs,
     graceMs: times.graceMs,
-    nodes: { status: () => ({ state: 'live' }) },
+    nodes: { status: () => ({ state: 'live' }), list: () => [] },
     onError: (error) => errors.push(error),
   })
   const turn = (): Promise<void> => clock.advance(0)

@@ -17,15 +17,18 @@ import { Lists } from './lists.js'
 import type { Entry } from './local-room.js'
 import { LocalRoom } from './local-room.js'
 import type { Member, Membership, RoomRegistry } from './registry.js'
+import type { SeatRegistry } from './seat-registry.js'
+import { Seats } from './seats.js'
 
 export interface RoomsOptions {
   heartbeat: Pick<NodeHeartbeat, 'id' | 'recovering'>
   registry: RoomRegistry
+  seats: SeatRegistry
   sessions: Sessions
   clock: Clock
   nameTtlMs: number
   graceMs: number
-  nodes: Pick<Nodes, 'status'>
+  nodes: Pick<Nodes, 'status' | 'list'>
   onError: OnError
 }
 
@@ -47,6 +50,7 @@ export class Rooms {
   readonly #byConnection = new Map<ConnectionId, Set<RoomId>>()
   readonly #lists: Lists
   readonly #changes: Changes
+  readonly #seats: Seats
   #turn = 0
   readonly #departures: Departures
   /** Rooms that are to be compared with their lists. */
@@ -59,6 +63,7 @@ export class Rooms {
     this.#options = options
     this.#ends = new CoarseTimers(options.clock, (ids) => void this.#askEnds(ids))
     this.#changes = new Changes(options)
+    this.#seats = new Seats(options, (id) => this.#rooms.get(id)?.roster.size ?? 0)
     this.#departures = new Departures({
       ...options,
       tell: (id, connection, state, member) => this.#tell(id, connection, state, member),
@@ -140,6 +145,16 @@ export class Rooms {
     else this.#rooms.get(id)?.hear(told)
   }
 
+  /**
+   * Takes a seat in a group of `seats` members of this room, 2 to `limits.seats`. Resolves with the room of the group, for
+   * `join`. All members of one group get the same room, on whichever nodes they are, and never more than `seats` of them.
+   * The connection gives the seat back if it ends while the group waits. Undefined: it has ended. Rejects with
+   * RegistryUnavailable.
+   */
+  seat(session: OnlineSession, name: Room, seats: number): Promise<Room | undefined> {
+    return this.#seats.take(session, idOf(session, name), seats)
+  }
+
   /** Returns false if the peer was not in the room. */
   async part(session: OnlineSession, name: Room): Promise<boolean> {
     const id = idOf(session, name)
@@ -151,6 +166,7 @@ export class Rooms {
 
   /** Call it when a socket has ended. Its memberships end now (`left`), or are kept as its name is (`dropped`). */
   async forget(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
+    await this.#seats.forget(connection)
     const rooms = [...(this.#byConnection.get(connection) ?? [])]
     const entries = rooms.map((id) => [id, this.#drop(connection, id, how)] as const)
     for (const [id, entry] of entries) if (entry) await this.#departures.end(id, connection, entry)
@@ -238,6 +254,7 @@ export class Rooms {
       await this.#keep(room)
       this.#toReconcile.add(room.id)
     }
+    await this.#seats.renewTurn(turn)
     // The beat does not wait for this comparison.
     void this.#reconcileAll()
   }
@@ -245,6 +262,7 @@ export class Rooms {
   /** The registry may have lost everything: writes all memberships of this node back. */
   async keepAll(): Promise<void> {
     for (const room of this.#rooms.values()) await this.#keep(room)
+    await this.#seats.keepAll()
   }
 
   /** Asks in one room after the other which of its absent members have left. */
@@ -302,8 +320,9 @@ export class Rooms {
   }
 }
 
-function idOf({ peer }: OnlineSession, room: Room): RoomId {
-  return roomIdOf(appOf(peer), room)
+/** The rooms of each wire are rooms of their own. */
+function idOf({ peer, connection: { wire } }: OnlineSession, room: Room): RoomId {
+  return roomIdOf(appOf(peer), room, wire === 'native' ? undefined : wire)
 }
 
 function hasEnded(entry: Entry): boolean {

@@ -25,6 +25,11 @@ export class Roster {
   /** Names that changed while the list was read. The list may be older than these changes. */
   #changedNames: Set<Name> | undefined
 
+  /** How many members are known. */
+  get size(): number {
+    return this.#known.size
+  }
+
   /**
    * One member has read this page. A known state of the same holder is kept, because the other members have not read
    * it.

@@ -1,4 +1,12 @@
-import { appOf, errorTexts, nameOf, parseConnectionId, parseNodeId, parsePeer } from '@peerage/protocol'
+import {
+  appOf,
+  errorTexts,
+  nameOf,
+  parseConnectionId,
+  parseNodeId,
+  parsePeer,
+  parseRoomId,
+} from '@peerage/protocol'
 import type { ErrorCode } from '@peerage/protocol'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -34,7 +42,7 @@ const message: fc.Arbitrary<Message> = fc.record(
   {
     from: peer,
     to: peer,
-    wire: fc.constantFrom('native', 'peerjs'),
+    wire: fc.constantFrom('native', 'peerjs', 'y-webrtc', 'webtorrent', 'trystero', 'matchbox'),
     kind: fc.constantFrom('message', 'signal', 'ack'),
     frame: fc.string({ unit: 'binary' }),
     since: natural,
@@ -45,6 +53,11 @@ const message: fc.Arbitrary<Message> = fc.record(
   },
   { requiredKeys: ['from', 'to', 'wire', 'kind', 'frame'] },
 )
+/** A room, of the native wire or another. */
+const pool = fc
+  .tuple(peer, fc.option(fc.stringMatching(/^[a-z-]{1,16}$/)))
+  .map(([room, wire]) => parseRoomId(wire === null ? room : room.replace('/', `:${wire}/`)))
+  .map(must)
 const hops = fc.nat({ max: 255 })
 const envelope: fc.Arbitrary<Envelope> = fc.oneof(
   fc.record({ type: fc.constant('deliver' as const), epoch: natural, hops, message }),
@@ -71,6 +84,13 @@ const envelope: fc.Arbitrary<Envelope> = fc.oneof(
     },
     { requiredKeys: ['type', 'app', 'whom', 'code', 'text'] },
   ),
+  fc.record({
+    type: fc.constant('hand' as const),
+    connection,
+    pool,
+    member: fc.stringMatching(/^[\x21-\x7e]{1,128}$/),
+    frame: fc.string({ unit: 'binary' }),
+  }),
 )
 
 function plain<T>(value: T): T {
@@ -218,6 +238,9 @@ test.each([
   ['a length without digits', 's:0:a/b\x1fc1\x1f12'],
   ['a length of ten digits', 's0000000009:0:a/b\x1fc1\x1f1'],
   ['a length beyond the end', 's99:0:a/b\x1fc1\x1f12'],
+  ['a pool outside the grammar', 'h8:2:c1\x1fA/x\x1fm{}'],
+  ['a member of a pool with a space', 'h10:2:c1\x1fa/x\x1fm m{}'],
+  ['a member of a pool without a character', 'h7:2:c1\x1fa/x\x1f{}'],
   ['an error code outside the table', 'n12:0:c1\x1fa/b\x1fnope\x1fr'],
 ])('[F23] %s is refused', (_what, payload) => {
   expect(decodeEnvelope(payload)).toBeUndefined()

@@ -35,6 +35,7 @@ export function cuttable(inner: Backend): Cut {
         },
         publish: async (room, text) => (state.cut ? 'unavailable' : inner.rooms.publish(room, text)),
       }),
+      seats: guard(inner.seats, refuse),
       pools: guard(inner.pools, refuse),
       index: guard(inner.index, refuse),
       records: guard(inner.records, refuse),

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { encodeEnvelope } from '../../routing/encode.js'
 import type { Envelope, Message } from '../../routing/message.js'
 import type { ContractCluster, ContractNode, MakeCluster } from '../cluster.js'
+import { poolNamed } from './pools-contract.js'
 import { newConnectionId, newNodeId, newPeer, patient, until } from '../cluster.js'
 
 type Inbox = ContractNode & { received: Envelope[] }
@@ -187,5 +188,12 @@ function oneOfEach(node: NodeId): Envelope[] {
     { type: 'gone', epoch: 1_800_000_000_002, hops: 2, message },
     { type: 'notice', connection: someConnection, to: newPeer(), ref: 'stream:12', code: 'away' },
     { type: 'superseded', peer: newPeer(), connection: someConnection, epoch: 1_800_000_000_003 },
+    {
+      type: 'hand',
+      connection: someConnection,
+      pool: poolNamed('swarm'),
+      member: 'm-1',
+      frame: '{"a":"\x1f"}',
+    },
   ]
 }

@@ -9,6 +9,7 @@ import { presenceContract } from './presence-contract.js'
 import { recordsContract } from './records-contract.js'
 import { registryContract } from './registry-contract.js'
 import { roomsContract } from './rooms-contract.js'
+import { seatsContract } from './seats-contract.js'
 
 registryContract('memory', memoryContractCluster)
 nodesContract('memory', memoryContractCluster)
@@ -20,3 +21,4 @@ recordsContract('memory', memoryContractCluster)
 answersContract('memory', memoryContractCluster)
 roomsContract('memory', memoryContractCluster)
 poolsContract('memory', memoryContractCluster)
+seatsContract('memory', memoryContractCluster)

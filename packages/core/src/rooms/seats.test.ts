@@ -1,0 +1,118 @@
+import { expect, test } from 'vitest'
+import type { Room } from '@peerage/protocol'
+import { parseRoom } from '@peerage/protocol'
+import type { Node } from '../node.js'
+import { cutOff, two } from '../testing/nodes.js'
+import type { Arrival } from '../testing/peers.js'
+import { arrive } from '../testing/peers.js'
+import { RENEW_ROUND_BEATS } from '../times.js'
+
+function roomNamed(text: string): Room {
+  const room = parseRoom(text)
+  if (!room.ok) throw new Error(room.problem)
+  return room.value
+}
+
+const arena = roomNamed('arena')
+
+/** Takes a seat in a group, and joins the room of the group. */
+async function sit(node: Node, at: Arrival, seats = 2): Promise<Room> {
+  const room = await node.rooms.seat(at.session, arena, seats)
+  if (room === undefined) throw new Error('the connection has ended')
+  expect(await node.rooms.join(at.session, room)).toBe('joined')
+  return room
+}
+
+const onMatchbox = (node: Node, name: string): Promise<Arrival> => arrive(node, name, { wire: 'matchbox' })
+
+test('peers on different nodes get the room of one group, and the next pair another', async () => {
+  const { a, b } = await two()
+  const rooms: Room[] = []
+  for (const [i, node] of [a, b, b, a].entries()) rooms.push(await sit(node, await onMatchbox(node, `p${i}`)))
+  expect(rooms[0]).toBe(rooms[1])
+  expect(rooms[2]).toBe(rooms[3])
+  expect(rooms[0]).not.toBe(rooms[2])
+})
+
+test('a peer that leaves while its group waits gives its seat back', async () => {
+  const { a, b } = await two()
+  const [ann, bob] = [await onMatchbox(a, 'ann'), await onMatchbox(b, 'bob')]
+  const first = await sit(a, ann)
+  await a.end(ann.connection.id, 'left')
+  expect(await sit(b, bob)).not.toBe(first)
+})
+
+test('a peer that left in an outage gives its seat back when the registry is there again', async () => {
+  const { a, b, cluster, clock, times } = await two()
+  const [ann, bob] = [await onMatchbox(a, 'ann'), await onMatchbox(b, 'bob')]
+  const first = await sit(a, ann)
+  cluster.setDown(true)
+  await a.end(ann.connection.id, 'left')
+  cluster.setDown(false)
+  await clock.advance(2 * times.beatMs)
+  expect(await sit(b, bob)).not.toBe(first)
+})
+
+test('a connection that ended before the answer has no seat', async () => {
+  const { a, b } = await two()
+  const [ann, bob, carl] = [
+    await onMatchbox(a, 'ann'),
+    await onMatchbox(b, 'bob'),
+    await onMatchbox(b, 'carl'),
+  ]
+  const taking = a.rooms.seat(ann.session, arena, 2)
+  await a.end(ann.connection.id, 'left')
+  expect(await taking).toBeUndefined()
+  expect(await sit(b, bob)).toBe(await sit(b, carl))
+})
+
+test('a seat is renewed while its group waits', async () => {
+  const { a, b, clock, times } = await two()
+  const ann = await onMatchbox(a, 'ann')
+  const first = await sit(a, ann)
+  await clock.advance(2 * times.nameTtlMs)
+  expect(await sit(b, await onMatchbox(b, 'bob'))).toBe(first)
+})
+
+test('nobody is seated with a peer of a dead node', async () => {
+  const { a, b, clock, cuts, times } = await two()
+  const first = await sit(b, await onMatchbox(b, 'lost'))
+  cutOff(cuts, b, true)
+  await clock.advance(times.nodeLeaseMs + times.beatMs)
+  const second = await sit(a, await onMatchbox(a, 'ann'))
+  expect(second).not.toBe(first)
+  expect(await sit(a, await onMatchbox(a, 'bob'))).toBe(second)
+})
+
+test('after a flush a waiting group waits on, and a full one is not opened again', async () => {
+  const { a, b, cluster, clock, times } = await two()
+  const pair = await sit(a, await onMatchbox(a, 'ann'))
+  expect(await sit(b, await onMatchbox(b, 'bob'))).toBe(pair)
+  const waiting = await sit(b, await onMatchbox(b, 'carl'))
+  await clock.advance(100)
+  cluster.flush()
+  await clock.advance(times.beatMs)
+  expect(await sit(a, await onMatchbox(a, 'dora'))).toBe(waiting)
+  const next = await sit(a, await onMatchbox(a, 'emil'))
+  expect([pair, waiting]).not.toContain(next)
+})
+
+test('after a lapse a seat is kept under the new NodeId', async () => {
+  const { a, b, clock, cuts, times } = await two()
+  const first = await sit(b, await onMatchbox(b, 'bob'))
+  cutOff(cuts, b, true)
+  await clock.advance(times.nodeLeaseMs + times.beatMs)
+  cutOff(cuts, b, false)
+  await clock.advance(RENEW_ROUND_BEATS * times.beatMs)
+  expect(await sit(a, await onMatchbox(a, 'ann'))).toBe(first)
+})
+
+test('a room of matchbox and a native room of the same name have different members', async () => {
+  const { a, b } = await two()
+  const [ann, bob] = [await onMatchbox(a, 'ann'), await arrive(b, 'bob')]
+  await a.rooms.join(ann.session, arena)
+  await b.rooms.join(bob.session, arena)
+  const namesFor = async (node: Node, { session }: Arrival): Promise<string[]> =>
+    (await node.rooms.list(session, arena)).members.map(({ name }) => name)
+  expect([await namesFor(a, ann), await namesFor(b, bob)]).toEqual([['ann'], ['bob']])
+})
