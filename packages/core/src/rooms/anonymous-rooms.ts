@@ -173,10 +173,9 @@ export class AnonymousRooms {
     return this.#byConnection.get(connection)?.size ?? 0
   }
 
-  /** How many members the room has on all nodes. On a node without members of its own it is 0. */
-  sizeOf(room: RoomId): number {
-    const own = this.#rooms.get(room)?.members.size ?? 0
-    return own + this.#counts.others(room)
+  /** How many members get a message: those of this node, and those of the others as of a beat ago. */
+  reach(room: RoomId): number {
+    return (this.#rooms.get(room)?.members.size ?? 0) + this.#counts.others(room)
   }
 
   /**
@@ -260,7 +259,7 @@ export class AnonymousRooms {
       room: id,
       text: told.text,
       to: told.to,
-      members: members.size + this.#counts.others(id),
+      members: this.reach(id),
       sender: isOwn ? told.connection : undefined,
     }
     for (const connection of members.values())

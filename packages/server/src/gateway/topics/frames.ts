@@ -117,7 +117,7 @@ export class TopicFrames {
     const room = this.#roomOf(connection, session.app, topic)
     if (room === undefined) return undefined
     const bytes = Buffer.byteLength(text)
-    if (!connection.maySay(Math.max(1, rooms.sizeOf(room)), bytes, clock.monotonic())) {
+    if (!connection.maySay(Math.max(1, rooms.reach(room)), bytes, clock.monotonic())) {
       connection.drop('rate-limited')
       connection.lost('rate-limited')
       return undefined
