@@ -2,6 +2,7 @@ import type { Clock, Node, OnError } from '@peerage/core'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
 import type { HttpGateway } from './gateway/http-gateway.js'
+import { MatchboxGateway } from './gateway/matchbox/gateway.js'
 import { NativeGateway } from './gateway/native/gateway.js'
 import { PeerJsGateway } from './gateway/peerjs/gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
@@ -82,6 +83,10 @@ const wires: readonly WireEntry[] = [
     create: (shared) => new TopicGateway(fixedPathOptions(shared), trystero),
   },
   { isOn: ({ webtorrent }) => webtorrent.enabled, create: createWebTorrent },
+  {
+    isOn: ({ matchbox }) => matchbox.enabled,
+    create: (shared) => new MatchboxGateway(fixedPathOptions(shared)),
+  },
 ]
 
 /** The path of the native wire below the node's path. SDKs rely on it. */
