@@ -6,6 +6,9 @@ import { MatchboxGateway } from './gateway/matchbox/gateway.js'
 import { NativeGateway } from './gateway/native/gateway.js'
 import { PeerJsGateway } from './gateway/peerjs/gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
+import { TopicGateway } from './gateway/topics/gateway.js'
+import { trystero } from './gateway/trystero/wire.js'
+import { yWebrtc } from './gateway/y-webrtc/wire.js'
 import { WebTorrentGateway } from './gateway/webtorrent/gateway.js'
 import { AppBudgets } from './apps/budgets.js'
 import type { AppPolicies } from './apps/policy.js'
@@ -71,6 +74,14 @@ interface WireEntry {
 const wires: readonly WireEntry[] = [
   { isOn: () => true, create: createNative },
   { isOn: ({ peerjs }) => peerjs.enabled, create: createPeerJs },
+  {
+    isOn: ({ yWebrtc: { enabled } }) => enabled,
+    create: (shared) => new TopicGateway(fixedPathOptions(shared), yWebrtc),
+  },
+  {
+    isOn: ({ trystero: { enabled } }) => enabled,
+    create: (shared) => new TopicGateway(fixedPathOptions(shared), trystero),
+  },
   { isOn: ({ webtorrent }) => webtorrent.enabled, create: createWebTorrent },
   {
     isOn: ({ matchbox }) => matchbox.enabled,
