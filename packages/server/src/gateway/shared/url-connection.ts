@@ -1,4 +1,4 @@
-import type { AnonymousSession, OnlineSession, Wire } from '@peerage/core'
+import type { AnonymousSession, OnError, OnlineSession, Wire } from '@peerage/core'
 import type { ConnectionHost } from './connection.js'
 import { WebSocketConnection } from './connection.js'
 import type { Drops } from './drops.js'
@@ -11,6 +11,7 @@ export interface UrlHost extends ConnectionHost {
   readonly wire: Wire
   readonly frameBytes: number
   readonly drops: Drops
+  readonly onError: OnError
 }
 
 /**
@@ -48,7 +49,7 @@ export abstract class UrlConnection<
 
   /**
    * Handles a whole frame of a peer that has been let in. The frame is within the rates. If it returns a promise, the next
-   * frames wait until that has resolved. It never rejects.
+   * frames wait until that has resolved. It rejects only for bugs.
    */
   protected abstract receive(session: S, text: string): Promise<void> | void
 
@@ -67,10 +68,15 @@ export abstract class UrlConnection<
     const handled = this.#mayReceive(text) ? this.receive(session, text) : undefined
     if (handled === undefined) return
     this.#isBusy = true
-    void handled.then(() => {
-      this.#isBusy = false
-      this.#takeWaiting(session)
-    })
+    handled
+      .then(() => {
+        this.#isBusy = false
+        this.#takeWaiting(session)
+      })
+      .catch((error: unknown) => {
+        this.host.onError(error, { stage: 'frame' })
+        this.close('internal')
+      })
   }
 
   #takeWaiting(session: S): void {
