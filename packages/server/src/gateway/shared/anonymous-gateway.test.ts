@@ -328,10 +328,14 @@ describe('frames that come while an earlier one is handled', () => {
 
   test('[UW3] are not handled if that fails: the connection is closed with 4008, and the error is reported', async () => {
     const { connect, gateway, seen } = await startEcho()
-    gateway.slow = Promise.reject(new Error('a bug'))
+    const { slow, go } = heldBack()
+    gateway.slow = slow.then(() => Promise.reject(new Error('a bug')))
     const peer = connect('/at/echo')
     await peer.opened()
     for (const text of ['slow', 'next']) peer.send(text)
+    peer.socket.ping()
+    await new Promise((resolve) => peer.socket.once('pong', resolve))
+    go()
     expect((await peer.ended()).code).toBe(4008)
     expect(peer.frames).toEqual([])
     expect(seen).toContain('error frame Error: a bug')
