@@ -77,7 +77,12 @@ export class MemberCounts {
       return
     }
     const at = this.#options.clock.monotonic()
-    if (known?.has(node)) return void known.set(node, { members, at })
+    const former = known?.get(node)
+    if (former) {
+      former.members = members
+      former.at = at
+      return
+    }
     // It may not know how many members we have.
     if (!asks) this.#tellLater(room)
     // Without the nodes that are dead.
