@@ -1,5 +1,6 @@
 import type { RoomId } from '@peerage/protocol'
 import type { Drawn, KeptMember, PoolMember, PoolRegistry, PoolSize } from '../pools/registry.js'
+import type { PoolEntry } from './pool.js'
 import { MemoryPool } from './pool.js'
 import type { Store } from './store.js'
 
@@ -23,7 +24,7 @@ export class MemoryPools implements PoolRegistry {
     const entry = members.get(member.id)
     if (entry === undefined && members.size.members >= most) return 'full'
     const now = this.#store.now()
-    const since = entry !== undefined && isAt(entry.member, member) ? entry.since : now
+    const since = sinceOf(entry, member, now)
     members.put(member, since, now + ttlMs)
     if (known === undefined) this.#store.pools.set(pool, members)
     return { drawn: members.draw(draw, member.id), size: members.size, since }
@@ -65,6 +66,12 @@ export class MemoryPools implements PoolRegistry {
     this.#store.pools.delete(id)
     return undefined
   }
+}
+
+function sinceOf(known: PoolEntry | undefined, member: PoolMember, now: number): number {
+  if (known === undefined) return now
+  // Whoever takes the id over is later, also in the same millisecond.
+  return isAt(known.member, member) ? known.since : Math.max(now, known.since + 1)
 }
 
 function isAt(place: Omit<PoolMember, 'marked'>, { node, connection }: Omit<PoolMember, 'marked'>): boolean {

@@ -14,7 +14,7 @@ export interface LocalMember {
   endsAt: number
 }
 
-/** A membership takes about 300 bytes. */
+/** A membership takes 300 to 500 bytes. */
 const MEMBERSHIPS_PER_NODE = 200_000
 /** How many memberships one sweep looks at. A sweep a beat sees all of them within 40 seconds. */
 const SWEPT_PER_TURN = 10_000
@@ -23,9 +23,10 @@ const SWEPT_PER_TURN = 10_000
 export class LocalMembers {
   readonly #clock: Clock
   readonly #byPool = new Map<RoomId, Map<string, LocalMember>>()
-  readonly #byConnection = new Map<ConnectionId, Set<LocalMember>>()
+  /** Most connections have one membership. A set takes as much memory as the membership itself. */
+  readonly #byConnection = new Map<ConnectionId, LocalMember | Set<LocalMember>>()
   #count = 0
-  #sweeping: IterableIterator<Set<LocalMember>> | undefined
+  #sweeping: IterableIterator<LocalMember | Set<LocalMember>> | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -65,8 +66,9 @@ export class LocalMembers {
     if (members === undefined) this.#byPool.set(pool, new Map([[id, made]]))
     else members.set(id, made)
     const own = this.#byConnection.get(connection)
-    if (own === undefined) this.#byConnection.set(connection, new Set([made]))
-    else own.add(made)
+    if (own === undefined) this.#byConnection.set(connection, made)
+    else if (own instanceof Set) own.add(made)
+    else this.#byConnection.set(connection, new Set([own, made]))
     this.#count++
     return made
   }
@@ -85,14 +87,14 @@ export class LocalMembers {
     members.delete(id)
     if (members.size === 0) this.#byPool.delete(pool)
     const own = this.#byConnection.get(connection)
-    own?.delete(member)
-    if (own?.size === 0) this.#byConnection.delete(connection)
+    if (own instanceof Set) own.delete(member)
+    if (own === member || (own instanceof Set && own.size === 0)) this.#byConnection.delete(connection)
     this.#count--
   }
 
   /** Removes all memberships of a connection, and returns them. */
   forget(connection: ConnectionId): LocalMember[] {
-    const own = [...(this.#byConnection.get(connection) ?? [])]
+    const own = [...this.#of(connection)]
     for (const member of own) this.delete(member)
     return own
   }
@@ -100,7 +102,7 @@ export class LocalMembers {
   /** The memberships of each pool that have not ended. */
   *byPool(): IterableIterator<[RoomId, LocalMember[]]> {
     const now = this.#clock.monotonic()
-    for (const [pool, members] of [...this.#byPool]) {
+    for (const [pool, members] of this.#byPool) {
       const current = [...members.values()].filter(({ endsAt }) => endsAt > now)
       if (current.length > 0) yield [pool, current]
     }
@@ -119,18 +121,26 @@ export class LocalMembers {
         this.#sweeping = undefined
         return
       }
-      seen += next.value.size
-      this.#forgetEnded(next.value)
+      const own = next.value instanceof Set ? next.value : [next.value]
+      seen += own instanceof Set ? own.size : 1
+      this.#forgetEnded(own)
     }
   }
 
   #hasRoom(connection: ConnectionId): boolean {
     const own = this.#byConnection.get(connection)
-    if (own !== undefined && own.size >= limits.pools) this.#forgetEnded(own)
-    return (own?.size ?? 0) < limits.pools && this.#count < MEMBERSHIPS_PER_NODE
+    if (this.#count >= MEMBERSHIPS_PER_NODE) return false
+    if (!(own instanceof Set) || own.size < limits.pools) return true
+    this.#forgetEnded(own)
+    return own.size < limits.pools
   }
 
-  #forgetEnded(members: Set<LocalMember>): void {
+  #of(connection: ConnectionId): Iterable<LocalMember> {
+    const own = this.#byConnection.get(connection)
+    return own === undefined ? [] : own instanceof Set ? own : [own]
+  }
+
+  #forgetEnded(members: Iterable<LocalMember>): void {
     const now = this.#clock.monotonic()
     for (const member of members) if (member.endsAt <= now) this.delete(member)
   }

@@ -23,8 +23,9 @@ function visitor(node: Node): Visitor {
   node.open(connection)
   const app = parseApp('default')
   if (!app.ok) throw new Error(app.problem)
-  const session = node.sessions.apply(connection.id, { type: 'admitted', app: app.value })
-  if (session?.state !== 'anonymous') throw new Error('this session is not anonymous')
+  const admission = node.admit(connection, app.value)
+  if (!admission.ok) throw new Error(admission.code)
+  const { session } = admission
   const handed = (): string[] =>
     connection.sent.flatMap((message) => (message.type === 'handed' ? [message.frame] : []))
   return { connection, session, handed }

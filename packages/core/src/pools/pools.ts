@@ -7,6 +7,7 @@ import type { Bus } from '../routing/bus.js'
 import type { Envelope } from '../routing/message.js'
 import type { AnonymousSession, Sessions } from '../sessions/sessions.js'
 import { Farewells } from './farewells.js'
+import type { LocalMember } from './local-members.js'
 import { LocalMembers } from './local-members.js'
 import type { PoolMember, PoolRegistry, PoolSize } from './registry.js'
 
@@ -37,6 +38,8 @@ export type Entered = { drawn: PoolMember[]; size: PoolSize } | 'too-many' | 'pa
 const MEMBERS_PER_POOL = 100_000
 /** While a node is dead, its members are still in the pools. This many more are drawn in place of them. */
 const SPARE = 4
+/** Pools that are written back at once. A node may have members in many pools, and its next beat waits for them. */
+const KEPT_AT_ONCE = 256
 
 /**
  * The memberships of this node's connections in pools, and the frames between members. A membership ends when its
@@ -149,19 +152,23 @@ export class Pools {
 
   /** The registry may have lost everything, or this node has a new NodeId: writes its memberships back. */
   async keepAll(): Promise<void> {
-    const { heartbeat, registry } = this.#options
-    for (const [pool, members] of this.#members.byPool())
-      await registry.keep(
-        pool,
-        members.map((held) => ({
-          id: held.id,
-          node: heartbeat.id,
-          connection: held.connection,
-          marked: held.marked,
-          since: held.since,
-          ttlMs: this.#members.endsIn(held),
-        })),
-      )
+    let keeping: Promise<void>[] = []
+    for (const [pool, members] of this.#members.byPool()) {
+      keeping.push(this.#keep(pool, members))
+      if (keeping.length < KEPT_AT_ONCE) continue
+      await Promise.all(keeping)
+      keeping = []
+    }
+    await Promise.all(keeping)
+  }
+
+  #keep(pool: RoomId, members: readonly LocalMember[]): Promise<void> {
+    const node = this.#options.heartbeat.id
+    const kept = members.map((held) => {
+      const { id, connection, marked, since } = held
+      return { id, node, connection, marked, since, ttlMs: this.#members.endsIn(held) }
+    })
+    return this.#options.registry.keep(pool, kept)
   }
 
   /** Call it once a beat. It forgets memberships that have ended by themselves. */

@@ -38,8 +38,12 @@ export const enterPoolScript = script(`${POOL}
 local id, at, draw = ARGV[1], ARGV[2], tonumber(ARGV[5])
 local known = redis.call('HGET', places, id)
 if not known and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[6]) then return {} end
-local isHere = known and string.sub(known, 1, #at) == at
-local since = isHere and string.match(known, '^%d+', #at + 1) or text(now)
+local since = text(now)
+if known then
+  local before = string.match(known, '^%S+ %S+ (%d+)')
+  -- Whoever takes the id over is later, also in the same millisecond.
+  since = string.sub(known, 1, #at) == at and before or text(math.max(now, before + 1))
+end
 put(id, known, at .. since .. ARGV[3], tonumber(ARGV[4]))
 expire()
 local answer = { size() }

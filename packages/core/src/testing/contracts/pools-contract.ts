@@ -132,7 +132,6 @@ export function poolsContract(store: string, makeCluster: MakeCluster): void {
     test('keep leaves a member alone that has moved, before a flush and after it', async () => {
       const [former, later] = [poolMember('alice', 'node-001 1'), poolMember('alice', 'node-002 7')]
       const first = await enter(former)
-      await given.cluster.pass(5)
       const second = await others.enter(pool, later, options)
       if (first === 'full' || second === 'full') throw new Error('the pool is not full')
       expect(second.since).toBeGreaterThan(first.since)
