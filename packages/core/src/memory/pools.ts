@@ -25,9 +25,11 @@ export class MemoryPools implements PoolRegistry {
     if (entry === undefined && members.size.members >= most) return 'full'
     const now = this.#store.now()
     const since = sinceOf(entry, member, now)
+    const { node, connection } = entry?.member ?? member
     members.put(member, since, now + ttlMs)
     if (known === undefined) this.#store.pools.set(pool, members)
-    return { drawn: members.draw(draw, member.id), size: members.size, since }
+    const answer = { drawn: members.draw(draw, member.id), size: members.size, since }
+    return isAt(member, { node, connection }) ? answer : { ...answer, former: { node, connection } }
   }
 
   async leave(pool: RoomId, member: Omit<PoolMember, 'marked'>): Promise<{ left: boolean; size: PoolSize }> {
@@ -74,6 +76,8 @@ function sinceOf(known: PoolEntry | undefined, member: PoolMember, now: number):
   return isAt(known.member, member) ? known.since : Math.max(now, known.since + 1)
 }
 
-function isAt(place: Omit<PoolMember, 'marked'>, { node, connection }: Omit<PoolMember, 'marked'>): boolean {
+type Place = Pick<PoolMember, 'node' | 'connection'>
+
+function isAt(place: Place, { node, connection }: Place): boolean {
   return place.node === node && place.connection === connection
 }

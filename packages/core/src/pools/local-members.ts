@@ -10,6 +10,8 @@ export interface LocalMember {
   marked: boolean
   /** See `KeptMember`. */
   since: number
+  /** The id has had another connection, on another node, since then (registry's ms). It is there, if it is later. */
+  movedAt: number
   /** When it ends (monotonic ms). The registry ends it a moment earlier. */
   endsAt: number
 }
@@ -36,10 +38,16 @@ export class LocalMembers {
     return this.#count
   }
 
-  /** The membership, if it has not ended. */
+  /** The membership, if it has neither ended nor moved to another node. */
   get(pool: RoomId, id: string): LocalMember | undefined {
     const found = this.#byPool.get(pool)?.get(id)
-    return found !== undefined && found.endsAt > this.#clock.monotonic() ? found : undefined
+    return found !== undefined && isHere(found, this.#clock.monotonic()) ? found : undefined
+  }
+
+  /** The id has another connection, on another node. */
+  moved(pool: RoomId, id: string, connection: ConnectionId, since: number): void {
+    const found = this.#byPool.get(pool)?.get(id)
+    if (found?.connection === connection && found.movedAt < since) found.movedAt = since
   }
 
   /** Adds or renews a membership. Undefined: the connection, or the node, has too many. */
@@ -61,7 +69,7 @@ export class LocalMembers {
     }
     if (!this.#hasRoom(connection)) return undefined
     if (known !== undefined) this.delete(known)
-    const made: LocalMember = { pool, id, connection, marked, since: 0, endsAt }
+    const made: LocalMember = { pool, id, connection, marked, since: 0, movedAt: 0, endsAt }
     const members = this.#byPool.get(pool)
     if (members === undefined) this.#byPool.set(pool, new Map([[id, made]]))
     else members.set(id, made)
@@ -99,11 +107,11 @@ export class LocalMembers {
     return own
   }
 
-  /** The memberships of each pool that have not ended. */
+  /** The memberships of each pool that have neither ended nor moved. */
   *byPool(): IterableIterator<[RoomId, LocalMember[]]> {
     const now = this.#clock.monotonic()
     for (const [pool, members] of this.#byPool) {
-      const current = [...members.values()].filter(({ endsAt }) => endsAt > now)
+      const current = [...members.values()].filter((member) => isHere(member, now))
       if (current.length > 0) yield [pool, current]
     }
   }
@@ -144,4 +152,8 @@ export class LocalMembers {
     const now = this.#clock.monotonic()
     for (const member of members) if (member.endsAt <= now) this.delete(member)
   }
+}
+
+function isHere({ endsAt, since, movedAt }: LocalMember, now: number): boolean {
+  return endsAt > now && movedAt <= since
 }

@@ -34,6 +34,8 @@ export interface EnterOptions {
  */
 export type Entered = { drawn: PoolMember[]; size: PoolSize } | 'too-many' | 'parted'
 
+type Place = Pick<PoolMember, 'node' | 'connection'>
+
 /** Members of one pool on all nodes. A draw takes the same time in a large pool; its memory is on one Redis server. */
 const MEMBERS_PER_POOL = 100_000
 /** While a node is dead, its members are still in the pools. This many more are drawn in place of them. */
@@ -86,6 +88,7 @@ export class Pools {
       return 'too-many'
     }
     this.#members.entered(held, entered.since, ttlMs)
+    if (entered.former !== undefined) this.#tellMoved(pool, id, entered.former, entered.since)
     if (!this.#isHere(connection)) return 'parted'
     return { drawn: this.#reachable(pool, entered.drawn, draw), size: entered.size }
   }
@@ -111,14 +114,10 @@ export class Pools {
    * Hands a frame to a member that was drawn, wherever it is. It arrives at most once; nobody is told if it does not.
    */
   hand(pool: RoomId, to: PoolMember, frame: string): void {
-    const { heartbeat, bus, onError } = this.#options
     const { node, connection, id } = to
-    if (node === heartbeat.id) {
-      if (this.has(connection, pool, id)) this.#send(connection, frame)
-      return
-    }
     const envelope = { type: 'hand' as const, connection, pool, member: id, frame }
-    bus.publish(node, envelope).catch((error: unknown) => onError(error, { stage: 'hand' }))
+    if (node === this.#options.heartbeat.id) this.receive(envelope)
+    else this.#publish(node, envelope)
   }
 
   /**
@@ -139,9 +138,18 @@ export class Pools {
     return this.#options.registry.sizes(pools)
   }
 
-  /** Another node hands a frame to a connection of this node. */
-  receive({ pool, member, connection, frame }: Extract<Envelope, { type: 'hand' }>): void {
-    if (this.has(connection, pool, member)) this.#send(connection, frame)
+  /** Another node hands a frame to a connection of this node, or tells that the member is elsewhere. */
+  receive(envelope: Extract<Envelope, { type: 'hand' | 'moved' }>): void {
+    const { type, pool, member, connection } = envelope
+    if (type === 'moved') this.#members.moved(pool, member, connection, envelope.since)
+    else if (this.has(connection, pool, member)) this.#send(connection, envelope.frame)
+  }
+
+  // Until the former node knows, it hands frames for this id to the former connection. If this is lost, it learns when that
+  // connection ends.
+  #tellMoved(pool: RoomId, member: string, { node, connection }: Place, since: number): void {
+    if (node !== this.#options.heartbeat.id && !this.#isDead(node))
+      this.#publish(node, { type: 'moved', connection, pool, member, since })
   }
 
   /** Call it when a connection has ended. It leaves all its pools, in the background. */
@@ -183,6 +191,11 @@ export class Pools {
 
   #send(connection: ConnectionId, frame: string): boolean {
     return this.#options.sessions.get(connection)?.connection.send({ type: 'handed', frame }) ?? false
+  }
+
+  #publish(node: NodeId, envelope: Envelope): void {
+    const { bus, onError } = this.#options
+    bus.publish(node, envelope).catch((error: unknown) => onError(error, { stage: envelope.type }))
   }
 
   #isHere(connection: ConnectionId): boolean {
