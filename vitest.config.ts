@@ -30,6 +30,7 @@ const alone = ['test/attack/attack.test.ts', 'test/chaos/chaos.test.ts', 'test/n
 /** Half a minute and more. */
 const long = [
   'test/bench/bench.test.ts',
+  'test/cluster/anonymous-rooms.test.ts',
   'test/cluster/api-lists-after-faults.test.ts',
   'test/cluster/channel-ends.test.ts',
   'test/cluster/leaks.test.ts',

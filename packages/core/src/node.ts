@@ -36,7 +36,7 @@ export interface NodeOptions {
   backend: Backend
   times: Times
   clock: Clock
-  /** How long a connection may stay open without claiming a name, in milliseconds. */
+  /** How long a connection may stay open before it claims a name or is admitted without one, in milliseconds. */
   claimMs: number
   /** How long a mailbox keeps messages for an absent peer, in milliseconds. */
   mailboxMs: number
@@ -55,15 +55,17 @@ export type Admission = { ok: true; session: AnonymousSession } | { ok: false; c
 
 /**
  * One process of the cluster. Its parts are public, and a gateway calls them directly: `router` for messages,
- * `sessions` for connections, `mail`, `watchers` and `rooms` where its wire has these features. `indexing`, `listing` and
- * `disconnects` are for application servers, and `listing` also for discovery. The node itself does what needs several
- * parts: its own life (start, drain, stop), the life of a connection (open, claim, leave, end), and look-ups.
+ * `sessions` for connections, `mail`, `watchers` and `rooms` where its wire has these features, `anonymousRooms` and
+ * `pools` where the peers of its wire have no names. `indexing`, `listing` and `disconnects` are for application servers,
+ * and `listing` also for discovery. The node itself does what needs several parts: its own life (start, drain, stop), the
+ * life of a connection (open, claim or admit, leave, end), and look-ups.
  *
  * A gateway for another wire makes these calls. `WebSocketGateway` of packages/server makes most of them for a wire
  * over WebSockets:
  * - `sessions.newId()` and `open(connection)` when a socket opens, with its own implementation of `Connection`;
  * - `claim(connection, request)` when the peer asks for a name. After a success, if the wire's messages set `hold`,
  *   also `mail.take(peer)`;
+ * - or `admit(connection, app)` if the peers of the wire have no names, and then `anonymousRooms` or `pools`;
  * - `router.route(message)` for each message from the peer (see `Message`);
  * - `leave(session)` when the peer says that it leaves;
  * - `end(connection.id, how)` once, when the socket has ended, for whatever reason;
@@ -208,8 +210,8 @@ export class Node {
   }
 
   /**
-   * Registers a connection whose socket has opened. The connection has `claimMs` to claim a name; otherwise the node
-   * closes it with `claim-timeout`. The gateway must call `end` once, when the socket has ended.
+   * Registers a connection whose socket has opened. The connection has `claimMs` to claim a name, or to be admitted
+   * without one; otherwise the node closes it with `claim-timeout`. The gateway must call `end` once, when the socket has ended.
    */
   open(connection: Connection): Session {
     const now = this.#options.clock.monotonic()
@@ -233,7 +235,16 @@ export class Node {
 
   /**
    * Lets a connection in without a name, for a wire whose peers have none. On success the session is anonymous: it may
-   * join anonymous rooms and enter pools. Its rooms and memberships end with `end`.
+   * join anonymous rooms and enter pools. Its rooms and memberships end with `end`. `holder`: what an application server
+   * can disconnect the peer by. Refused with `draining`, and with `registry-unavailable` while this node does not take part
+   * in the cluster. `not-claimed`: the peer was to be disconnected meanwhile, and its connection is closed.
+   *
+   * @example
+   * ```ts
+   * const admission = node.admit(connection, app)
+   * if (!admission.ok) return refuse(connection, admission.code)
+   * await node.anonymousRooms.join(admission.session, roomIdOf(app, room, 'y-webrtc'))
+   * ```
    */
   admit(connection: Connection, app: App, holder?: Holder): Admission {
     const opening = this.sessions.get(connection.id)
