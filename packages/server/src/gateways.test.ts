@@ -32,7 +32,10 @@ async function statusAt(url: string): Promise<number> {
   return status
 }
 
-const WIRES = [['webtorrent', '/announce', '/announce/default']] as const
+const WIRES = [
+  ['webtorrent', '/announce', '/announce/default'],
+  ['matchbox', '/matchbox', '/matchbox/chess?next=2'],
+] as const
 
 test.each(WIRES)('[UW1] %s is off by default, and on by one setting', async (section, ...paths) => {
   const off = await listen({})

@@ -2,9 +2,13 @@ import type { Clock, Node, OnError } from '@peerage/core'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
 import type { HttpGateway } from './gateway/http-gateway.js'
+import { MatchboxGateway } from './gateway/matchbox/gateway.js'
 import { NativeGateway } from './gateway/native/gateway.js'
 import { PeerJsGateway } from './gateway/peerjs/gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
+import { TopicGateway } from './gateway/topics/gateway.js'
+import { trystero } from './gateway/trystero/wire.js'
+import { yWebrtc } from './gateway/y-webrtc/wire.js'
 import { WebTorrentGateway } from './gateway/webtorrent/gateway.js'
 import { AppBudgets } from './apps/budgets.js'
 import type { AppPolicies } from './apps/policy.js'
@@ -70,7 +74,19 @@ interface WireEntry {
 const wires: readonly WireEntry[] = [
   { isOn: () => true, create: createNative },
   { isOn: ({ peerjs }) => peerjs.enabled, create: createPeerJs },
+  {
+    isOn: ({ yWebrtc: { enabled } }) => enabled,
+    create: (shared) => new TopicGateway(fixedPathOptions(shared), yWebrtc),
+  },
+  {
+    isOn: ({ trystero: { enabled } }) => enabled,
+    create: (shared) => new TopicGateway(fixedPathOptions(shared), trystero),
+  },
   { isOn: ({ webtorrent }) => webtorrent.enabled, create: createWebTorrent },
+  {
+    isOn: ({ matchbox }) => matchbox.enabled,
+    create: (shared) => new MatchboxGateway(fixedPathOptions(shared)),
+  },
 ]
 
 /** The path of the native wire below the node's path. SDKs rely on it. */

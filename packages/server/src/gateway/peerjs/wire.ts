@@ -1,7 +1,7 @@
 // The PeerJS wire, as peerjs 1.x speaks it: JSON objects in WebSocket frames. Only this file knows its fields.
 // SPEC: packages/server/SPEC.md, rules PJ1 to PJ24.
 
-import { readMembers, valueOf } from './json-text.js'
+import { readMembers, valueOf } from '../shared/json-text.js'
 
 /** The node sends it to every peer that has got its name [PJ4]. */
 export const OPEN_FRAME = '{"type":"OPEN"}'
@@ -70,6 +70,9 @@ const LEAVE: PeerFrame = { type: 'leave' }
 const IGNORED: PeerFrame = { type: 'ignored' }
 const MALFORMED: PeerFrame = { type: 'malformed' }
 
+/** What a relayed message keeps. */
+const MEMBERS = ['type', 'dst', 'payload'] as const
+
 /** The types that are relayed, and whether they wait for an absent peer. */
 const relayed = new Map<unknown, boolean>([
   ['OFFER', true],
@@ -85,7 +88,7 @@ const relayed = new Map<unknown, boolean>([
  * 1e20 would become five times as long if it was encoded again.
  */
 export function decodePeerFrame(text: string, src: string): PeerFrame {
-  const members = readMembers(text)
+  const members = readMembers(text, MEMBERS)
   if (members === 'malformed') return MALFORMED
   if (members === 'array') return IGNORED
   const { dst, payload } = members

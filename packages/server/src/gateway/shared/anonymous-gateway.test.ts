@@ -270,7 +270,7 @@ describe('frames that come before the answer', () => {
   })
 
   test.each([
-    ['64', 65, 'x'],
+    ['1,024 frames', 1_025, 'x'],
     ['256 KiB', 5, 'x'.repeat(65_000)],
   ])('[UW3] beyond %s close the connection', async (_, count, text) => {
     const { rules } = slowAccess()

@@ -1,16 +1,15 @@
-import type { AnonymousSession, Ending, RoomText, ServerMessage } from '@peerage/core'
+import type { IncomingHttpHeaders } from 'node:http'
+import type { AnonymousSession, RoomText, ServerMessage } from '@peerage/core'
+import type { Parsed } from '@peerage/protocol'
 import { MEMBERS_PER_MESSAGE } from '../../apps/budgets.js'
 import { TokenBucket } from '../../lib/token-bucket.js'
-import { Drops } from './drops.js'
-import type { Arrival, GatewayOptions, WireOptions } from './gateway.js'
-import { WebSocketGateway } from './gateway.js'
 import type { Member } from './limits.js'
 import { limitsOf } from './limits.js'
-import type { UpgradeRefusal } from './refuse-upgrade.js'
 import type { UrlHost } from './url-connection.js'
 import { UrlConnection } from './url-connection.js'
-import { credentialsBelow, splitUrl } from './url-credentials.js'
-import { UrlEntry } from './url-entry.js'
+import type { UrlCredentials } from './url-credentials.js'
+import { credentialsBelow } from './url-credentials.js'
+import { UrlGateway } from './url-gateway.js'
 
 /** A message in a room costs one for each member and each started kilobyte. */
 const BYTES_PER_MEMBER = 1_024
@@ -67,51 +66,22 @@ export abstract class AnonymousConnection<Host extends UrlHost = UrlHost> extend
  * A wire whose peers have no names. The URL of a peer says its app and its token: `{endpoint}/{app}/…?token=…`. A
  * subclass makes the connections.
  */
-export abstract class AnonymousGateway<C extends AnonymousConnection>
-  extends WebSocketGateway<C>
-  implements UrlHost
-{
-  readonly frameBytes: number
-  readonly drops: Drops
-  readonly #entry: UrlEntry
-
-  constructor(options: GatewayOptions, wire: WireOptions) {
-    super(options, wire)
-    this.frameBytes = wire.frameBytes
-    this.drops = new Drops(this.wire, options)
-    const { accessEnds, lateCloses } = this
-    this.#entry = new UrlEntry({ ...options, wire: this.wire, accessEnds, lateCloses })
-  }
-
+export abstract class AnonymousGateway<C extends AnonymousConnection> extends UrlGateway<C> {
   protected override takesPath(path: string): boolean {
     const { path: own } = this.endpoint
     return path === own || path.startsWith(`${own}/`)
   }
 
-  protected override refusalOfUrl(path: string, query: string): UpgradeRefusal | undefined {
-    const read = credentialsBelow(this.endpoint.path, path, query)
-    if (read.ok) return undefined
-    return { status: '400 Bad Request', reason: 'malformed', detail: read.problem }
+  protected read(path: string, query: string): Parsed<UrlCredentials> {
+    return credentialsBelow(this.endpoint.path, path, query)
   }
 
-  protected opened(connection: C, { request }: Arrival): void {
-    const { path, query } = splitUrl(request.url)
-    const read = credentialsBelow(this.endpoint.path, path, query)
-    if (read.ok) void this.#entry.enter(connection, read.value, request.headers)
-  }
-
-  /** These peers have nothing that could be kept for them. */
-  protected endingOf(): Ending {
-    return 'left'
+  protected enter(connection: C, asked: UrlCredentials, headers: IncomingHttpHeaders): Promise<void> {
+    return this.entry.enter(connection, asked, headers)
   }
 
   /** Closes a connection within `ms`, at random, so that its client begins anew. */
   closeSoon(connection: C, ms: number): void {
     this.lateCloses.add(connection, Math.random() * ms, 'registry-unavailable')
-  }
-
-  override stop(): void {
-    super.stop()
-    this.drops.stop()
   }
 }

@@ -121,7 +121,8 @@ export class UrlEntry {
     return {
       app,
       name,
-      isNameMade: true,
+      // The ids of these wires are not names that somebody chose. So a name that the rules choose is not used.
+      isNameMade: false,
       origin,
       admit: async (access) => ({ admitted: await access.admit(asked), secret }),
     }

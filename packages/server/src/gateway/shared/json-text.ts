@@ -22,38 +22,40 @@ const CLOSE_BRACE = 0x7d
 const MAX_DEPTH = 1_000
 
 /** The JSON texts of some members of an object, as the sender wrote them. */
-export interface Members {
-  type: string | undefined
-  dst: string | undefined
-  payload: string | undefined
-}
+export type Members<Key extends string> = Partial<Record<Key, string>>
 
 /**
- * Reads a JSON text. For an object it returns some members. If several members have the same key, the last one counts, as
- * in JSON.parse. `malformed` means another value, no JSON, or nested more than 1,000 deep.
+ * Reads a JSON text. For an object it returns the members with these keys. If several members have the same key, the last
+ * one counts, as in JSON.parse. `malformed` means another value, no JSON, or nested more than 1,000 deep.
  */
-export function readMembers(text: string): Members | 'array' | 'malformed' {
+export function readMembers<Key extends string>(
+  text: string,
+  keys: readonly Key[],
+): Members<Key> | 'array' | 'malformed' {
   const start = skipSpace(text, 0)
   if (text.charCodeAt(start) === OPEN_BRACKET)
     return skipSpace(text, valueEnd(text, start)) === text.length ? 'array' : 'malformed'
   if (text.charCodeAt(start) !== OPEN_BRACE) return 'malformed'
-  const found: Members = { type: undefined, dst: undefined, payload: undefined }
+  const found: Members<Key> = {}
   let at = skipSpace(text, start + 1)
-  if (text.charCodeAt(at) !== CLOSE_BRACE) at = readEach(text, at, found)
+  if (text.charCodeAt(at) !== CLOSE_BRACE) at = readEach(text, at, keys, found)
   return at >= 0 && skipSpace(text, at + 1) === text.length ? found : 'malformed'
 }
 
 /** Reads the members from `start` on. Returns the index of the closing brace, or a negative number if there is none. */
-function readEach(text: string, start: number, found: Members): number {
+function readEach<Key extends string>(
+  text: string,
+  start: number,
+  keys: readonly Key[],
+  found: Members<Key>,
+): number {
   for (let at = start; ; at = skipSpace(text, at + 1)) {
     const keyEnd = text.charCodeAt(at) === QUOTE ? stringEnd(text, at) : -1
     const from = keyEnd < 0 ? -1 : valueStart(text, keyEnd)
     const end = from < 0 ? -1 : valueEnd(text, from)
     if (end < 0) return -1
     const key = valueOf(text.slice(at, keyEnd))
-    if (key === 'type') found.type = text.slice(from, end)
-    else if (key === 'dst') found.dst = text.slice(from, end)
-    else if (key === 'payload') found.payload = text.slice(from, end)
+    for (const wanted of keys) if (wanted === key) found[wanted] = text.slice(from, end)
     at = skipSpace(text, end)
     const next = text.charCodeAt(at)
     if (next !== COMMA) return next === CLOSE_BRACE ? at : -1

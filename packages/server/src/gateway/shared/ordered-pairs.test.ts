@@ -2,7 +2,7 @@ import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { Message, Outcome } from '@peerage/core'
 import { newPeer } from '@peerage/test-support/testing/core.js'
 import { expect, test } from 'vitest'
-import { OrderedPairs } from './frames.js'
+import { OrderedPairs } from './ordered-pairs.js'
 
 /** A router whose lookups are answered when `answer` is called. */
 function setUp() {
