@@ -5,6 +5,7 @@ import type { HttpGateway } from './gateway/http-gateway.js'
 import { NativeGateway } from './gateway/native/gateway.js'
 import { PeerJsGateway } from './gateway/peerjs/gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
+import { WebTorrentGateway } from './gateway/webtorrent/gateway.js'
 import { AppBudgets } from './apps/budgets.js'
 import type { AppPolicies } from './apps/policy.js'
 import { checkedAccess, type Access, type CheckedAccess } from './gateway/shared/access.js'
@@ -69,6 +70,7 @@ interface WireEntry {
 const wires: readonly WireEntry[] = [
   { isOn: () => true, create: createNative },
   { isOn: ({ peerjs }) => peerjs.enabled, create: createPeerJs },
+  { isOn: ({ webtorrent }) => webtorrent.enabled, create: createWebTorrent },
 ]
 
 /** The path of the native wire below the node's path. SDKs rely on it. */
@@ -104,6 +106,11 @@ function createPeerJs(options: Shared): PeerJsGateway {
     log: (event, details) => log.warn(details, event),
     ...socketsOf(config),
   })
+}
+
+function createWebTorrent(shared: Shared): WebTorrentGateway {
+  const { intervalMs } = shared.config.webtorrent
+  return new WebTorrentGateway({ ...fixedPathOptions(shared), intervalMs })
 }
 
 /** The options of a wire whose path is fixed below `base`, the path of the node with slashes at both ends. */

@@ -1,6 +1,6 @@
-import { Node, type Backend, type Clock, type OnError } from '@peerage/core'
+import { Node, type Backend, type Clock, type OnError, type Session } from '@peerage/core'
 import type { LinkedBackend, LinksOptions } from '@peerage/node-links'
-import { appOf } from '@peerage/protocol'
+import { appOf, type App } from '@peerage/protocol'
 import { BanSweep } from './access/ban-sweep.js'
 import { createMakeAccess } from './access/make-access.js'
 import { createOutbound, type Outbound } from './access/outbound.js'
@@ -93,7 +93,7 @@ export function createParts(options: PartsOptions): Parts {
   })
   const readings: Parts['readings'] = {
     connections: () => new Map(gateways.map((gateway) => [gateway.wire, gateway.connections])),
-    apps: () => namesByApp(node, apps),
+    apps: () => peersByApp(node, apps),
     names: () => node.leases.count,
     fenced: () => node.fenced,
     draining: () => node.draining,
@@ -176,12 +176,27 @@ function createNode(
   return { node, store, links }
 }
 
-/** How many names the peers of this node hold in each app, by the label of the app in metrics. */
-function namesByApp(node: Node, apps: Apps): ReadonlyMap<string, number> {
+/** How many peers this node has let in to each app, by the label of the app in metrics. */
+function peersByApp(node: Node, apps: Apps): ReadonlyMap<string, number> {
   const counts = new Map(apps.all().map(({ label }) => [label, 0]))
-  for (const { peer } of node.sessions.allOnline()) {
-    const label = apps.labelOf(appOf(peer))
+  for (const session of node.sessions.all()) {
+    const app = appOfSession(session)
+    if (app === undefined) continue
+    const label = apps.labelOf(app)
     counts.set(label, (counts.get(label) ?? 0) + 1)
   }
   return counts
+}
+
+/** The app of a peer that has been let in. */
+function appOfSession(session: Session): App | undefined {
+  switch (session.state) {
+    case 'online':
+      return appOf(session.peer)
+    case 'anonymous':
+      return session.app
+    case 'opening':
+    case 'closing':
+      return undefined
+  }
 }

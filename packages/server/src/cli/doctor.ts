@@ -20,6 +20,7 @@ import {
 import { checkAccess, checkEntrance, checkSecretFiles } from './doctor-access.js'
 import { checkLinks } from './doctor-links.js'
 import { checkPorts } from './doctor-ports.js'
+import { checkWires } from './doctor-wires.js'
 import type { Given } from './configured.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
@@ -49,6 +50,7 @@ export async function doctor(
   for (const finding of checkEntrance(config)) print(finding)
   for (const finding of await checkAccessOf(config)) print(finding)
   for (const finding of checkSecretFiles(config, secretFiles, (path) => statSync(path).mode)) print(finding)
+  for (const finding of checkWires(config)) print(finding)
   for (const finding of await checkRedis(config)) print(finding)
   for (const finding of await checkAdvice(config)) print(finding)
   print(checkPage(config))

@@ -6,7 +6,7 @@ import { collectDefaultMetrics, Counter, Gauge, type Registry } from 'prom-clien
 /** Values that the metrics read on each scrape. */
 export interface Readings {
   connections: () => ReadonlyMap<Wire, number>
-  /** How many connections have a name in each app, by the label of the app. */
+  /** How many connections have been let in to each app, by the label of the app. */
   apps: () => ReadonlyMap<string, number>
   /** How many names the peers of this node hold. */
   names: () => number
@@ -47,7 +47,7 @@ export function observeReadings(registry: Registry, readings: Readings): void {
   })
   observeGauge(registry, {
     name: 'peerage_app_connections',
-    help: 'Connections that have a name in an app. `other`: apps that are not listed, or beyond 100.',
+    help: 'Connections that have been let in to an app. `other`: apps that are not listed, or beyond 100.',
     labels: ['app'],
     read: () => [...readings.apps()].map(([app, count]) => [{ app }, count]),
   })

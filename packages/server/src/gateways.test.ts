@@ -1,0 +1,65 @@
+import { once } from 'node:events'
+import { afterEach, expect, test } from 'vitest'
+import { pino } from 'pino'
+import { WebSocket } from 'ws'
+import type { ConfigInput } from './config/schema.js'
+import { createPeerage, type Peerage } from './peerage.js'
+
+const running: Peerage[] = []
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((node) => node.stop()))
+})
+
+async function listen(settings: ConfigInput): Promise<{ url: string; node: Peerage }> {
+  const logger = pino({ level: 'silent' })
+  const node = createPeerage({ port: 0, open: true, page: false, logger, ...settings })
+  running.push(node)
+  const { url } = await node.listen()
+  await node.ready()
+  return { url: url.replace(/^http/, 'ws'), node }
+}
+
+/** The HTTP status of the answer to an upgrade. */
+async function statusAt(url: string): Promise<number> {
+  const socket = new WebSocket(url)
+  const status = await new Promise<number>((resolve, reject) => {
+    socket.on('open', () => resolve(101))
+    socket.on('unexpected-response', (_, { statusCode = 0 }) => resolve(statusCode))
+    socket.on('error', reject)
+  })
+  socket.on('error', () => {})
+  socket.terminate()
+  return status
+}
+
+const WIRES = [['webtorrent', '/announce', '/announce/default']] as const
+
+test.each(WIRES)('[UW1] %s is off by default, and on by one setting', async (section, ...paths) => {
+  const off = await listen({})
+  const on = await listen({ [section]: { enabled: true } })
+  for (const path of paths) {
+    expect(await statusAt(off.url + path)).toBe(404)
+    expect(await statusAt(on.url + path)).toBe(101)
+  }
+  expect(await on.node.metrics()).toContain(`peerage_connects_total{gateway="${section}"}`)
+})
+
+test.each(WIRES)('[UW1] %s is below the path of the node', async (section, path) => {
+  const { url } = await listen({ path: '/tier', [section]: { enabled: true } })
+  const { host } = new URL(url)
+  expect(await statusAt(`ws://${host}/tier${path}`)).toBe(101)
+  expect(await statusAt(`ws://${host}${path}`)).toBe(404)
+})
+
+test('[UW1] connections without a name count for their app in the metrics', async () => {
+  const { url, node } = await listen({
+    webtorrent: { enabled: true },
+    apps: { chess: {} },
+    defaultApp: 'chess',
+  })
+  const socket = new WebSocket(`${url}/announce/chess`)
+  await once(socket, 'open')
+  await expect.poll(() => node.metrics()).toContain('peerage_app_connections{app="chess"} 1')
+  expect(await node.metrics()).toContain('peerage_connections{gateway="webtorrent"} 1')
+  socket.terminate()
+})
