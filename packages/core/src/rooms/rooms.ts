@@ -17,6 +17,7 @@ import { Lists } from './lists.js'
 import type { Entry } from './local-room.js'
 import { LocalRoom } from './local-room.js'
 import type { Member, Membership, RoomRegistry } from './registry.js'
+import type { Sought } from './roster.js'
 import type { SeatRegistry } from './seat-registry.js'
 import { Seats } from './seats.js'
 
@@ -53,8 +54,8 @@ export class Rooms {
   readonly #seats: Seats
   #turn = 0
   readonly #departures: Departures
-  /** Rooms that are to be compared with their lists. */
-  readonly #toReconcile = new Set<RoomId>()
+  /** Rooms that are to be compared with their lists, and what the comparison may find. */
+  readonly #toReconcile = new Map<RoomId, Sought>()
   #reconciling = false
   /** Rooms in which a membership may end. */
   readonly #ends: CoarseTimers<RoomId>
@@ -252,17 +253,24 @@ export class Rooms {
     for (const [i, room] of [...this.#rooms.values()].entries()) {
       if (i % RENEW_ROUND_BEATS !== turn) continue
       await this.#keep(room)
-      this.#toReconcile.add(room.id)
+      this.#toReconcile.set(room.id, 'all')
     }
     await this.#seats.renewTurn(turn)
     // The beat does not wait for this comparison.
     void this.#reconcileAll()
   }
 
-  /** The registry may have lost everything: writes all memberships of this node back. */
+  /**
+   * The registry may have lost everything: writes all memberships of this node back. Changes may have been lost too, so
+   * this node then looks for members that it was not told of.
+   */
   async keepAll(): Promise<void> {
-    for (const room of this.#rooms.values()) await this.#keep(room)
+    for (const room of this.#rooms.values()) {
+      await this.#keep(room)
+      if (!this.#toReconcile.has(room.id)) this.#toReconcile.set(room.id, 'unknown')
+    }
     await this.#seats.keepAll()
+    void this.#reconcileAll()
   }
 
   /** Asks in one room after the other which of its absent members have left. */
@@ -301,9 +309,9 @@ export class Rooms {
     this.#reconciling = true
     try {
       await this.#departures.retry()
-      for (const id of this.#toReconcile) {
+      for (const [id, sought] of this.#toReconcile) {
         this.#toReconcile.delete(id)
-        await this.#reconcile(id)
+        await this.#reconcile(id, sought)
       }
     } catch (error) {
       this.#options.onError(error, { stage: 'room list' })
@@ -312,10 +320,10 @@ export class Rooms {
     }
   }
 
-  async #reconcile(id: RoomId): Promise<void> {
+  async #reconcile(id: RoomId, sought: Sought): Promise<void> {
     const room = this.#rooms.get(id)
-    if (room === undefined || this.#options.heartbeat.recovering) return
-    const changes = await room.roster.reconcile(() => this.#lists.all(id))
+    if (room === undefined || (sought === 'all' && this.#options.heartbeat.recovering)) return
+    const changes = await room.roster.reconcile(() => this.#lists.all(id), sought)
     if (this.#rooms.get(id) === room) for (const change of changes) room.change(change)
   }
 }

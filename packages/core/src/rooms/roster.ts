@@ -8,6 +8,12 @@ export interface Listed {
   state: PresenceState
 }
 
+/**
+ * What a comparison with the list may find. `unknown`: only members that nobody told of. After a doubt, other members may
+ * not have been written back yet, and nodes may count as dead that have not beaten yet.
+ */
+export type Sought = 'all' | 'unknown'
+
 interface Known {
   since: number
   state: PresenceState
@@ -53,14 +59,15 @@ export class Roster {
    * Compares with the whole list, which `read` reads. Resolves with the changes that the members must be told. The
    * caller passes each of them to `told`.
    */
-  async reconcile(read: () => Promise<Iterable<Listed>>): Promise<MemberChange[]> {
+  async reconcile(read: () => Promise<Iterable<Listed>>, sought: Sought): Promise<MemberChange[]> {
     const changed = (this.#changedNames = new Set<Name>())
     try {
       const seen = new Map<Name, Listed>()
       // Of two holders of one name, the later one is last in the list.
       for (const listed of await read()) seen.set(listed.name, listed)
       for (const name of changed) seen.delete(name)
-      return [...this.#gone(seen, changed), ...this.#differing(seen.values())]
+      if (sought === 'all') return [...this.#gone(seen, changed), ...this.#differing(seen.values())]
+      return [...this.#differing([...seen.values()].filter(({ name }) => !this.#known.has(name)))]
     } finally {
       this.#changedNames = undefined
     }

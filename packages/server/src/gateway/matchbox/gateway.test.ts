@@ -318,6 +318,24 @@ describe('who is told of whom', () => {
     expect(games.flatMap(told)).toHaveLength(3)
   })
 
+  test('[MB11] a change that was lost in a doubt is made good right after it', async () => {
+    const { clock, cluster, a, b, lossy } = await two()
+    const games = [await enter(a)]
+    await settle(clock)
+    lossy.isDeaf = true
+    games.push(await enter(b))
+    await settle(clock)
+    lossy.isDeaf = false
+    cluster.setDown(true)
+    cluster.setDown(false)
+    await clock.advance(2_000)
+    await settle(clock)
+    expect(offers(games)).toEqual([1])
+    await clock.advance(70_000)
+    await settle(clock)
+    expect(games.flatMap(told)).toHaveLength(1)
+  })
+
   test('[MB11] what a newcomer reads in the list, the other peers of its node learn too', async () => {
     const { clock, a, b, lossy } = await two()
     const games = [await enter(a)]
