@@ -205,8 +205,10 @@ test('every program of the documents runs here, or in test/docs/programs.test.ts
 
 /** The routes of applications in docs/frameworks.md, and the `path` of examples. */
 const OF_APPLICATIONS = ['/hello', '/own', '/tier', '/tier/', '/calls']
-/** A GET of these is 404, because they take only WebSockets. The SDK and peerjs connect to them in tests. */
+/** A GET of these is 404, because they take only WebSockets. Their clients connect to them in tests. */
 const SOCKETS = ['/peerage/', '/peerjs']
+/** Below these is an app or a room. */
+const SOCKETS_BELOW = ['/y-webrtc', '/announce', '/trystero', '/matchbox']
 
 test('the HTTP paths that documents name exist', async () => {
   const read = (file: string): string => readFileSync(join(REPOSITORY, file), 'utf8')
@@ -228,7 +230,10 @@ test('the HTTP paths that documents name exist', async () => {
   expect(named.length).toBeGreaterThan(30)
   const missing = new Set<string>()
   for (const path of new Set(named.map((one) => one.path))) {
-    const isOther = [...OF_APPLICATIONS, ...SOCKETS].includes(path) || entries.includes(`.${path}`)
+    const isOther =
+      [...OF_APPLICATIONS, ...SOCKETS].includes(path) ||
+      SOCKETS_BELOW.some((socket) => path === socket || path.startsWith(`${socket}/`)) ||
+      entries.includes(`.${path}`)
     if (!isOther && !(await exists(path))) missing.add(path)
   }
   expect(named.filter(({ path }) => missing.has(path))).toEqual([])

@@ -33,21 +33,25 @@ async function statusAt(url: string): Promise<number> {
 }
 
 const WIRES = [
-  ['webtorrent', '/announce', '/announce/default'],
-  ['matchbox', '/matchbox', '/matchbox/chess?next=2'],
+  ['yWebrtc', 'y-webrtc', '/y-webrtc', '/y-webrtc/default/any/path'],
+  ['trystero', 'trystero', '/trystero', '/trystero/default'],
+  ['webtorrent', 'webtorrent', '/announce', '/announce/default'],
+  ['matchbox', 'matchbox', '/matchbox', '/matchbox/chess?next=2'],
 ] as const
 
-test.each(WIRES)('[UW1] %s is off by default, and on by one setting', async (section, ...paths) => {
+test.each(WIRES)('[UW1] %s is off by default, and on by one setting', async (section, wire, ...paths) => {
   const off = await listen({})
   const on = await listen({ [section]: { enabled: true } })
   for (const path of paths) {
     expect(await statusAt(off.url + path)).toBe(404)
     expect(await statusAt(on.url + path)).toBe(101)
   }
-  expect(await on.node.metrics()).toContain(`peerage_connects_total{gateway="${section}"}`)
+  expect(await on.node.metrics()).toContain(`peerage_connects_total{gateway="${wire}"} ${paths.length}`)
+  expect(await on.node.metrics()).toContain(`peerage_slow_consumer_closes_total{gateway="${wire}"} 0`)
+  expect(await off.node.metrics()).not.toContain(`gateway="${wire}"`)
 })
 
-test.each(WIRES)('[UW1] %s is below the path of the node', async (section, path) => {
+test.each(WIRES)('[UW1] %s is below the path of the node', async (section, _, path) => {
   const { url } = await listen({ path: '/tier', [section]: { enabled: true } })
   const { host } = new URL(url)
   expect(await statusAt(`ws://${host}/tier${path}`)).toBe(101)

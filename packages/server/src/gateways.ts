@@ -6,6 +6,9 @@ import { MatchboxGateway } from './gateway/matchbox/gateway.js'
 import { NativeGateway } from './gateway/native/gateway.js'
 import { PeerJsGateway } from './gateway/peerjs/gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
+import { TopicGateway } from './gateway/topics/gateway.js'
+import { trystero } from './gateway/trystero/wire.js'
+import { yWebrtc } from './gateway/y-webrtc/wire.js'
 import { WebTorrentGateway } from './gateway/webtorrent/gateway.js'
 import { AppBudgets } from './apps/budgets.js'
 import type { AppPolicies } from './apps/policy.js'
@@ -71,6 +74,14 @@ interface WireEntry {
 const wires: readonly WireEntry[] = [
   { isOn: () => true, create: createNative },
   { isOn: ({ peerjs }) => peerjs.enabled, create: createPeerJs },
+  {
+    isOn: ({ yWebrtc: { enabled } }) => enabled,
+    create: (shared) => new TopicGateway(fixedPathOptions(shared), yWebrtc),
+  },
+  {
+    isOn: ({ trystero: { enabled } }) => enabled,
+    create: (shared) => new TopicGateway(fixedPathOptions(shared), trystero),
+  },
   { isOn: ({ webtorrent }) => webtorrent.enabled, create: createWebTorrent },
   {
     isOn: ({ matchbox }) => matchbox.enabled,
@@ -121,7 +132,8 @@ function createWebTorrent(shared: Shared): WebTorrentGateway {
 /** The options of a wire whose path is fixed below `base`, the path of the node with slashes at both ends. */
 type FixedPathOptions = GatewayOptions & SocketOptions & { base: string }
 
-function fixedPathOptions({ config, advice: _, log, ...shared }: Shared): FixedPathOptions {
+function fixedPathOptions(options: Shared): FixedPathOptions {
+  const { config, advice: _, log, ...shared } = options
   return {
     ...shared,
     ...socketsOf(config),

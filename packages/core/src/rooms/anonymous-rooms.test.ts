@@ -62,6 +62,7 @@ test('a member that has left gets nothing more, and the count falls at the next 
   expect(a.anonymousRooms.part(bob.connection.id, hall)).toBe(false)
   await a.end(alice.connection.id, 'dropped')
   expect([a.anonymousRooms.count, a.anonymousRooms.has(alice.connection.id, hall)]).toEqual([0, false])
+  expect([a.anonymousRooms.reach(hall), b.anonymousRooms.reach(hall)]).toEqual([0, 3])
   await b.anonymousRooms.say(carol.session, hall, 'before')
   await clock.advance(times.beatMs)
   await b.anonymousRooms.say(carol.session, hall, 'after')

@@ -173,6 +173,11 @@ export class AnonymousRooms {
     return this.#byConnection.get(connection)?.size ?? 0
   }
 
+  /** How many members get a message: those of this node, and those of the others as of a beat ago. */
+  reach(room: RoomId): number {
+    return (this.#rooms.get(room)?.members.size ?? 0) + this.#counts.others(room)
+  }
+
   /**
    * Sends a text to all members on all nodes, the sender included if it is one. Each gets `published`. `to`: the member
    * that it is for, in the wire's own words, at most 128 characters. `unavailable`: it may not have reached anybody.
@@ -254,7 +259,7 @@ export class AnonymousRooms {
       room: id,
       text: told.text,
       to: told.to,
-      members: members.size + this.#counts.others(id),
+      members: this.reach(id),
       sender: isOwn ? told.connection : undefined,
     }
     for (const connection of members.values())

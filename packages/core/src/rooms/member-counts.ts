@@ -77,7 +77,12 @@ export class MemberCounts {
       return
     }
     const at = this.#options.clock.monotonic()
-    if (known?.has(node)) return void known.set(node, { members, at })
+    const former = known?.get(node)
+    if (former) {
+      former.members = members
+      former.at = at
+      return
+    }
     // It may not know how many members we have.
     if (!asks) this.#tellLater(room)
     // Without the nodes that are dead.
@@ -123,14 +128,19 @@ export class MemberCounts {
     this.#toTell.set(room, asks || this.#toTell.get(room) === true)
     if (this.#isTelling) return
     this.#isTelling = true
-    this.#tellAll()
-      .catch((error: unknown) => this.#options.onError(error, { stage: 'room counts' }))
-      .finally(() => {
-        this.#isTelling = false
-      })
+    this.#tellAll().catch((error: unknown) => this.#options.onError(error, { stage: 'room counts' }))
   }
 
   async #tellAll(): Promise<void> {
+    try {
+      await this.#tellEach()
+    } finally {
+      // In the same turn in which nothing was left to tell. A turn later, what came meanwhile would stay untold.
+      this.#isTelling = false
+    }
+  }
+
+  async #tellEach(): Promise<void> {
     const { heartbeat, registry, own } = this.#options
     while (this.#toTell.size > 0) {
       const some = [...this.#toTell.keys()].slice(0, TELLS_AT_ONCE)

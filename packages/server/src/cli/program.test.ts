@@ -49,6 +49,7 @@ describe('help', () => {
       'P2P and TURN:',
       'Relay through the server:',
       'PeerJS clients:',
+      'Other clients:',
       'API for application servers:',
       'Limits:',
       'Times:',

@@ -149,6 +149,11 @@ export class Metrics {
   observe(readings: Readings): void {
     observeProcess(this.registry)
     observeReadings(this.registry, readings)
+    // A series that begins with 1 shows no increase, so each wire that is on begins with 0.
+    for (const gateway of readings.connections().keys()) {
+      this.#connects.inc({ gateway }, 0)
+      this.#slowConsumers.inc({ gateway }, 0)
+    }
   }
 
   connected(gateway: Wire): void {

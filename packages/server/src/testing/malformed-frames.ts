@@ -1,6 +1,6 @@
 // JSON texts that a gateway must survive, made from frames that are valid on its wire.
 
-type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
 const nested = (open: string, close: string, depth: number): string =>
   `${open.repeat(depth)}1${close.repeat(depth)}`
@@ -83,17 +83,21 @@ export function* malformedFrames(valid: readonly { readonly [key: string]: Json 
 /** The texts of a value in which one place is wrong. */
 function* variantsOf(value: Json): Generator<string> {
   if (typeof value !== 'object' || value === null) return
-  const entries = Object.entries(value)
-  const parts = entries.map(([key, member]) => partOf(value, key, JSON.stringify(member)))
-  for (const [at, [key, member]] of entries.entries()) {
-    const having = (part: string[]): string => closed(value, parts.toSpliced(at, 1, ...part))
-    yield having([])
-    yield having([`${parts[at]}`, `${parts[at]}`])
+  const members = Object.entries(value).map(([key, member]) => ({
+    key,
+    member,
+    part: partOf(value, key, JSON.stringify(member)),
+  }))
+  const parts = members.map(({ part }) => part)
+  for (const [at, { key, member, part }] of members.entries()) {
+    const having = (...others: string[]): string => closed(value, parts.toSpliced(at, 1, ...others))
+    yield having()
+    yield having(part, part)
     for (const wrong of VALUES) {
-      yield having([partOf(value, key, wrong)])
-      if (!Array.isArray(value)) yield having([`${parts[at]}`, partOf(value, key, wrong)])
+      yield having(partOf(value, key, wrong))
+      if (!Array.isArray(value)) yield having(part, partOf(value, key, wrong))
     }
-    for (const variant of variantsOf(member)) yield having([partOf(value, key, variant)])
+    for (const variant of variantsOf(member)) yield having(partOf(value, key, variant))
   }
 }
 

@@ -50,7 +50,12 @@ export async function frameWith(peer: WirePeer, field: string, count = 1): Promi
 }
 
 /** Announces, and waits for the reply. */
-export async function announced(peer: WirePeer, swarm: string, who: string, more: object = {}): Promise<Frame> {
+export async function announced(
+  peer: WirePeer,
+  swarm: string,
+  who: string,
+  more: object = {},
+): Promise<Frame> {
   await peer.opened()
   const before = framesOf(peer, 'interval').length
   peer.send(announceOf(swarm, who, more))

@@ -17,10 +17,11 @@ export interface AdmitRequest {
   isNameMade?: boolean
   /**
    * The secret that the peer presented: on the native wire the `token` of its hello (the SDK's option `token`), on the
-   * PeerJS wire its token up to the first `~`, then its key [PJ11]. Absent if the peer presented none.
+   * PeerJS wire its token up to the first `~`, then its key [PJ11], and on the other wires `token` or `key` of its URL
+   * [UW2]. Absent if the peer presented none.
    */
   token?: string
-  /** The wire that the peer speaks: `native` or `peerjs`. */
+  /** The wire that the peer speaks: `native`, `peerjs`, `y-webrtc`, `webtorrent`, `trystero` or `matchbox`. */
   wire: Wire
   /** The Origin header, unchanged. Absent if the request had none. Browsers always send it, other programs usually not. */
   origin?: string

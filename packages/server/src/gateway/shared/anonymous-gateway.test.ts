@@ -15,10 +15,13 @@ import type { UrlHost } from './url-connection.js'
 
 interface EchoHost extends UrlHost {
   missed: number
+  /** What the handling of the frame `slow` waits for. */
+  slow: Promise<void>
 }
 
 class EchoConnection extends AnonymousConnection<EchoHost> {
-  protected receive(session: AnonymousSession, text: string): void {
+  protected receive(session: AnonymousSession, text: string): Promise<void> | void {
+    if (text === 'slow') return this.host.slow.then(() => void this.write('slow answer'))
     if (text === '{') this.malformed('no JSON')
     else this.write(`${session.app} ${text}`)
   }
@@ -34,6 +37,7 @@ class EchoConnection extends AnonymousConnection<EchoHost> {
 
 class EchoGateway extends AnonymousGateway<EchoConnection> implements EchoHost {
   missed = 0
+  slow: Promise<void> = Promise.resolve()
   readonly all: EchoConnection[] = []
 
   constructor(options: GatewayOptions) {
@@ -270,7 +274,7 @@ describe('frames that come before the answer', () => {
   })
 
   test.each([
-    ['64', 65, 'x'],
+    ['1,024 frames', 1_025, 'x'],
     ['256 KiB', 5, 'x'.repeat(65_000)],
   ])('[UW3] beyond %s close the connection', async (_, count, text) => {
     const { rules } = slowAccess()
@@ -294,6 +298,63 @@ describe('frames that come before the answer', () => {
     await new Promise((resolve) => setImmediate(resolve))
     expect(admitted(node)).toEqual([])
     expect(budgets.of('default' as AnonymousSession['app'])?.connections).toBe(0)
+  })
+})
+
+describe('frames that come while an earlier one is handled', () => {
+  const heldBack = () => {
+    let go = (): void => {}
+    const slow = new Promise<void>((resolve) => (go = resolve))
+    return { slow, go }
+  }
+
+  test('[UW3] wait for it, in order', async () => {
+    const { connect, gateway } = await startEcho()
+    const { slow, go } = heldBack()
+    gateway.slow = slow
+    const [peer, neighbour] = [connect('/at/echo'), connect('/at/echo')]
+    await peer.opened()
+    await neighbour.opened()
+    for (const text of ['slow', '1', 'slow', '2']) peer.send(text)
+    peer.socket.ping()
+    await new Promise((resolve) => peer.socket.once('pong', resolve))
+    expect(peer.frames).toEqual([])
+    neighbour.send('served')
+    await neighbour.frame(1)
+    go()
+    await peer.frame(4)
+    expect(peer.frames).toEqual(['slow answer', 'default 1', 'slow answer', 'default 2'])
+  })
+
+  test('[UW3] are not handled if that fails: the connection is closed with 4008, and the error is reported', async () => {
+    const { connect, gateway, seen } = await startEcho()
+    const { slow, go } = heldBack()
+    gateway.slow = slow.then(() => Promise.reject(new Error('a bug')))
+    const peer = connect('/at/echo')
+    await peer.opened()
+    for (const text of ['slow', 'next']) peer.send(text)
+    peer.socket.ping()
+    await new Promise((resolve) => peer.socket.once('pong', resolve))
+    go()
+    expect((await peer.ended()).code).toBe(4008)
+    expect(peer.frames).toEqual([])
+    expect(seen).toContain('error frame Error: a bug')
+  })
+
+  test('[UW3] are not handled after the end', async () => {
+    const { connect, gateway, seen } = await startEcho()
+    const { slow, go } = heldBack()
+    gateway.slow = slow
+    const peer = connect('/at/echo')
+    await peer.opened()
+    for (const text of ['slow', '{']) peer.send(text)
+    peer.socket.ping()
+    await new Promise((resolve) => peer.socket.once('pong', resolve))
+    await peer.cut()
+    await eventually('ended', () => gateway.connections === 0)
+    go()
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(seen).not.toContain('rejected malformed')
   })
 })
 

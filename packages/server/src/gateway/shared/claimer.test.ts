@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import type { Admission, ClaimRequest, OnlineSession } from '@peerage/core'
+import type { Admission, ClaimOutcome, ClaimRequest, OnlineSession } from '@peerage/core'
 import { RecordedConnection, peerNamed } from '@peerage/test-support/testing/core.js'
 import type { Name } from '@peerage/protocol'
 import { parseName } from '@peerage/protocol'
@@ -12,7 +12,7 @@ import { unlimited } from '../../testing/unlimited.js'
 import { AppBudgets } from '../../apps/budgets.js'
 import { configSchema, type ConfigInput } from '../../config/schema.js'
 import type { AccessDecision, Allowed } from './access.js'
-import type { Applicant, Claimed, ClaimerOptions, ClaimingConnection } from './claimer.js'
+import type { Applicant, Claimed, ClaimerOptions, ClaimingConnection, EnteredAnonymously } from './claimer.js'
 import { Claimer } from './claimer.js'
 import { Limits } from './limits.js'
 
@@ -72,7 +72,9 @@ function claimer(settings: ConfigInput = {}, more: Partial<ClaimerOptions> = {})
   })
   const connection = new AddressedConnection('1')
   const claim = (of: Applicant): Promise<Claimed | undefined> => claims.claim(connection, of)
-  return { asked, connection, claim, budgets, clock, refusals, apps }
+  const enter = (of: Applicant): Promise<EnteredAnonymously | undefined> =>
+    claims.enterAnonymous(connection, of)
+  return { asked, connection, claim, enter, budgets, clock, refusals, apps }
 }
 
 test('[I9] an identity replaces a holder, also if the answer of the access rules is a class with a getter', async () => {
@@ -237,5 +239,80 @@ describe('which app a peer gets', () => {
     })
     await claim(inApp(games))
     expect(connection.closed).toBe('refused')
+  })
+})
+
+describe('a peer without a name', () => {
+  const games = appOf('games')
+  const settings: ConfigInput = {
+    defaultApp: 'games',
+    apps: { games: { api: { keys: ['a-key-of-the-api-of-24-chars'] }, limits: { app: { connections: 1 } } } },
+  }
+  const allowed: AccessDecision = { ok: true, app: games, identity: 'ann', tokenId: 'jti', issuedAt: 5 }
+  const claim = (): Promise<ClaimOutcome> => Promise.reject(new Error('no name is claimed'))
+  const lets = (taken: Parameters<ClaimerOptions['node']['admit']>[]): ClaimerOptions['node'] => ({
+    claim,
+    admit: (...given) => {
+      taken.push(given)
+      const [connection, app] = given
+      return { ok: true, session: { state: 'anonymous', connection, app } }
+    },
+  })
+
+  test('[UW2] comes in with its app and with what the rules know of it, and counts for the app', async () => {
+    const taken: Parameters<ClaimerOptions['node']['admit']>[] = []
+    const { enter, connection, budgets, asked } = claimer(settings, { node: lets(taken) })
+    expect(await enter(applicant('made', allowed))).toMatchObject({ ok: true, session: { app: 'games' } })
+    expect(taken).toEqual([[connection, 'games', { identity: 'ann', tokenId: 'jti', issuedAt: 5 }]])
+    expect([budgets.of(games)?.connections, connection.app?.app, asked.length]).toEqual([1, 'games', 0])
+    expect(await enter(applicant('made', allowed))).toMatchObject({ code: 'overloaded', retryAfterMs: 5_000 })
+  })
+
+  test('[UW4] gives its place in the app back if the node does not take it', async () => {
+    const { enter, connection, budgets } = claimer(settings)
+    expect(await enter(applicant('made', allowed))).toEqual({ ok: false, code: 'draining', waitMs: 0 })
+    expect([budgets.of(games)?.connections, connection.app]).toEqual([0, undefined])
+  })
+
+  test('[UW4] is refused if its identity is banned', async () => {
+    const taken: Parameters<ClaimerOptions['node']['admit']>[] = []
+    const { enter } = claimer(settings, {
+      node: lets(taken),
+      revocations: {
+        check: (_, { identity }) =>
+          Promise.resolve(
+            identity === 'ann' ? { ok: false, code: 'banned', detail: 'until noon' } : { ok: true },
+          ),
+      },
+    })
+    expect(await enter(applicant('made', allowed))).toMatchObject({ code: 'banned', detail: 'until noon' })
+    expect(taken).toEqual([])
+    expect(await enter(applicant('made', { ok: true, app: games, identity: 'bob' }))).toMatchObject({
+      ok: true,
+    })
+  })
+
+  test('[UW4] is closed if a reload removes its app meanwhile', async () => {
+    const { enter, budgets, connection, apps } = claimer(settings, {
+      node: {
+        claim,
+        admit: (who, app) => {
+          apps.replace(configSchema.parse({ apps: { chat: {} }, defaultApp: 'chat' }))
+          budgets.refresh()
+          return { ok: true, session: { state: 'anonymous', connection: who, app } }
+        },
+      },
+    })
+    await enter(applicant('made', allowed))
+    expect(connection.closed).toBe('refused')
+  })
+
+  test('that goes while the access rules are asked does not come in', async () => {
+    const taken: Parameters<ClaimerOptions['node']['admit']>[] = []
+    const { enter, connection } = claimer(settings, { node: lets(taken) })
+    const answer = enter(applicant('made', allowed))
+    connection.close('left')
+    expect(await answer).toBeUndefined()
+    expect(taken).toEqual([])
   })
 })

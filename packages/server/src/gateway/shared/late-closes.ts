@@ -22,6 +22,10 @@ export class LateCloses {
     })
   }
 
+  has(connection: Closable): boolean {
+    return this.#how.has(connection)
+  }
+
   /**
    * Closes the connection `ms` from now, up to 250 ms late. `text`: the text of the close in place of that of its reason.
    * If the connection is to be closed already, the earlier time and the first reason count.

@@ -1,4 +1,4 @@
-import type { AnonymousSession, OnlineSession, Wire } from '@peerage/core'
+import type { AnonymousSession, OnError, OnlineSession, Wire } from '@peerage/core'
 import type { ConnectionHost } from './connection.js'
 import { WebSocketConnection } from './connection.js'
 import type { Drops } from './drops.js'
@@ -11,11 +11,15 @@ export interface UrlHost extends ConnectionHost {
   readonly wire: Wire
   readonly frameBytes: number
   readonly drops: Drops
+  readonly onError: OnError
 }
 
-/** How much may come before the peer is let in. An announce of a tracker with ten offers is about 30 KB. */
-const MAX_EARLY_FRAMES = 64
-const MAX_EARLY_BYTES = 256 * 1024
+/**
+ * How much may wait until the peer is let in, or until an earlier frame has been handled. A page of y-webrtc with many
+ * documents announces itself in all of them at once. An announce of a tracker with ten offers is about 30 KB.
+ */
+const MAX_WAITING_FRAMES = 1_024
+const MAX_WAITING_BYTES = 256 * 1024
 /** A connection that sends more malformed frames than this is closed with `protocol`. */
 const MAX_MALFORMED = 100
 
@@ -30,8 +34,10 @@ export abstract class UrlConnection<
   /** Undefined until the peer has been let in. */
   session: S | undefined
   #malformed = 0
-  /** Frames that came before the answer. `dropped`: the answer is no, and no frame counts any more. */
-  #early: { frames: string[]; bytes: number } | 'dropped' | undefined
+  /** Whether a frame is being handled, so that the next one waits. */
+  #isBusy = false
+  /** Frames that wait, in order. `dropped`: the peer is not let in, and no frame counts any more. */
+  #waiting: { frames: string[]; bytes: number } | 'dropped' | undefined
 
   constructor({ id, socket, stream, address }: Arrival, host: Host) {
     super(id, socket, stream, address, host)
@@ -41,32 +47,60 @@ export abstract class UrlConnection<
     return this.host.wire
   }
 
-  /** Handles a whole frame of a peer that has been let in. The frame is within the rates. */
-  protected abstract receive(session: S, text: string): void
+  /**
+   * Handles a whole frame of a peer that has been let in. The frame is within the rates. If it returns a promise, the next
+   * frames wait until that has resolved. It rejects only for bugs.
+   */
+  protected abstract receive(session: S, text: string): Promise<void> | void
 
-  /** A frame from this peer, or for it, was dropped because of its rates or because it reads too slowly. */
-  protected missed(): void {}
+  /** A frame from this peer was dropped because of its rates, or a frame for it because it reads too slowly. */
+  protected missed(_reason: 'rate-limited' | 'slow-consumer'): void {}
 
   protected take(text: string): void {
     // Frames that waited during a pause come after the end, too.
     if (!this.isOpen) return
     const { session } = this
-    if (session === undefined) this.#keep(text)
-    else if (this.#mayReceive(text)) this.receive(session, text)
+    if (session === undefined || this.#isBusy) this.#keep(text)
+    else this.#handle(session, text)
+  }
+
+  #handle(session: S, text: string): void {
+    const handled = this.#mayReceive(text) ? this.receive(session, text) : undefined
+    if (handled === undefined) return
+    this.#isBusy = true
+    handled
+      .then(() => {
+        this.#isBusy = false
+        this.#takeWaiting(session)
+      })
+      .catch((error: unknown) => {
+        this.host.onError(error, { stage: 'frame' })
+        this.close('internal')
+      })
+  }
+
+  #takeWaiting(session: S): void {
+    const waiting = this.#waiting
+    if (typeof waiting !== 'object') return
+    while (!this.#isBusy && this.isOpen) {
+      const text = waiting.frames.shift()
+      if (text === undefined) break
+      waiting.bytes -= Buffer.byteLength(text)
+      this.#handle(session, text)
+    }
+    if (waiting.frames.length === 0 || !this.isOpen) this.#waiting = undefined
   }
 
   /** The peer has been let in. Handles the frames that came before. */
   entered(session: S): void {
     this.session = session
     this.followRates()
-    const early = this.#early
-    this.#early = undefined
-    if (typeof early === 'object') for (const text of early.frames) this.take(text)
+    this.#takeWaiting(session)
   }
 
   /** The peer is not let in, and will be closed. Its frames mean nothing any more. */
   turnedAway(): void {
-    this.#early = 'dropped'
+    this.#waiting = 'dropped'
   }
 
   /** Drops a malformed frame, and closes the connection if there were too many. `text`: what is wrong with it. */
@@ -80,7 +114,7 @@ export abstract class UrlConnection<
   /** Writes a frame of another peer. */
   protected deliver(frame: string): boolean {
     const isTaken = this.relay(frame)
-    if (!isTaken && this.isOpen) this.missed()
+    if (!isTaken && this.isOpen) this.missed('slow-consumer')
     return isTaken
   }
 
@@ -93,19 +127,19 @@ export abstract class UrlConnection<
 
   override ended(code: number): void {
     super.ended(code)
-    this.#early = undefined
+    this.#waiting = undefined
   }
 
   #keep(text: string): void {
-    if (this.#early === 'dropped') return
-    this.#early ??= { frames: [], bytes: 0 }
-    this.#early.bytes += Buffer.byteLength(text)
-    if (this.#early.frames.length < MAX_EARLY_FRAMES && this.#early.bytes <= MAX_EARLY_BYTES) {
-      this.#early.frames.push(text)
+    if (this.#waiting === 'dropped') return
+    this.#waiting ??= { frames: [], bytes: 0 }
+    this.#waiting.bytes += Buffer.byteLength(text)
+    if (this.#waiting.frames.length < MAX_WAITING_FRAMES && this.#waiting.bytes <= MAX_WAITING_BYTES) {
+      this.#waiting.frames.push(text)
       return
     }
     this.turnedAway()
-    this.host.drops.dropped('too-many', { text: 'frames before the peer was let in' })
+    this.host.drops.dropped('too-many', { text: 'frames that wait' })
     this.close('rate-limited')
   }
 
@@ -125,7 +159,7 @@ export abstract class UrlConnection<
     this.host.drops.dropped('rate-limited')
     this.app?.count(false)
     this.strike(now)
-    this.missed()
+    this.missed('rate-limited')
     return false
   }
 }

@@ -24,13 +24,13 @@ export abstract class UrlGateway<
   readonly frameBytes: number
   readonly drops: Drops
   protected readonly entry: UrlEntry
-  readonly #onError: OnError
+  readonly onError: OnError
 
   constructor(options: GatewayOptions, wire: WireOptions) {
     super(options, wire)
     this.frameBytes = wire.frameBytes
     this.drops = new Drops(this.wire, options)
-    this.#onError = options.onError
+    this.onError = options.onError
     const { accessEnds, lateCloses } = this
     this.entry = new UrlEntry({ ...options, wire: this.wire, accessEnds, lateCloses })
   }
@@ -51,7 +51,7 @@ export abstract class UrlGateway<
     const asked = this.read(path, query)
     if (!asked.ok) return
     this.enter(connection, asked.value, request.headers).catch((error: unknown) => {
-      this.#onError(error, { stage: 'enter' })
+      this.onError(error, { stage: 'enter' })
       connection.close('internal')
     })
   }

@@ -3,7 +3,15 @@ import { defaultTimes, memoryCluster, RegistryUnavailable } from '@peerage/core'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Frame } from '../../testing/tracker.js'
-import { announceOf, announced, bytes20, frameWith, framesOf, offersOf, startTracker } from '../../testing/tracker.js'
+import {
+  announceOf,
+  announced,
+  bytes20,
+  frameWith,
+  framesOf,
+  offersOf,
+  startTracker,
+} from '../../testing/tracker.js'
 import type { SocketOptions } from '../shared/gateway.js'
 import { closeWires } from '../../testing/wire-fixture.js'
 
@@ -44,9 +52,12 @@ describe('announces', () => {
   test('[WT1] the app is a part of the path, and swarms of different apps are different', async () => {
     const settings = { apps: { default: {}, chess: {} } }
     const { connect } = await startTracker({ settings })
-    const [plain, slash, chess, deep] = ['/announce', '/announce/', '/announce/chess', '/announce/chess/x'].map(
-      (path) => connect(path),
-    )
+    const [plain, slash, chess, deep] = [
+      '/announce',
+      '/announce/',
+      '/announce/chess',
+      '/announce/chess/x',
+    ].map((path) => connect(path))
     if (!plain || !slash || !chess || !deep) throw new Error('unreachable')
     expect(await announced(plain, 's', 'a')).toMatchObject(counts(0, 1))
     expect(await announced(slash, 's', 'b')).toMatchObject(counts(0, 2))

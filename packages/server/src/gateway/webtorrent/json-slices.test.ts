@@ -7,9 +7,29 @@ describe('slices of a JSON text', () => {
     const space = fc.stringMatching(/^[ \n\r\t]{0,2}$/)
     const word = fc.oneof(
       fc.json({ maxDepth: 6 }),
-      fc.constantFrom('-0', '1e20', '"\\\\"', '"\\""', '"\\\\\\""', '""', '[]', '{}', '{"sdp":{"sdp":1}}', '"\\ud800"'),
+      fc.constantFrom(
+        '-0',
+        '1e20',
+        '"\\\\"',
+        '"\\""',
+        '"\\\\\\""',
+        '""',
+        '[]',
+        '{}',
+        '{"sdp":{"sdp":1}}',
+        '"\\ud800"',
+      ),
     )
-    const key = fc.constantFrom('"sdp"', '"s\\u0064p"', '"sdpx"', '"sd"', '""', '"\\\\sdp"', '"__proto__"', '"x\\""')
+    const key = fc.constantFrom(
+      '"sdp"',
+      '"s\\u0064p"',
+      '"sdpx"',
+      '"sd"',
+      '""',
+      '"\\\\sdp"',
+      '"__proto__"',
+      '"x\\""',
+    )
     const member = fc.tuple(space, key, space, space, word, space)
     fc.assert(
       fc.property(fc.array(member, { maxLength: 6 }), space, (members, before) => {
@@ -28,7 +48,9 @@ describe('slices of a JSON text', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(space, fc.json(), space)), (items) => {
         const text = `[${items.map((item) => item.join('')).join(',')}]`
-        const values = [...itemsAt(text, 0)].map((at): unknown => JSON.parse(text.slice(at, valueEnd(text, at))))
+        const values = [...itemsAt(text, 0)].map((at): unknown =>
+          JSON.parse(text.slice(at, valueEnd(text, at))),
+        )
         expect(values).toEqual(JSON.parse(text))
       }),
       { numRuns: 1_000 },

@@ -19,7 +19,9 @@ export function valueAt(text: string, start: number, key: string): number {
   let at = skipSpace(text, start + 1)
   while (text.charCodeAt(at) === QUOTE) {
     const keyEnd = stringEnd(text, at)
-    const isKey = text.startsWith(key, at + 1) ? at + key.length + 2 === keyEnd : isEscaped(text, at, keyEnd, key)
+    const isKey = text.startsWith(key, at + 1)
+      ? at + key.length + 2 === keyEnd
+      : isEscaped(text, at, keyEnd, key)
     // The colon comes after the key, perhaps after spaces.
     const value = skipSpace(text, text.indexOf(':', keyEnd) + 1)
     if (isKey) found = value
@@ -41,7 +43,7 @@ export function* itemsAt(text: string, start: number): Generator<number, undefin
 /** The index after the value that begins at `start`. It works without recursion, because a peer chooses the depth. */
 export function valueEnd(text: string, start: number): number {
   let depth = 0
-  for (let at = start; at < text.length; ) {
+  for (let at = start; at < text.length;) {
     const code = text.charCodeAt(at)
     if (code === QUOTE) {
       at = stringEnd(text, at)

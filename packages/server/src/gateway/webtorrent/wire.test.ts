@@ -66,7 +66,14 @@ describe('announces', () => {
   })
 
   test('[WT2] an info_hash or peer_id that is not 20 characters up to U+00FF is refused, with the action', () => {
-    for (const wrong of ['a'.repeat(19), 'a'.repeat(21), '\u0100'.repeat(20), `${'a'.repeat(19)}\u{1f600}`, 20, null]) {
+    for (const wrong of [
+      'a'.repeat(19),
+      'a'.repeat(21),
+      '\u0100'.repeat(20),
+      `${'a'.repeat(19)}\u{1f600}`,
+      20,
+      null,
+    ]) {
       for (const key of ['info_hash', 'peer_id']) {
         const decoded = decode({ ...announce, [key]: wrong })
         if (decoded.type !== 'malformed') throw new Error(decoded.type)

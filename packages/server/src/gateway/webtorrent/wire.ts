@@ -225,11 +225,7 @@ export function encodeScrapeFailure(why: string): string {
 }
 
 /** The answer to a scrape. The wire calls the members that have the whole file `downloaded`, too. `interval` is in seconds. */
-export function encodeScrape(
-  swarms: readonly Swarm[],
-  sizes: readonly PoolSize[],
-  interval: number,
-): string {
+export function encodeScrape(swarms: readonly Swarm[], sizes: readonly PoolSize[], interval: number): string {
   const files = swarms.map(({ infoHash }, index) => {
     const { members, marked } = sizes[index] ?? { members: 0, marked: 0 }
     return `${JSON.stringify(infoHash)}:{"complete":${marked},"incomplete":${members - marked},"downloaded":${marked}}`

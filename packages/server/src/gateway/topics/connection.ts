@@ -1,0 +1,88 @@
+import type { AnonymousSession, RoomText } from '@peerage/core'
+import type { RoomId } from '@peerage/protocol'
+import { AnonymousConnection } from '../shared/anonymous-gateway.js'
+import type { UrlHost } from '../shared/url-connection.js'
+
+/** Why a peer may have missed a publication, or the others one of this peer. */
+export type Loss = 'registry-unavailable' | 'rate-limited' | 'slow-consumer'
+
+/** What topic connections need of their gateway. */
+export interface TopicHost extends UrlHost {
+  readonly frames: {
+    receive(connection: TopicConnection, session: AnonymousSession, text: string): Promise<void> | undefined
+  }
+  /** The frame of a publication. All members of this node share one. */
+  frameOf(message: RoomText): string
+  /** A publication to this peer or of this peer was lost. */
+  lost(connection: TopicConnection, why: Loss): void
+}
+
+/** A peer that has shown more ids than this in a topic gets everything. */
+const MAX_SHOWN = 8
+
+/** The connection of a peer that subscribes to topics and publishes. */
+export class TopicConnection extends AnonymousConnection<TopicHost> {
+  /** How many publications are on their way to the channel. */
+  saying = 0
+  /** Rooms that the peer wants to join, and could not yet. */
+  wanted: Set<RoomId> | undefined
+  /** Digests of the ids that the peer has shown in each room. */
+  #shown: Map<RoomId, number[]> | undefined
+
+  protected receive(session: AnonymousSession, text: string): Promise<void> | undefined {
+    return this.host.frames.receive(this, session, text)
+  }
+
+  protected override encode(message: RoomText): string | undefined {
+    return this.#isForAnother(message) ? undefined : this.host.frameOf(message)
+  }
+
+  protected override missed(why: 'rate-limited' | 'slow-consumer'): void {
+    this.lost(why)
+  }
+
+  /** A publication to this peer or of this peer was lost. */
+  lost(why: Loss): void {
+    this.host.lost(this, why)
+  }
+
+  /** Something that the peer asked for is not done. The wire has no word for that. */
+  drop(what: 'forbidden' | 'too-many' | 'rate-limited'): void {
+    this.host.drops.dropped(what, { text: 'topics' })
+    this.app?.count(false)
+  }
+
+  /** The peer has published in this room as `id`. */
+  shows(room: RoomId, id: string): void {
+    this.#shown ??= new Map()
+    const shown = this.#shown.get(room)
+    if (shown === undefined) this.#shown.set(room, [digestOf(id)])
+    else if (shown.length <= MAX_SHOWN && !shown.includes(digestOf(id))) shown.push(digestOf(id))
+  }
+
+  /** The peer has left the room. */
+  parted(room: RoomId): void {
+    this.#shown?.delete(room)
+  }
+
+  /**
+   * Whether the publication is for an id that is not one of this peer. What others show says nothing about this peer, so
+   * nobody can keep a publication from it.
+   */
+  #isForAnother({ room, to, sender }: RoomText): boolean {
+    const shown = to === undefined || sender === this.id ? undefined : this.#shown?.get(room)
+    if (to === undefined || shown === undefined || shown.length > MAX_SHOWN) return false
+    return !shown.includes(digestOf(to))
+  }
+}
+
+/**
+ * A number for an id, so that an id of 128 characters takes no more memory than a short one. If two ids have the same
+ * number, a peer gets a publication that is not for it.
+ */
+function digestOf(id: string): number {
+  // FNV-1a, 32 bits.
+  let digest = 0x811c9dc5
+  for (let at = 0; at < id.length; at++) digest = Math.imul(digest ^ id.charCodeAt(at), 0x01000193)
+  return digest
+}

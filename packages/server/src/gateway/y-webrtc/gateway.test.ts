@@ -1,0 +1,433 @@
+import type { Backend } from '@peerage/core'
+import { RegistryUnavailable } from '@peerage/core'
+import { limits as wireLimits } from '@peerage/protocol'
+import type { WirePeer } from '@peerage/test-support/wire-peer.js'
+import { afterEach, describe, expect, test } from 'vitest'
+import { eventually } from '../../testing/peerjs-fixture.js'
+import { malformedFrames, type Json } from '../../testing/malformed-frames.js'
+import { framesOf, twoNodes, type TopicNode } from '../../testing/topics-fixture.js'
+import { unlimited } from '../../testing/unlimited.js'
+import { closeWires, type WireFixtureOptions } from '../../testing/wire-fixture.js'
+import type { CheckedAccess } from '../shared/access.js'
+import { yWebrtc } from './wire.js'
+
+const start = (more: WireFixtureOptions = {}) => twoNodes(yWebrtc, more)
+
+const subscribe = (...topics: (string | number | null)[]) => ({ type: 'subscribe', topics })
+const publish = (topic: string, data: Json) => ({ type: 'publish', topic, data })
+const announce = (topic: string, from: string) => publish(topic, { type: 'announce', from })
+const signal = (topic: string, from: string, to: string) => publish(topic, { type: 'signal', from, to })
+
+/** Opens a socket that has subscribed to the topics. */
+async function subscribed(node: TopicNode, ...topics: string[]): Promise<WirePeer> {
+  const peer = node.connect('/y-webrtc')
+  await peer.opened()
+  peer.send(subscribe(...topics))
+  await synced(peer)
+  return peer
+}
+
+/** Waits until the node has handled all frames of the peer: a ping is answered after them. */
+async function synced(...peers: WirePeer[]): Promise<void> {
+  for (const peer of peers) {
+    const pongs = (): number => peer.frames.filter((frame) => frame === PONG).length
+    const before = pongs()
+    peer.send({ type: 'ping' })
+    await peer.until('pong', () => pongs() > before)
+  }
+}
+const PONG = '{"type":"pong"}'
+
+/** The publications that a peer got. */
+const got = (peer: WirePeer): unknown[] => framesOf(peer).filter((frame) => JSON.stringify(frame) !== PONG)
+
+afterEach(closeWires)
+
+describe('a publication', () => {
+  test('[YW4] reaches the subscribers on all nodes, and its sender', async () => {
+    const { a, b } = await start()
+    const [alice, bob, carol] = [
+      await subscribed(a, 'room'),
+      await subscribed(a, 'room'),
+      await subscribed(b, 'room'),
+    ]
+    const other = await subscribed(b, 'another')
+    alice.send(announce('room', 'alice'))
+    for (const peer of [alice, bob, carol]) {
+      await peer.frame(2)
+      expect(got(peer)).toEqual([{ ...announce('room', 'alice'), clients: 3 }])
+    }
+    await synced(other)
+    expect(got(other)).toEqual([])
+  })
+
+  test('[YW4] needs no subscription of its sender', async () => {
+    const { a, b } = await start()
+    const [alice, carol] = [await subscribed(a), await subscribed(b, 'room')]
+    alice.send(publish('room', 'QUVTLUdDTQ=='))
+    await carol.frame(2)
+    await synced(alice)
+    expect([got(alice), got(carol)]).toEqual([[], [{ ...publish('room', 'QUVTLUdDTQ=='), clients: 1 }]])
+  })
+
+  test('[YW5] waits for the subscriptions that its socket has asked for before, and keeps its place', async () => {
+    let release = (): void => {}
+    const held = new Promise<void>((resolve) => (release = resolve))
+    const { a, b } = await start({ wrap: (backend) => withSubscribe(backend, () => held) })
+    const [alice, carol] = [a.connect('/y-webrtc'), b.connect('/y-webrtc')]
+    for (const peer of [alice, carol]) {
+      await peer.opened()
+      peer.send(subscribe())
+      peer.send(subscribe('room'))
+    }
+    for (const n of [1, 2, 3]) alice.send(publish('room', n))
+    await new Promise((resolve) => alice.socket.once('pong', resolve).ping())
+    expect(alice.frames).toEqual([])
+    release()
+    await alice.frame(3)
+    expect(got(alice)).toMatchObject([1, 2, 3].map((n) => publish('room', n)))
+  })
+
+  test('[YW6] counts the subscribers of its own node now, and those of others at most a beat later', async () => {
+    const { a, b, clock } = await start()
+    const [alice, bob, carol] = [
+      await subscribed(a, 'room'),
+      await subscribed(a, 'room'),
+      await subscribed(b, 'room'),
+    ]
+    const clients = async (): Promise<unknown> => {
+      const before = alice.frames.length
+      alice.send(publish('room', 1))
+      await alice.frame(before + 1)
+      return framesOf(alice)[before]
+    }
+    const counted = (members: number): unknown => ({ ...publish('room', 1), clients: members })
+    expect(await clients()).toEqual(counted(3))
+    await bob.close()
+    await eventually('gone', () => a.gateway.connections === 1)
+    expect(await clients()).toEqual(counted(2))
+    carol.send({ type: 'unsubscribe', topics: ['room'] })
+    await synced(carol)
+    await clock.advance(2_000)
+    expect(await clients()).toEqual(counted(1))
+  })
+})
+
+describe('a topic', () => {
+  test('[YW3] that is subscribed to twice gives one copy, and none after it is left', async () => {
+    const { a } = await start()
+    const [alice, bob] = [await subscribed(a, 'room'), await subscribed(a, 'room', 'room')]
+    bob.send(subscribe('room', 7, null))
+    await synced(bob)
+    alice.send(publish('room', 1))
+    await alice.frame(2)
+    await synced(bob)
+    expect(got(bob)).toHaveLength(1)
+    bob.send({ type: 'unsubscribe', topics: ['room', 'never'] })
+    await synced(bob)
+    alice.send(publish('room', 2))
+    await alice.frame(3)
+    await synced(bob)
+    expect(got(bob)).toHaveLength(1)
+  })
+
+  const topics = [
+    '',
+    ' ',
+    '#',
+    '#47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU',
+    'a/b',
+    '__proto__',
+    'räume 🙂',
+    '\0\n',
+    '\ud800',
+    'x'.repeat(129),
+    'x'.repeat(60_000),
+  ]
+
+  test('[YW2] may be any text, and no two are the same room', async () => {
+    const { a, b } = await start()
+    const peers = await Promise.all(topics.map((topic) => subscribed(b, topic)))
+    const alice = await subscribed(a)
+    for (const topic of topics) alice.send(publish(topic, 1))
+    for (const [at, peer] of peers.entries()) {
+      await peer.frame(2)
+      await synced(peer)
+      expect(got(peer)).toEqual([{ ...publish(topics[at] ?? '', 1), clients: 1 }])
+    }
+  })
+
+  test('[YW2] of another app is another one', async () => {
+    const { a } = await start({ settings: { apps: { chess: {}, go: {} }, defaultApp: 'chess' } })
+    const [chess, go] = [a.connect('/y-webrtc/chess/any/path'), a.connect('/y-webrtc/go')]
+    for (const peer of [chess, go]) {
+      await peer.opened()
+      peer.send(subscribe('room'))
+      await synced(peer)
+    }
+    chess.send(publish('room', 1))
+    await chess.frame(2)
+    await synced(go)
+    expect(got(go)).toEqual([])
+    expect(a.node.rooms.count).toBe(0)
+  })
+})
+
+describe('a publication for one peer', () => {
+  test('[YW7] leaves out sockets that have shown other ids in this topic, but not its sender', async () => {
+    const { a, b } = await start()
+    const peers = [
+      await subscribed(a, 'room', 'hall'),
+      await subscribed(a, 'room', 'hall'),
+      await subscribed(b, 'room', 'hall'),
+    ]
+    const [alice, bob, carol] = peers
+    const silent = await subscribed(b, 'room')
+    for (const [at, id] of ['alice', 'bob', 'carol'].entries()) peers[at]?.send(announce('room', id))
+    for (const peer of [...peers, silent]) await peer.frame(4)
+    alice?.send(signal('room', 'alice', 'carol'))
+    // In this topic only alice has shown an id.
+    alice?.send(announce('hall', 'alice'))
+    bob?.send(signal('hall', 'bob', 'carol'))
+    for (const peer of peers) await peer.until('the last', () => (peer.frames.at(-1) ?? '').includes('hall'))
+    await synced(...peers, silent)
+    const lasts = (peer?: WirePeer): unknown[] => (peer === undefined ? [] : got(peer).slice(3))
+    const to = (topic: string, from: string): unknown => ({
+      ...signal(topic, from, 'carol'),
+      clients: topic === 'room' ? 4 : 3,
+    })
+    const hall = { ...announce('hall', 'alice'), clients: 3 }
+    expect(lasts(alice)).toEqual([to('room', 'alice'), hall])
+    expect(lasts(bob)).toEqual([hall, to('hall', 'bob')])
+    expect(lasts(carol)).toEqual([to('room', 'alice'), hall, to('hall', 'bob')])
+    expect(lasts(silent)).toEqual([to('room', 'alice')])
+  })
+
+  test('[YW7] reaches a peer whose id others have taken, too', async () => {
+    const { a, b } = await start()
+    const [alice, bob, thief] = [
+      await subscribed(a, 'room'),
+      await subscribed(b, 'room'),
+      await subscribed(b, 'room'),
+    ]
+    bob.send(announce('room', 'bob'))
+    await alice.frame(2)
+    for (let n = 0; n < 20; n++) thief.send(signal('room', 'bob', `x${n}`))
+    thief.send(announce('room', 'alice'))
+    await alice.until('the announcement', () => (alice.frames.at(-1) ?? '').includes('"alice"'))
+    alice.send(signal('room', 'alice', 'bob'))
+    await bob.until('the signal', () => (bob.frames.at(-1) ?? '').includes('"to":"bob"'))
+  })
+
+  test('[YW7] reaches a peer that has shown more than 8 ids', async () => {
+    const { a } = await start()
+    const [alice, many] = [await subscribed(a, 'room'), await subscribed(a, 'room')]
+    for (let n = 0; n < 8; n++) many.send(announce('room', `id${n}`))
+    await alice.frame(9)
+    alice.send(signal('room', 'alice', 'unknown'))
+    await synced(alice, many)
+    expect(got(many)).toHaveLength(8)
+    many.send(announce('room', 'id8'))
+    await alice.until('the ninth', () => (alice.frames.at(-1) ?? '').includes('id8'))
+    alice.send(signal('room', 'alice', 'unknown'))
+    await many.until('the signal', () => (many.frames.at(-1) ?? '').includes('unknown'))
+  })
+})
+
+describe('what a node cannot do', () => {
+  test('[YW9] no malformed frame harms the node or the neighbours', async () => {
+    const { a, b } = await start()
+    const [neighbour, far] = [await subscribed(a, 'room'), await subscribed(b, 'room')]
+    const valid = [
+      subscribe('room'),
+      { type: 'unsubscribe', topics: ['room'] },
+      signal('hall', 'alice', 'bob'),
+      { type: 'ping' },
+    ]
+    const frames = [...malformedFrames(valid)]
+    // A socket is closed after 100 malformed frames.
+    for (let at = 0; at < frames.length; at += 100) {
+      const bad = await subscribed(a)
+      for (const frame of frames.slice(at, at + 100)) bad.send(frame)
+      await synced(bad)
+      await bad.close()
+    }
+    neighbour.send(publish('room', 'still here'))
+    await far.until('the publication', () => (far.frames.at(-1) ?? '').includes('still here'))
+    expect(frames.length).toBeGreaterThan(1_000)
+    expect(a.seen.filter((line) => line.startsWith('error'))).toEqual([])
+  })
+
+  test('[YW9] a socket is closed after 100 malformed frames', async () => {
+    const { a } = await start()
+    const bad = await subscribed(a)
+    for (let n = 0; n < 101; n++) bad.send('{"type":"publish"}')
+    expect((await bad.ended()).code).toBe(4503)
+    expect(a.seen.filter((line) => line === 'rejected malformed')).toHaveLength(101)
+  })
+
+  test('[YW10] a publication that may be lost closes its socket soon, and a socket without one stays', async () => {
+    const { a, clock, cluster } = await start()
+    const [alice, bob] = [await subscribed(a, 'room'), await subscribed(a)]
+    cluster.setDown(true)
+    alice.send(announce('room', 'alice'))
+    await eventually('refused', () => a.seen.includes('room registry-unavailable'))
+    expect(alice.end).toBeUndefined()
+    await clock.advance(1_250)
+    expect(await alice.ended()).toEqual({
+      code: 4007,
+      reason: 'messages may have been lost; connect again, subscribe and announce anew',
+    })
+    expect(bob.end).toBeUndefined()
+  })
+
+  test('[YW10] a subscription that fails closes its socket soon', async () => {
+    const fails = (backend: Backend) =>
+      withSubscribe(backend, () => Promise.reject(new RegistryUnavailable('no answer')))
+    const { a, clock } = await start({ wrap: fails })
+    const alice = await subscribed(a, 'room')
+    await clock.advance(1_250)
+    expect((await alice.ended()).code).toBe(4007)
+    expect(a.seen.filter((line) => line.startsWith('error'))).toEqual([])
+  })
+
+  test('[YW10] after a doubt every socket with topics is closed within 3 s, at its own time', async () => {
+    const { a, clock, cluster } = await start()
+    const peers = await Promise.all(Array.from({ length: 40 }, () => subscribed(a, 'room', 'hall')))
+    const idle = await subscribed(a)
+    cluster.flush()
+    const open = (): number => a.gateway.connections - 1
+    const left: number[] = []
+    for (let at = 0; at < 13; at++) {
+      await clock.advance(250)
+      await eventually('ended', () => open() === peers.filter(({ end }) => end === undefined).length)
+      await synced(idle)
+      left.push(open())
+    }
+    for (const peer of peers) expect((await peer.ended()).code).toBe(4007)
+    expect(left[0]).toBeGreaterThan(20)
+    expect(new Set(left).size).toBeGreaterThan(4)
+    expect(idle.end).toBeUndefined()
+    const back = await subscribed(a, 'room')
+    back.send(announce('room', 'back'))
+    await back.frame(2)
+  })
+
+  test('[YW10] a peer that does not read is closed, so that it begins anew', async () => {
+    const { a, clock } = await start()
+    const [alice, slow] = [await subscribed(a, 'room'), await subscribed(a, 'room')]
+    slow.socket.pause()
+    for (let n = 0; n < 400 && !a.seen.includes('closed slow-consumer'); n++) {
+      alice.send(publish('room', 'x'.repeat(60_000)))
+      await alice.frame(2 + n)
+      await clock.advance(100)
+    }
+    slow.socket.resume()
+    await slow.ended()
+    await synced(alice)
+  })
+})
+
+describe('what a peer may use', () => {
+  const allowing = (rooms: { names?: string[]; prefixes?: string[] }): CheckedAccess => ({
+    admit: ({ app }) => Promise.resolve({ ok: true, app: app ?? ('default' as never), rooms }),
+  })
+
+  test('[YW11] only topics that its access rules grant', async () => {
+    const { a } = await start({ access: allowing({ names: ['room'], prefixes: ['team-'] }) })
+    const [alice, bob] = [
+      await subscribed(a, 'room', 'team-1', 'secret'),
+      await subscribed(a, 'room', 'team-1', 'secret'),
+    ]
+    for (const topic of ['secret', 'room', 'team-1', 'teams']) alice.send(publish(topic, topic))
+    await bob.frame(3)
+    await synced(alice, bob)
+    expect(got(bob)).toEqual(['room', 'team-1'].map((topic) => ({ ...publish(topic, topic), clients: 2 })))
+    expect(a.seen.filter((line) => line === 'rejected forbidden')).toHaveLength(4)
+  })
+
+  test('[YW12] 10,000 topics: the first 512 are kept, and nothing is left when it has gone', async () => {
+    const { a, b } = await start()
+    const alice = await subscribed(a)
+    const all = Array.from({ length: 10_000 }, (_, n) => `t${n}`)
+    for (let at = 0; at < all.length; at += 500) alice.send(subscribe(...all.slice(at, at + 500)))
+    await synced(alice)
+    expect(a.node.anonymousRooms.count).toBe(wireLimits.anonymousRooms)
+    expect(a.seen.filter((line) => line === 'rejected too-many')).toHaveLength(
+      10_000 - wireLimits.anonymousRooms,
+    )
+    const carol = await subscribed(b, 't511', 't512')
+    for (const topic of ['t511', 't512']) carol.send(publish(topic, topic))
+    await alice.until('the publication', () => (alice.frames.at(-1) ?? '').includes('t511'))
+    await alice.close()
+    await eventually('left', () => a.node.anonymousRooms.count === 0)
+  })
+
+  test('[YW12] a join costs as much as a message', async () => {
+    const connection = { ...unlimited.connection, messagesPerSecond: 100 }
+    const { a, clock } = await start({ limitValues: { ...unlimited, connection } })
+    const alice = await subscribed(a)
+    for (const part of ['a', 'b', 'c'])
+      alice.send(subscribe(...Array.from({ length: 90 }, (_, n) => `${part}${n}`)))
+    await eventually('refused', () => a.seen.includes('rejected rate-limited'))
+    expect(a.node.anonymousRooms.count).toBe(180)
+    await clock.advance(6_250)
+    expect((await alice.ended()).code).toBe(4004)
+  })
+
+  test('[YW12] a publication costs one for each subscriber', async () => {
+    const connection = { ...unlimited.connection, messagesPerSecond: 5 }
+    const { a, b, clock } = await start({ limitValues: { ...unlimited, connection } })
+    const peers = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => subscribed(n % 2 === 0 ? a : b, 'room')),
+    )
+    const [alice] = peers
+    await clock.advance(2_000)
+    // 50 a second, and 100 at once.
+    for (let n = 0; n < 6; n++) alice?.send(publish('room', n))
+    await eventually('refused', () => a.seen.includes('rejected rate-limited'))
+    expect(a.seen.filter((line) => line === 'room forwarded')).toHaveLength(5)
+  })
+
+  test('[YW12] 2,000 sockets that subscribe and vanish leave nothing behind', async () => {
+    const { a, b, clock } = await start()
+    const far = await subscribed(b, 'room')
+    const before = clock.pending
+    for (let batch = 0; batch < 10; batch++) {
+      const peers = await Promise.all(
+        Array.from({ length: 200 }, (_, n) => subscribed(a, 'room', `own ${batch} ${n}`)),
+      )
+      for (const peer of peers) peer.send(announce('room', `id ${batch}`))
+      for (const peer of peers) peer.socket.terminate()
+      await eventually('gone', () => a.gateway.connections === 0)
+      await clock.advance(5_000)
+    }
+    await eventually('forgotten', () => a.node.sessions.count === 0)
+    expect([a.node.anonymousRooms.count, b.node.anonymousRooms.count, clock.pending]).toEqual([0, 1, before])
+    far.send(publish('room', 'last'))
+    await far.until('the last', () => (far.frames.at(-1) ?? '').includes('last'))
+    expect(got(far).at(-1)).toEqual({ ...publish('room', 'last'), clients: 1 })
+  })
+})
+
+/** A backend whose subscriptions do something else first. */
+function withSubscribe(backend: Backend, first: () => Promise<void>): Backend {
+  const { rooms } = backend
+  const wrapped = new Proxy(rooms, {
+    get(target, key) {
+      if (key === 'subscribe')
+        return async (...args: Parameters<typeof rooms.subscribe>) => {
+          await first()
+          await rooms.subscribe(...args)
+        }
+      const member: unknown = Reflect.get(target, key)
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
+  return {
+    ...backend,
+    rooms: wrapped,
+    start: (onEvent) => backend.start(onEvent),
+    stop: () => backend.stop(),
+  }
+}
