@@ -167,6 +167,26 @@ describe('who is told of whom', () => {
   })
 })
 
+test('[MB7] a list that was read before a leave and arrives after it brings nobody back', async () => {
+  const { clock, a, b } = await two()
+  const [first, second] = [await enter(a), await enter(b)]
+  await settle(clock)
+  const list = a.node.rooms.list.bind(a.node.rooms)
+  let answer = (): void => {}
+  const isHeld = new Promise<void>((resolve) => (answer = resolve))
+  vi.spyOn(a.node.rooms, 'list').mockImplementation(async (...args) => {
+    const page = await list(...args)
+    await isHeld
+    return page
+  })
+  const third = await enter(a)
+  await second.peer.cut()
+  await settle(clock)
+  answer()
+  await settle(clock)
+  expect(told(first)).toEqual([newPeer(second), newPeer(third), peerLeft(second)])
+})
+
 describe('groups', () => {
   test('[MB10] peers of two nodes form groups of next, each once, and only the group is told', async () => {
     const { clock, a, b } = await two()
