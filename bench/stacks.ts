@@ -71,9 +71,9 @@ const MORE_PEERJS = [
   '--limits-connection-signal-bytes-per-second',
   '100000000',
 ]
-const MORE_CONNECTS = ['--limits-node-connects-per-second', '100000']
+export const MORE_CONNECTS = ['--limits-node-connects-per-second', '100000']
 /** Links between nodes use TLS, as by default. */
-const LINKS = ['--links-host', '127.0.0.1']
+export const LINKS = ['--links-host', '127.0.0.1']
 const peerage = (wire: WireName, redis: boolean, ...more: string[]): Recipe => ({
   wire,
   script: `${REPOSITORY}packages/server/bin/peerage.js`,
@@ -115,8 +115,19 @@ const RECIPES: Readonly<Record<StackName, Recipe>> = {
 }
 
 export async function startStack(name: StackName, nodes: number): Promise<Stack> {
-  const { wire, script, args, redis: withRedis, access } = RECIPES[name]
+  const { wire, access, args, ...recipe } = RECIPES[name]
   const given = await access?.()
+  const started = await startNodes({ ...recipe, args: [...args, ...(given?.args ?? [])] }, nodes)
+  const acknowledges = wire === 'peerage' || wire === 'socketio-ack'
+  const links = args.includes('--links-host')
+  return { ...started, wire, acknowledges, token: given?.token, links }
+}
+
+/** The processes of a stack, whatever its wire. */
+export async function startNodes(
+  { script, args, redis: withRedis }: Pick<Recipe, 'script' | 'args' | 'redis'>,
+  nodes: number,
+): Promise<Pick<Stack, 'nodes' | 'ports' | 'redis' | 'stop'>> {
   const redis = withRedis ? await startBenchRedis() : undefined
   const started: BenchProcess[] = []
   const stop = async (): Promise<void> => {
@@ -126,11 +137,8 @@ export async function startStack(name: StackName, nodes: number): Promise<Stack>
   try {
     const redisArgs = redis === undefined ? [] : ['--redis', redis.url]
     for (let index = 0; index < nodes; index++)
-      started.push(await startProcess({ script, args: [...args, ...redisArgs, ...(given?.args ?? [])] }))
-    const ports = started.map(portOf)
-    const acknowledges = wire === 'peerage' || wire === 'socketio-ack'
-    const links = args.includes('--links-host')
-    return { wire, nodes: started, ports, redis, acknowledges, token: given?.token, links, stop }
+      started.push(await startProcess({ script, args: [...args, ...redisArgs] }))
+    return { nodes: started, ports: started.map(portOf), redis, stop }
   } catch (error) {
     await stop()
     throw error
@@ -163,5 +171,5 @@ export function portOf(node: BenchProcess): number {
   return port
 }
 
-export const startLoad = (): Promise<BenchProcess> =>
-  startProcess({ script: `${REPOSITORY}bench/dist/bench/loads/load.js` })
+export const startLoad = (file = 'load'): Promise<BenchProcess> =>
+  startProcess({ script: `${REPOSITORY}bench/dist/bench/loads/${file}.js` })

@@ -13,6 +13,8 @@ import { size } from './size.js'
 import { stun } from './stun.js'
 import { terminal } from './terminal.js'
 import { transfer } from './transfer.js'
+import { wires } from './wires.js'
+import { wiresMemory } from './wires-memory.js'
 
 /** Every comparison, in the order in which the table shows them. */
 export const COMPARISONS: readonly Comparison[] = [
@@ -30,4 +32,6 @@ export const COMPARISONS: readonly Comparison[] = [
   ...stun,
   ...registry,
   ...namesIndex,
+  ...wires,
+  ...wiresMemory,
 ]

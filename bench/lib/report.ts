@@ -40,6 +40,8 @@ const PACKAGES = [
   'peer',
   'peerjs',
   'socket.io-client',
+  'y-webrtc',
+  'bittorrent-tracker',
 ]
 const GIB = 1024 ** 3
 const RATIO_DIGITS = 2

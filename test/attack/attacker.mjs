@@ -9,6 +9,7 @@ import { connect as connectTls } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { attacksOnApps } from './attacker-apps.mjs'
+import { attacksOnWires } from './attacker-wires.mjs'
 
 const [kind, startsAt, ms, text] = process.argv.slice(2)
 const given = JSON.parse(text)
@@ -652,7 +653,8 @@ const onApps = attacksOnApps({
   isOver,
   begin,
 })
-const attack = { ...attacks, ...onApps }[kind]
+const onWires = attacksOnWires({ given, saw, socket, write, atRate, isOver, begin, raw, upgrade, portOf })
+const attack = { ...attacks, ...onApps, ...onWires }[kind]
 if (attack === undefined) throw new Error(`unknown attack: ${kind}`)
 await delay(Math.max(0, Number(startsAt) - Date.now()))
 await attack()

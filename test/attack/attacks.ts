@@ -1,4 +1,5 @@
 import type { Testbed } from './testbed.js'
+import { served } from './wire-neighbours.js'
 
 /** The report of an attacker's process at its end. */
 export interface Told {
@@ -263,6 +264,107 @@ export const attacks: readonly Attack[] = [
     id: 'api-junk',
     sends: 'the API: wrong keys, 10 MB, deep and broken bodies, unknown fields, odd paths and methods',
     wrong: (told) => none(/: (2\d\d|5\d\d|no answer)$/)(told) ?? atLeast(/: 4\d\d$/, 10)(told),
+    short: true,
+  },
+  {
+    id: 'wires-malformed',
+    sends: 'each wire of pages: every frame of its codec, malformed in every field and cut at every place',
+    // 4503: too many malformed frames; 4004: too many or too complex for its rates.
+    wrong: (told) => none(/SILENT|closed (?!1006|4503|4004)/)(told) ?? atLeast(/: stays$/, 4)(told),
+    after: served,
+    short: true,
+  },
+  {
+    id: 'wires-oversize',
+    sends: 'each wire of pages: frames of the limit, the limit + 1 and a megabyte',
+    wrong: (told) => none(/^65536 bytes: closed 1009/)(told) ?? none(/^(65537|1000000) bytes: stays/)(told),
+    after: served,
+    short: true,
+  },
+  {
+    id: 'wires-odd-urls',
+    sends: 'upgrades with odd apps, rooms, tokens and group sizes in the URL',
+    wrong: none(/^(5\d\d|still open)$/),
+    after: served,
+    short: true,
+  },
+  {
+    id: 'topics-10000',
+    sends: '10,000 topics from one socket of y-webrtc at once, and 900/s from one of trystero',
+    after: served,
+    short: true,
+  },
+  {
+    id: 'swarms-10000',
+    sends: '900/s announces in 10,000 swarms from one socket',
+    // A connection may be in 1,000 swarms.
+    wrong: (told) => (count(told, /^entered$/) <= 1_000 ? undefined : `${count(told, /^entered$/)} swarms`),
+    after: served,
+    seconds: 12,
+    short: true,
+  },
+  {
+    id: 'scrape-everything',
+    sends: 'scrapes without a swarm, and of 64, 65 and 2,500 swarms',
+    wrong: (told) => none(/^LISTED/)(told) ?? atLeast(/^refused$/, 5)(told) ?? atLeast(/^answered$/, 1)(told),
+    after: served,
+    short: true,
+  },
+  {
+    id: 'offers-to-oneself',
+    sends: '3 sockets with one peer_id, 30/s announces with offers and answers to the same peer_id',
+    wrong: (told) =>
+      none(/^AN OWN OFFER|is closed/)(told) ?? atLeast(/^offers at the other member$/, 1)(told),
+    after: served,
+    short: true,
+  },
+  {
+    id: 'unasked-answers',
+    sends: '400/s answers that nobody asked for: to absent peers, to other swarms, to a member',
+    wrong: (told) => none(/^(VICTIM|FROM)/)(told),
+    after: served,
+    short: true,
+  },
+  {
+    id: 'stop-another',
+    sends: '`stopped` under the peer_id of another socket',
+    wrong: (told) => none(/^VICTIM/)(told) ?? atLeast(/^victim is served$/, 1)(told),
+    after: served,
+    short: true,
+  },
+  {
+    id: 'announce-as-another',
+    sends: 'announces under the peer_id of a victim, which announces itself again now and then',
+    wrong: (told) => none(/^(VICTIM|NO REPLY)/)(told) ?? atLeast(/^victim is served$/, 1)(told),
+    after: served,
+    short: true,
+  },
+  {
+    id: 'publish-as-another',
+    sends: 'publications of y-webrtc under the ids of others, and to ids of nobody',
+    wrong: (told) => none(/^VICTIM/)(told) ?? atLeast(/^victim is served$/, 1)(told),
+    after: served,
+    short: true,
+  },
+  {
+    id: 'wires-vanish',
+    sends: '2,000 sockets of all four wires that subscribe or announce, and vanish',
+    after: served,
+    seconds: 5,
+    short: true,
+  },
+  {
+    id: 'matchbox-groups',
+    sends: '100/s peers of matchbox in groups of 1 to 4,294,967,295 that vanish within 200 ms',
+    after: served,
+    short: true,
+  },
+  {
+    id: 'publication-flood',
+    sends: '4 sockets, 900/s publications of 3 KB to 40 subscribers',
+    // 1006 does not count, because the attacker's own end gives it, too.
+    wrong: atLeast(/closed 4\d+/, 1),
+    after: served,
     short: true,
   },
   { id: 'bus', sends: '500/s malformed messages to the inboxes of nodes, with access to Redis', short: true },

@@ -158,6 +158,7 @@ async function attackFor(
     nodeIds: testbed.nodes.slice(0, 2).map(({ id }) => id),
     tls: testbed.certificates,
     key: ACCESS_KEY,
+    malformed: testbed.malformed,
     app: { secret: TOKEN_SECRET, apiKey: API_KEY },
     redisPort: testbed.redis.port,
     channels: channels.split('\n'),

@@ -10,6 +10,7 @@ import { PEERAGE_BIN, startNode, type Node } from '@peerage/test-support/node.js
 import { freePort } from '@peerage/test-support/ports.js'
 import { startChild } from '@peerage/test-support/process.js'
 import { startRedis, type RedisServer } from '@peerage/test-support/redis.js'
+import { allMalformed } from './malformed.js'
 
 /** Two nodes on one Redis, a node with TLS, a node that requires a key and one origin, and a standalone STUN server, on loopback. */
 export interface Testbed {
@@ -24,6 +25,8 @@ export interface Testbed {
   readonly linkPorts: readonly number[]
   /** Files of a certificate from an authority that the nodes trust. */
   readonly certificates: { cert: string; key: string }
+  /** A file with all malformed frames of the wires of pages, as JSON. */
+  readonly malformed: string
   /** Returns the names of what died since the last call. Dead nodes are started again on the same port. */
   revive(): Promise<string[]>
   stop(): Promise<void>
@@ -63,6 +66,9 @@ const ARGS = [
   'false',
 ]
 
+/** The wires of pages, which are off by default. */
+const WIRES = ['--y-webrtc', '--trystero', '--webtorrent', '--matchbox']
+
 function linkArgs(port: number): string[] {
   return ['--links-host', '127.0.0.1', '--links-port', String(port)]
 }
@@ -74,6 +80,8 @@ export async function startTestbed(): Promise<Testbed> {
   hanging.listen(0, '127.0.0.1')
   await once(hanging, 'listening')
   const folder = await mkdtemp(join(tmpdir(), 'peerage-attack-'))
+  const malformed = join(folder, 'malformed.json')
+  await writeFile(malformed, JSON.stringify(allMalformed()))
   const apps = join(folder, 'apps.yaml')
   await writeFile(apps, appsFile(`http://127.0.0.1:${(hanging.address() as AddressInfo).port}`))
   const members = [
@@ -82,6 +90,7 @@ export async function startTestbed(): Promise<Testbed> {
         name: `node ${i}`,
         args: [
           ...ARGS,
+          ...WIRES,
           '--open',
           '--config',
           apps,
@@ -134,6 +143,7 @@ export async function startTestbed(): Promise<Testbed> {
     stunPort,
     linkPorts,
     certificates,
+    malformed,
     revive: async () => {
       const dead: string[] = stunEnded ? ['the STUN server'] : []
       for (const index of gone) {

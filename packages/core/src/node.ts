@@ -160,7 +160,7 @@ export class Node {
       mail: this.mail,
       supersede: (end) => this.#claims.supersede(end),
       disconnect: (order) => void this.disconnects.receive(order),
-      hand: (envelope) => this.pools.receive(envelope),
+      pool: (envelope) => this.pools.receive(envelope),
       trace: (handshake, step) => onEvent('signal', { handshake, step }),
     })
     this.watchers = new Watchers(shared)

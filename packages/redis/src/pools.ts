@@ -39,11 +39,15 @@ export class RedisPools implements PoolRegistry {
     const answer = await this.#run(enterPoolScript, pool, [member.id, at(member), mark, ttlMs, draw, most])
     if (answer.length === 0) return 'full'
     const drawn: PoolMember[] = []
-    for (let i = 3; i < answer.length; i += 2) {
+    for (let i = 4; i < answer.length; i += 2) {
       const other = this.#read(answer[i] ?? '', answer[i + 1] ?? '')
       if (other !== undefined) drawn.push(other)
     }
-    return { drawn, size: sizeOf(answer[0], answer[1]), since: Number(answer[2]) }
+    const entered = { drawn, size: sizeOf(answer[0], answer[1]), since: Number(answer[2]) }
+    const place = answer[3] ?? ''
+    const former = place === '' ? undefined : this.#read(member.id, place)
+    if (former === undefined) return entered
+    return { ...entered, former: { node: former.node, connection: former.connection } }
   }
 
   async leave(pool: RoomId, member: Omit<PoolMember, 'marked'>): Promise<{ left: boolean; size: PoolSize }> {

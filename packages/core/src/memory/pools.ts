@@ -1,5 +1,6 @@
 import type { RoomId } from '@peerage/protocol'
 import type { Drawn, KeptMember, PoolMember, PoolRegistry, PoolSize } from '../pools/registry.js'
+import type { PoolEntry } from './pool.js'
 import { MemoryPool } from './pool.js'
 import type { Store } from './store.js'
 
@@ -23,10 +24,12 @@ export class MemoryPools implements PoolRegistry {
     const entry = members.get(member.id)
     if (entry === undefined && members.size.members >= most) return 'full'
     const now = this.#store.now()
-    const since = entry !== undefined && isAt(entry.member, member) ? entry.since : now
+    const since = sinceOf(entry, member, now)
+    const { node, connection } = entry?.member ?? member
     members.put(member, since, now + ttlMs)
     if (known === undefined) this.#store.pools.set(pool, members)
-    return { drawn: members.draw(draw, member.id), size: members.size, since }
+    const answer = { drawn: members.draw(draw, member.id), size: members.size, since }
+    return isAt(member, { node, connection }) ? answer : { ...answer, former: { node, connection } }
   }
 
   async leave(pool: RoomId, member: Omit<PoolMember, 'marked'>): Promise<{ left: boolean; size: PoolSize }> {
@@ -67,6 +70,14 @@ export class MemoryPools implements PoolRegistry {
   }
 }
 
-function isAt(place: Omit<PoolMember, 'marked'>, { node, connection }: Omit<PoolMember, 'marked'>): boolean {
+function sinceOf(known: PoolEntry | undefined, member: PoolMember, now: number): number {
+  if (known === undefined) return now
+  // Whoever takes the id over is later, also in the same millisecond.
+  return isAt(known.member, member) ? known.since : Math.max(now, known.since + 1)
+}
+
+type Place = Pick<PoolMember, 'node' | 'connection'>
+
+function isAt(place: Place, { node, connection }: Place): boolean {
   return place.node === node && place.connection === connection
 }

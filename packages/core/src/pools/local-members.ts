@@ -10,11 +10,13 @@ export interface LocalMember {
   marked: boolean
   /** See `KeptMember`. */
   since: number
+  /** The id has had another connection, on another node, since then (registry's ms). It is there, if it is later. */
+  movedAt: number
   /** When it ends (monotonic ms). The registry ends it a moment earlier. */
   endsAt: number
 }
 
-/** A membership takes about 300 bytes. */
+/** A membership takes 300 to 500 bytes. */
 const MEMBERSHIPS_PER_NODE = 200_000
 /** How many memberships one sweep looks at. A sweep a beat sees all of them within 40 seconds. */
 const SWEPT_PER_TURN = 10_000
@@ -23,9 +25,10 @@ const SWEPT_PER_TURN = 10_000
 export class LocalMembers {
   readonly #clock: Clock
   readonly #byPool = new Map<RoomId, Map<string, LocalMember>>()
-  readonly #byConnection = new Map<ConnectionId, Set<LocalMember>>()
+  /** Most connections have one membership. A set takes as much memory as the membership itself. */
+  readonly #byConnection = new Map<ConnectionId, LocalMember | Set<LocalMember>>()
   #count = 0
-  #sweeping: IterableIterator<Set<LocalMember>> | undefined
+  #sweeping: IterableIterator<LocalMember | Set<LocalMember>> | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -35,10 +38,16 @@ export class LocalMembers {
     return this.#count
   }
 
-  /** The membership, if it has not ended. */
+  /** The membership, if it has neither ended nor moved to another node. */
   get(pool: RoomId, id: string): LocalMember | undefined {
     const found = this.#byPool.get(pool)?.get(id)
-    return found !== undefined && found.endsAt > this.#clock.monotonic() ? found : undefined
+    return found !== undefined && isHere(found, this.#clock.monotonic()) ? found : undefined
+  }
+
+  /** The id has another connection, on another node. */
+  moved(pool: RoomId, id: string, connection: ConnectionId, since: number): void {
+    const found = this.#byPool.get(pool)?.get(id)
+    if (found?.connection === connection && found.movedAt < since) found.movedAt = since
   }
 
   /** Adds or renews a membership. Undefined: the connection, or the node, has too many. */
@@ -60,13 +69,14 @@ export class LocalMembers {
     }
     if (!this.#hasRoom(connection)) return undefined
     if (known !== undefined) this.delete(known)
-    const made: LocalMember = { pool, id, connection, marked, since: 0, endsAt }
+    const made: LocalMember = { pool, id, connection, marked, since: 0, movedAt: 0, endsAt }
     const members = this.#byPool.get(pool)
     if (members === undefined) this.#byPool.set(pool, new Map([[id, made]]))
     else members.set(id, made)
     const own = this.#byConnection.get(connection)
-    if (own === undefined) this.#byConnection.set(connection, new Set([made]))
-    else own.add(made)
+    if (own === undefined) this.#byConnection.set(connection, made)
+    else if (own instanceof Set) own.add(made)
+    else this.#byConnection.set(connection, new Set([own, made]))
     this.#count++
     return made
   }
@@ -85,23 +95,23 @@ export class LocalMembers {
     members.delete(id)
     if (members.size === 0) this.#byPool.delete(pool)
     const own = this.#byConnection.get(connection)
-    own?.delete(member)
-    if (own?.size === 0) this.#byConnection.delete(connection)
+    if (own instanceof Set) own.delete(member)
+    if (own === member || (own instanceof Set && own.size === 0)) this.#byConnection.delete(connection)
     this.#count--
   }
 
   /** Removes all memberships of a connection, and returns them. */
   forget(connection: ConnectionId): LocalMember[] {
-    const own = [...(this.#byConnection.get(connection) ?? [])]
+    const own = [...this.#of(connection)]
     for (const member of own) this.delete(member)
     return own
   }
 
-  /** The memberships of each pool that have not ended. */
+  /** The memberships of each pool that have neither ended nor moved. */
   *byPool(): IterableIterator<[RoomId, LocalMember[]]> {
     const now = this.#clock.monotonic()
-    for (const [pool, members] of [...this.#byPool]) {
-      const current = [...members.values()].filter(({ endsAt }) => endsAt > now)
+    for (const [pool, members] of this.#byPool) {
+      const current = [...members.values()].filter((member) => isHere(member, now))
       if (current.length > 0) yield [pool, current]
     }
   }
@@ -119,19 +129,31 @@ export class LocalMembers {
         this.#sweeping = undefined
         return
       }
-      seen += next.value.size
-      this.#forgetEnded(next.value)
+      const own = next.value instanceof Set ? next.value : [next.value]
+      seen += own instanceof Set ? own.size : 1
+      this.#forgetEnded(own)
     }
   }
 
   #hasRoom(connection: ConnectionId): boolean {
     const own = this.#byConnection.get(connection)
-    if (own !== undefined && own.size >= limits.pools) this.#forgetEnded(own)
-    return (own?.size ?? 0) < limits.pools && this.#count < MEMBERSHIPS_PER_NODE
+    if (this.#count >= MEMBERSHIPS_PER_NODE) return false
+    if (!(own instanceof Set) || own.size < limits.pools) return true
+    this.#forgetEnded(own)
+    return own.size < limits.pools
   }
 
-  #forgetEnded(members: Set<LocalMember>): void {
+  #of(connection: ConnectionId): Iterable<LocalMember> {
+    const own = this.#byConnection.get(connection)
+    return own === undefined ? [] : own instanceof Set ? own : [own]
+  }
+
+  #forgetEnded(members: Iterable<LocalMember>): void {
     const now = this.#clock.monotonic()
     for (const member of members) if (member.endsAt <= now) this.delete(member)
   }
+}
+
+function isHere({ endsAt, since, movedAt }: LocalMember, now: number): boolean {
+  return endsAt > now && movedAt <= since
 }

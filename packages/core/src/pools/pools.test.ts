@@ -23,8 +23,9 @@ function visitor(node: Node): Visitor {
   node.open(connection)
   const app = parseApp('default')
   if (!app.ok) throw new Error(app.problem)
-  const session = node.sessions.apply(connection.id, { type: 'admitted', app: app.value })
-  if (session?.state !== 'anonymous') throw new Error('this session is not anonymous')
+  const admission = node.admit(connection, app.value)
+  if (!admission.ok) throw new Error(admission.code)
+  const { session } = admission
   const handed = (): string[] =>
     connection.sent.flatMap((message) => (message.type === 'handed' ? [message.frame] : []))
   return { connection, session, handed }
@@ -101,10 +102,24 @@ test('the newest connection of an id has it, on the same node and on another', a
   await clock.advance(0)
   expect([former.handed(), later.handed()]).toEqual([[], ['one']])
   await b.pools.enter(last.session, pool, 'alice', once)
-  expect((await a.pools.leave(later.session, pool, 'alice')).members).toBe(1)
-  expect(await a.pools.handTo(pool, 'alice', 'two')).toBe(true)
   await clock.advance(0)
-  expect(last.handed()).toEqual(['two'])
+  expect(await a.pools.handTo(pool, 'alice', 'two')).toBe(true)
+  expect((await a.pools.leave(later.session, pool, 'alice')).members).toBe(1)
+  expect(await a.pools.handTo(pool, 'alice', 'three')).toBe(true)
+  await clock.advance(0)
+  expect([later.handed(), last.handed()]).toEqual([['one'], ['two', 'three']])
+})
+
+test('a connection that takes its id back from another node has it, whatever that node told late', async () => {
+  const { a, b, clock } = await two()
+  const [here, there] = [visitor(a), visitor(b)]
+  await a.pools.enter(here.session, pool, 'alice', once)
+  const moving = b.pools.enter(there.session, pool, 'alice', once)
+  const back = a.pools.enter(here.session, pool, 'alice', once)
+  await Promise.all([moving, back])
+  await clock.advance(0)
+  expect(a.pools.has(here.connection.id, pool, 'alice')).toBe(true)
+  expect(b.pools.has(there.connection.id, pool, 'alice')).toBe(false)
 })
 
 test('members of a dead node are not drawn, and soon not counted', async () => {

@@ -7,6 +7,7 @@ import type { Bus } from '../routing/bus.js'
 import type { Envelope } from '../routing/message.js'
 import type { AnonymousSession, Sessions } from '../sessions/sessions.js'
 import { Farewells } from './farewells.js'
+import type { LocalMember } from './local-members.js'
 import { LocalMembers } from './local-members.js'
 import type { PoolMember, PoolRegistry, PoolSize } from './registry.js'
 
@@ -33,10 +34,14 @@ export interface EnterOptions {
  */
 export type Entered = { drawn: PoolMember[]; size: PoolSize } | 'too-many' | 'parted'
 
+type Place = Pick<PoolMember, 'node' | 'connection'>
+
 /** Members of one pool on all nodes. A draw takes the same time in a large pool; its memory is on one Redis server. */
 const MEMBERS_PER_POOL = 100_000
 /** While a node is dead, its members are still in the pools. This many more are drawn in place of them. */
 const SPARE = 4
+/** Pools that are written back at once. A node may have members in many pools, and its next beat waits for them. */
+const KEPT_AT_ONCE = 256
 
 /**
  * The memberships of this node's connections in pools, and the frames between members. A membership ends when its
@@ -83,6 +88,7 @@ export class Pools {
       return 'too-many'
     }
     this.#members.entered(held, entered.since, ttlMs)
+    if (entered.former !== undefined) this.#tellMoved(pool, id, entered.former, entered.since)
     if (!this.#isHere(connection)) return 'parted'
     return { drawn: this.#reachable(pool, entered.drawn, draw), size: entered.size }
   }
@@ -108,14 +114,10 @@ export class Pools {
    * Hands a frame to a member that was drawn, wherever it is. It arrives at most once; nobody is told if it does not.
    */
   hand(pool: RoomId, to: PoolMember, frame: string): void {
-    const { heartbeat, bus, onError } = this.#options
     const { node, connection, id } = to
-    if (node === heartbeat.id) {
-      if (this.has(connection, pool, id)) this.#send(connection, frame)
-      return
-    }
     const envelope = { type: 'hand' as const, connection, pool, member: id, frame }
-    bus.publish(node, envelope).catch((error: unknown) => onError(error, { stage: 'hand' }))
+    if (node === this.#options.heartbeat.id) this.receive(envelope)
+    else this.#publish(node, envelope)
   }
 
   /**
@@ -136,9 +138,18 @@ export class Pools {
     return this.#options.registry.sizes(pools)
   }
 
-  /** Another node hands a frame to a connection of this node. */
-  receive({ pool, member, connection, frame }: Extract<Envelope, { type: 'hand' }>): void {
-    if (this.has(connection, pool, member)) this.#send(connection, frame)
+  /** Another node hands a frame to a connection of this node, or tells that the member is elsewhere. */
+  receive(envelope: Extract<Envelope, { type: 'hand' | 'moved' }>): void {
+    const { type, pool, member, connection } = envelope
+    if (type === 'moved') this.#members.moved(pool, member, connection, envelope.since)
+    else if (this.has(connection, pool, member)) this.#send(connection, envelope.frame)
+  }
+
+  // Until the former node knows, it hands frames for this id to the former connection. If this is lost, it learns when that
+  // connection ends.
+  #tellMoved(pool: RoomId, member: string, { node, connection }: Place, since: number): void {
+    if (node !== this.#options.heartbeat.id && !this.#isDead(node))
+      this.#publish(node, { type: 'moved', connection, pool, member, since })
   }
 
   /** Call it when a connection has ended. It leaves all its pools, in the background. */
@@ -149,19 +160,23 @@ export class Pools {
 
   /** The registry may have lost everything, or this node has a new NodeId: writes its memberships back. */
   async keepAll(): Promise<void> {
-    const { heartbeat, registry } = this.#options
-    for (const [pool, members] of this.#members.byPool())
-      await registry.keep(
-        pool,
-        members.map((held) => ({
-          id: held.id,
-          node: heartbeat.id,
-          connection: held.connection,
-          marked: held.marked,
-          since: held.since,
-          ttlMs: this.#members.endsIn(held),
-        })),
-      )
+    let keeping: Promise<void>[] = []
+    for (const [pool, members] of this.#members.byPool()) {
+      keeping.push(this.#keep(pool, members))
+      if (keeping.length < KEPT_AT_ONCE) continue
+      await Promise.all(keeping)
+      keeping = []
+    }
+    await Promise.all(keeping)
+  }
+
+  #keep(pool: RoomId, members: readonly LocalMember[]): Promise<void> {
+    const node = this.#options.heartbeat.id
+    const kept = members.map((held) => {
+      const { id, connection, marked, since } = held
+      return { id, node, connection, marked, since, ttlMs: this.#members.endsIn(held) }
+    })
+    return this.#options.registry.keep(pool, kept)
   }
 
   /** Call it once a beat. It forgets memberships that have ended by themselves. */
@@ -176,6 +191,11 @@ export class Pools {
 
   #send(connection: ConnectionId, frame: string): boolean {
     return this.#options.sessions.get(connection)?.connection.send({ type: 'handed', frame }) ?? false
+  }
+
+  #publish(node: NodeId, envelope: Envelope): void {
+    const { bus, onError } = this.#options
+    bus.publish(node, envelope).catch((error: unknown) => onError(error, { stage: envelope.type }))
   }
 
   #isHere(connection: ConnectionId): boolean {

@@ -24,11 +24,15 @@ export interface PoolSize {
   marked: number
 }
 
-/** The answer to `enter`. `drawn`: other members. `since`: when this connection first entered with this id. */
+/** The answer to `enter`. */
 export interface Drawn {
+  /** Other members. */
   drawn: PoolMember[]
   size: PoolSize
+  /** When this connection first entered with this id (registry's ms). */
   since: number
+  /** Where the member was before, if this connection took the id over. */
+  former?: Pick<PoolMember, 'node' | 'connection'>
 }
 
 /**
@@ -44,7 +48,8 @@ export interface Drawn {
 export interface PoolRegistry {
   /**
    * Adds or renews a member, or moves it to this connection. Answers with up to `draw` other members, drawn at random
-   * without repeats, and with the size of the pool, the member included. With `most` members it adds none: `full`.
+   * without repeats, and with the size of the pool, the member included. `since` grows each time that the id moves. With
+   * `most` members it adds none: `full`.
    */
   enter(
     pool: RoomId,

@@ -93,15 +93,15 @@ export class Seats {
 
   /** Renews one share of the seats. Rejects with RegistryUnavailable. */
   async renewTurn(turn: number): Promise<void> {
-    for (const taken of [...this.#unreturned.values()]) await this.#return(taken)
+    for (const taken of this.#unreturned.values()) await this.#return(taken)
     let i = 0
-    for (const [connection, waiting] of [...this.#waiting])
+    for (const [connection, waiting] of this.#waiting)
       if (i++ % RENEW_ROUND_BEATS === turn) await this.#keep(connection, waiting, false)
   }
 
   /** The registry may have lost everything: writes the seats back. Rejects with RegistryUnavailable. */
   async keepAll(): Promise<void> {
-    for (const [connection, waiting] of [...this.#waiting]) await this.#keep(connection, waiting, true)
+    for (const [connection, waiting] of this.#waiting) await this.#keep(connection, waiting, true)
   }
 
   async #keep(connection: ConnectionId, waiting: Waiting, isLost: boolean): Promise<void> {

@@ -58,6 +58,7 @@ const pool = fc
   .tuple(peer, fc.option(fc.stringMatching(/^[a-z-]{1,16}$/)))
   .map(([room, wire]) => parseRoomId(wire === null ? room : room.replace('/', `:${wire}/`)))
   .map(must)
+const member = fc.stringMatching(/^[\x21-\x7e]{1,128}$/)
 const hops = fc.nat({ max: 255 })
 const envelope: fc.Arbitrary<Envelope> = fc.oneof(
   fc.record({ type: fc.constant('deliver' as const), epoch: natural, hops, message }),
@@ -88,9 +89,10 @@ const envelope: fc.Arbitrary<Envelope> = fc.oneof(
     type: fc.constant('hand' as const),
     connection,
     pool,
-    member: fc.stringMatching(/^[\x21-\x7e]{1,128}$/),
+    member,
     frame: fc.string({ unit: 'binary' }),
   }),
+  fc.record({ type: fc.constant('moved' as const), connection, pool, member, since: natural }),
 )
 
 function plain<T>(value: T): T {
@@ -241,6 +243,7 @@ test.each([
   ['a pool outside the grammar', 'h8:2:c1\x1fA/x\x1fm{}'],
   ['a member of a pool with a space', 'h10:2:c1\x1fa/x\x1fm m{}'],
   ['a member of a pool without a character', 'h7:2:c1\x1fa/x\x1f{}'],
+  ['a move without a time', 'v8:0:c1\x1fa/x\x1fm'],
   ['an error code outside the table', 'n12:0:c1\x1fa/b\x1fnope\x1fr'],
 ])('[F23] %s is refused', (_what, payload) => {
   expect(decodeEnvelope(payload)).toBeUndefined()
@@ -253,4 +256,7 @@ test('the malformed records above decode when they are corrected', () => {
     connection: 'c1',
     epoch: 12,
   })
+  const membership = { connection: 'c1', pool: 'a/x', member: 'm' }
+  expect(decodeEnvelope('h8:2:c1\x1fa/x\x1fm{}')).toEqual({ type: 'hand', ...membership, frame: '{}' })
+  expect(decodeEnvelope('v10:0:c1\x1fa/x\x1fm\x1f7')).toEqual({ type: 'moved', ...membership, since: 7 })
 })

@@ -1,15 +1,8 @@
-import type { ConnectionId, NodeId, Peer } from '@peerage/protocol'
-import {
-  isErrorCode,
-  parseApp,
-  parseConnectionId,
-  parseName,
-  parseNodeId,
-  parsePeer,
-  parseRoomId,
-} from '@peerage/protocol'
+import type { ConnectionId, NodeId, Peer, RoomId } from '@peerage/protocol'
+import { isErrorCode, parseApp, parseName, parseRoomId } from '@peerage/protocol'
 import type { Origin } from './bus.js'
 import type { Envelope, Message, Whom } from './message.js'
+import { readConnection, readNatural, readNode, readPeer, wordsOf } from './fields.js'
 import { DIVIDER, ESCAPE, KIND_CODES, TYPE_CODES, WIRE_CODES, unescape } from './record.js'
 
 const COLON = 0x3a
@@ -38,6 +31,8 @@ const END_FIELDS = 3
 const DISCONNECT_FIELDS = 6
 // connection, pool, member
 const HAND_FIELDS = 3
+// connection, pool, member, since
+const MOVED_FIELDS = 4
 /** The ids of members of pools. */
 const POOL_MEMBER_PATTERN = /^[\x21-\x7e]{1,128}$/
 
@@ -141,6 +136,8 @@ function readRecord(input: string, start: number, extent: Extent): Read | undefi
       return withOrigin(readDisconnect(fields), fields, DISCONNECT_FIELDS)
     case TYPE_CODES.hand:
       return withOrigin(readHand(fields, input.slice(extent.frame, extent.end)), fields, HAND_FIELDS)
+    case TYPE_CODES.moved:
+      return withOrigin(readMoved(fields), fields, MOVED_FIELDS)
     default:
       return undefined
   }
@@ -238,11 +235,24 @@ function readDisconnect(fields: string[]): Envelope | undefined {
 }
 
 function readHand(fields: string[], frame: string): Envelope | undefined {
+  const membership = readMembership(fields)
+  return membership && { type: 'hand', ...membership, frame }
+}
+
+function readMoved(fields: string[]): Envelope | undefined {
+  const membership = readMembership(fields)
+  const since = readNatural(fields[3])
+  return membership && since !== undefined ? { type: 'moved', ...membership, since } : undefined
+}
+
+function readMembership(
+  fields: string[],
+): { connection: ConnectionId; pool: RoomId; member: string } | undefined {
   const connection = readConnection(fields[0])
   const pool = parseRoomId(fields[1])
   const member = fields[2] ?? ''
   if (connection === undefined || !pool.ok || !POOL_MEMBER_PATTERN.test(member)) return undefined
-  return { type: 'hand', connection, pool: pool.value, member, frame }
+  return { connection, pool: pool.value, member }
 }
 
 function readWhom(kind: string | undefined, text: string | undefined): Whom | undefined {
@@ -282,33 +292,4 @@ function readMessage(fields: string[], at: number, frame: string): Message | und
   if (node === undefined || connection === undefined) return undefined
   message.reply = { node, connection, ref: unescape(fields[at + 9] ?? '') }
   return message
-}
-
-function readPeer(field: string | undefined): Peer | undefined {
-  const parsed = parsePeer(field)
-  return parsed.ok ? parsed.value : undefined
-}
-
-function readNode(field: string | undefined): NodeId | undefined {
-  const parsed = parseNodeId(field)
-  return parsed.ok ? parsed.value : undefined
-}
-
-function readConnection(field: string | undefined): ConnectionId | undefined {
-  const parsed = parseConnectionId(field)
-  return parsed.ok ? parsed.value : undefined
-}
-
-const NATURAL_PATTERN = /^\d{1,16}$/
-
-function readNatural(field: string | undefined): number | undefined {
-  if (field === undefined || !NATURAL_PATTERN.test(field)) return undefined
-  const number = Number(field)
-  return Number.isSafeInteger(number) ? number : undefined
-}
-
-function wordsOf<Word extends string>(codes: Record<Word, string>): ReadonlyMap<string, Word> {
-  const words = new Map<string, Word>()
-  for (const word in codes) words.set(codes[word], word)
-  return words
 }

@@ -31,6 +31,11 @@ export function encodeEnvelope(envelope: Envelope, origin?: Origin): string {
       const { connection, pool, member, frame } = envelope
       return record(TYPE_CODES.hand, `${connection}${DIVIDER}${pool}${DIVIDER}${member}${tail}`, frame)
     }
+    case 'moved': {
+      const { connection, pool, member, since } = envelope
+      const fields = [connection, pool, member, since]
+      return record(TYPE_CODES.moved, `${fields.join(DIVIDER)}${tail}`, '')
+    }
   }
 }
 

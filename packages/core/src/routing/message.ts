@@ -63,3 +63,5 @@ export type Envelope =
    * is told if it does not.
    */
   | { type: 'hand'; connection: ConnectionId; pool: RoomId; member: string; frame: string }
+  /** The member `member` of the pool has had another connection since `since` (registry's ms). */
+  | { type: 'moved'; connection: ConnectionId; pool: RoomId; member: string; since: number }

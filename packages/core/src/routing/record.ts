@@ -19,6 +19,7 @@ export const TYPE_CODES = {
   evicted: 'e',
   disconnect: 'x',
   hand: 'h',
+  moved: 'v',
 } as const
 export const WIRE_CODES: Record<Wire, string> = {
   native: 'n',

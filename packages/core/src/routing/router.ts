@@ -35,8 +35,8 @@ export interface RouterOptions {
   supersede: (end: Extract<Envelope, { type: 'superseded' | 'evicted' }>) => void
   /** An application server disconnects peers. */
   disconnect: (order: Extract<Envelope, { type: 'disconnect' }>) => void
-  /** Another node hands a frame to a member of a pool. */
-  hand: (envelope: Extract<Envelope, { type: 'hand' }>) => void
+  /** Another node tells something about a member of a pool. */
+  pool: (envelope: Extract<Envelope, { type: 'hand' | 'moved' }>) => void
   /** One step of a handshake, for the logs of every node that handles it. */
   trace: (handshake: string, step: string) => void
   onError: OnError
@@ -146,7 +146,8 @@ export class Router {
         return
       }
       case 'hand':
-        this.#options.hand(envelope)
+      case 'moved':
+        this.#options.pool(envelope)
         return
     }
   }
@@ -229,7 +230,8 @@ export class Router {
   /** The bus had answered `sent` for this envelope, and found out later that it did not arrive. */
   undelivered(envelope: Envelope): void {
     if (envelope.type === 'deliver') this.#unsent(envelope.message, envelope.epoch)
-    else if (envelope.type !== 'hand')
+    // These two arrive at most once, and nobody waits for them.
+    else if (envelope.type !== 'hand' && envelope.type !== 'moved')
       this.#options.onError(new RegistryUnavailable('the bus could not send an answer to another node'), {
         stage: envelope.type,
       })

@@ -32,18 +32,24 @@ end
 
 /**
  * KEYS: pool. ARGV: id, `node connection `, '' or ' m', TTL, how many to draw, most members. Answers nothing if the pool is
- * full. Otherwise the number of members, of marked ones, the since of the member, and pairs of id and place.
+ * full. Otherwise the number of members, of marked ones, the since of the member, its former place if it has moved, and pairs
+ * of id and place.
  */
 export const enterPoolScript = script(`${POOL}
 local id, at, draw = ARGV[1], ARGV[2], tonumber(ARGV[5])
 local known = redis.call('HGET', places, id)
 if not known and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[6]) then return {} end
-local isHere = known and string.sub(known, 1, #at) == at
-local since = isHere and string.match(known, '^%d+', #at + 1) or text(now)
+local since, former = text(now), ''
+if known then
+  local before = string.match(known, '^%S+ %S+ (%d+)')
+  -- Whoever takes the id over is later, also in the same millisecond.
+  if string.sub(known, 1, #at) == at then since = before
+  else since, former = text(math.max(now, before + 1)), known end
+end
 put(id, known, at .. since .. ARGV[3], tonumber(ARGV[4]))
 expire()
 local answer = { size() }
-answer[3] = since
+answer[3], answer[4] = since, former
 if draw == 0 then return answer end
 local some = redis.call('ZRANDMEMBER', KEYS[1], draw + 1, 'WITHSCORES')
 local drawn = {}
@@ -52,8 +58,8 @@ for i = 1, #some, 2 do
 end
 if #drawn == 0 then return answer end
 for i, place in ipairs(redis.call('HMGET', places, unpack(drawn))) do
-  answer[2 * i + 2] = drawn[i]
-  answer[2 * i + 3] = place or ''
+  answer[2 * i + 3] = drawn[i]
+  answer[2 * i + 4] = place or ''
 end
 return answer
 `)

@@ -188,6 +188,7 @@ function oneOfEach(node: NodeId): Envelope[] {
     { type: 'gone', epoch: 1_800_000_000_002, hops: 2, message },
     { type: 'notice', connection: someConnection, to: newPeer(), ref: 'stream:12', code: 'away' },
     { type: 'superseded', peer: newPeer(), connection: someConnection, epoch: 1_800_000_000_003 },
+    { type: 'moved', connection: someConnection, pool: poolNamed('swarm'), member: 'm-1', since: 7 },
     {
       type: 'hand',
       connection: someConnection,
