@@ -58,6 +58,13 @@ const GIVEN: Readonly<Record<string, string>> = {
       const createPeerage: typeof import('@peerage/server').createPeerage
       const fastify: { server: import('node:http').Server; listen(options: { port: number }): Promise<unknown> }
     }`,
+  'docs/wires.md': `
+    declare global {
+      const createPeerage: typeof import('@peerage/server').createPeerage
+      const WebrtcProvider: typeof import('y-webrtc').WebrtcProvider
+      const doc: import('yjs').Doc
+      const server: import('node:http').Server
+    }`,
   'docs/peerjs.md': `
     declare global {
       const peer: import('peerjs').Peer

@@ -29,7 +29,15 @@ const FOREIGN = new Set(
   ].flat(),
 )
 /** Examples, and files that `npm pack` writes. */
-const EXAMPLES = new Set(['a-f', 'hi', 'peerage-client', 'peerage-protocol', 'app/id', 'app/name'])
+const EXAMPLES = new Set([
+  'a-f',
+  'hi',
+  'peerage-client',
+  'peerage-protocol',
+  'app/id',
+  'app/name',
+  'app/room',
+])
 
 let files: string[]
 let texts: string[]

@@ -207,6 +207,8 @@ test('every program of the documents runs here, or in test/docs/programs.test.ts
 const OF_APPLICATIONS = ['/hello', '/own', '/tier', '/tier/', '/calls']
 /** A GET of these is 404, because they take only WebSockets. Their clients connect to them in tests. */
 const SOCKETS = ['/peerage/', '/peerjs']
+/** A path of matchbox_server, which a node replaces. */
+const OF_OTHERS = ['/health']
 /** Below these is an app or a room. */
 const SOCKETS_BELOW = ['/y-webrtc', '/announce', '/trystero', '/matchbox']
 
@@ -231,7 +233,7 @@ test('the HTTP paths that documents name exist', async () => {
   const missing = new Set<string>()
   for (const path of new Set(named.map((one) => one.path))) {
     const isOther =
-      [...OF_APPLICATIONS, ...SOCKETS].includes(path) ||
+      [...OF_APPLICATIONS, ...OF_OTHERS, ...SOCKETS].includes(path) ||
       SOCKETS_BELOW.some((socket) => path === socket || path.startsWith(`${socket}/`)) ||
       entries.includes(`.${path}`)
     if (!isOther && !(await exists(path))) missing.add(path)

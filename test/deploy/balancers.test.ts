@@ -118,14 +118,17 @@ test('nginx uses the other node when one has died', async () => {
   await peer.close()
 })
 
-/** Asks for the URLs in which PeerJS clients carry their tokens, through a balancer whose nodes are all dead. */
+/** Asks for the URLs in which PeerJS clients, and those of a fixed URL, carry their tokens, through a balancer whose nodes are all dead. */
 async function carryTokens(url: string, token: string): Promise<void> {
   const query = `key=peerjs&id=a&token=${token}`
   await fetch(`${url}/peerjs?${query}`)
   await fetch(`${url}/${token}/id`)
   await fetch(`${url}/${token}/peers?ts=1`)
-  const socket = new WebSocket(`${url.replace('http', 'ws')}/peerjs?${query}`)
-  await new Promise((resolve) => socket.once('error', resolve))
+  const paths = ['/y-webrtc', '/tier/y-webrtc/chat/x', '/announce/files', '/trystero/games', '/matchbox/table']
+  for (const path of ['/peerjs', ...paths]) {
+    const socket = new WebSocket(`${url.replace('http', 'ws')}${path}?${query}`)
+    await new Promise((resolve) => socket.once('error', resolve))
+  }
 }
 
 const DEAD = [1, 2, 3].map((port) => ({ host: '127.0.0.1', port }))

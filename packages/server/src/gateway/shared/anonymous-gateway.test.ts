@@ -485,15 +485,19 @@ describe('how a connection ends', () => {
     expect((await peer.ended()).code).toBe(4504)
   })
 
-  test('[UW8] closes with jitter come within their time, and the first reason counts', async () => {
+  test('[UW8] a connection that is to be closed later is closed at the earliest of its times, with the first reason', async () => {
     const { connect, gateway, clock } = await startEcho()
     const peers = [connect('/at/echo'), connect('/at/echo')]
     await eventually('in', () => gateway.all.length === 2 && gateway.all.every(({ session }) => session))
-    for (const connection of gateway.all) gateway.closeSoon(connection, 3_000)
-    for (const connection of gateway.all) gateway.closeSoon(connection, 3_000)
+    for (const connection of gateway.all) {
+      gateway.lateCloses.add(connection, 3_000, 'registry-unavailable', 'begin anew')
+      gateway.lateCloses.add(connection, 1_000, 'internal')
+      gateway.lateCloses.add(connection, 5_000, 'internal')
+    }
+    await clock.advance(999)
     expect(peers.map(({ end }) => end)).toEqual([undefined, undefined])
-    await clock.advance(3_250)
-    for (const peer of peers) expect((await peer.ended()).code).toBe(4007)
+    await clock.advance(251)
+    for (const peer of peers) expect(await peer.ended()).toEqual({ code: 4007, reason: 'begin anew' })
   })
 
   test('[UW8] a connection that ends before its late close leaves nothing behind', async () => {
@@ -501,7 +505,7 @@ describe('how a connection ends', () => {
     const peer = connect('/at/echo')
     await eventually('in', () => gateway.all[0]?.session !== undefined)
     const before = clock.pending
-    if (gateway.all[0]) gateway.closeSoon(gateway.all[0], 3_000)
+    if (gateway.all[0]) gateway.lateCloses.add(gateway.all[0], 3_000, 'registry-unavailable')
     expect(clock.pending).toBe(before + 1)
     await peer.cut()
     await eventually('ended', () => gateway.connections === 0)

@@ -79,9 +79,4 @@ export abstract class AnonymousGateway<C extends AnonymousConnection> extends Ur
   protected enter(connection: C, asked: UrlCredentials, headers: IncomingHttpHeaders): Promise<void> {
     return this.entry.enter(connection, asked, headers)
   }
-
-  /** Closes a connection within `ms`, at random, so that its client begins anew. */
-  closeSoon(connection: C, ms: number): void {
-    this.lateCloses.add(connection, Math.random() * ms, 'registry-unavailable')
-  }
 }
