@@ -459,6 +459,7 @@ describe('what the node tells a peer', () => {
   test('a peer that reads too slowly misses messages, and its wire is told', async () => {
     const { connect, gateway } = await startEcho()
     const peer = connect('/at/echo')
+    await peer.opened()
     await eventually('in', () => gateway.all[0]?.session !== undefined)
     peer.socket.pause()
     const own = gateway.all[0]

@@ -317,13 +317,15 @@ describe('what a node cannot do', () => {
     const { a, clock } = await start()
     const [alice, slow] = [await subscribed(a, 'room'), await subscribed(a, 'room')]
     slow.socket.pause()
-    for (let n = 0; n < 400 && !a.seen.includes('closed slow-consumer'); n++) {
+    const before = clock.pending
+    for (let n = 0; n < 1_000 && clock.pending === before; n++) {
       alice.send(publish('room', 'x'.repeat(60_000)))
       await alice.frame(2 + n)
-      await clock.advance(100)
     }
+    await clock.advance(1_250)
     slow.socket.resume()
-    await slow.ended()
+    expect((await slow.ended()).code).toBe(4003)
+    await eventually('closed', () => a.seen.includes('closed slow-consumer'))
     await synced(alice)
   })
 })
