@@ -20,6 +20,18 @@ const PATHS: Readonly<Record<WireOfPages, string>> = {
 const NODE = ['serve', '--port', '0', '--admin-port', '0', '--host', '127.0.0.1', '--open']
 const WIRES = ['--y-webrtc', '--webtorrent']
 
+/** In a closed loop no peer waits, and all peers are in one app. */
+const MORE_MESSAGES = [
+  '--limits-app-messages-per-second',
+  '0',
+  '--limits-app-bytes-per-second',
+  '0',
+  '--limits-connection-messages-per-second',
+  '0',
+  '--limits-connection-signal-bytes-per-second',
+  '0',
+]
+
 const ANSWER_MS = 120_000
 
 /** Servers with the peers of one wire, all in one load process. */
@@ -39,7 +51,7 @@ function startServers(wire: WireOfPages, servers: Servers): ReturnType<typeof st
     return startNodes({ script, args: [], redis: false }, 1)
   }
   const redis = servers !== 'one node in memory'
-  const args = [...NODE, ...WIRES, ...MORE_CONNECTS, ...(redis ? LINKS : [])]
+  const args = [...NODE, ...WIRES, ...MORE_CONNECTS, ...MORE_MESSAGES, ...(redis ? LINKS : [])]
   const script = `${REPOSITORY}packages/server/bin/peerage.js`
   return startNodes({ script, args, redis }, servers === 'two nodes' ? 2 : 1)
 }

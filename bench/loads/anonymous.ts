@@ -1,5 +1,6 @@
 /** A load process of peers without names, on the wires of y-webrtc and of WebTorrent's tracker. */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { answerCommands, type Numbers } from '../lib/channel.js'
 import {
   clearData,
@@ -26,6 +27,8 @@ let losses: string[] = []
 let peers: AnonymousPeer[] = []
 let hashes: string[] = []
 let isClosing = false
+/** In a closed loop: sends what may be sent, now that a frame has come. */
+let goOn: (() => void) | undefined
 const topicOf = (group: number): string => `document-${group}`
 const announcement = (group: number, id: string, rest: string): string =>
   `{"numwant":${OFFERS_PER_ANNOUNCE},"uploaded":0,"downloaded":0,${rest},"action":"announce",` +
@@ -43,6 +46,7 @@ function yWebrtcEntrance(group: number, id: string): Entrance {
       if (!text.includes('"publish"')) return
       counted.frames++
       if (text.includes(addressee)) counted.addressed++
+      goOn?.()
     },
   }
 }
@@ -55,6 +59,7 @@ function webtorrentEntrance(group: number, id: string): Entrance {
     frame: (text) => {
       if (isAnswer(text)) counted.answers++
       else if (text.includes('"offer"')) counted.frames++
+      goOn?.()
     },
   }
 }
@@ -90,29 +95,54 @@ async function open(options: Options): Promise<Numbers> {
   return { opened: peers.length }
 }
 
-/** Sends one frame after the other, each from another peer, and waits until `arrived` says that nothing is missing. */
+/** Sends one frame after the other, each from another peer, and waits for all of them. `done`: how many have arrived. */
 async function run(
   options: Options,
   frameOf: (peer: AnonymousPeer, index: number) => string,
-  arrived: (sent: number) => boolean,
+  done: () => number,
 ): Promise<Numbers> {
   Object.assign(counted, { frames: 0, addressed: 0, answers: 0 })
   losses = []
   const cpuBefore = process.cpuUsage()
   const start = performance.now()
-  const pace = { rate: asNumber(options['rate']), ms: asNumber(options['ms']), precise: false }
-  const sent = await paced(pace, (_, index) => {
+  const { rate, window, ms } = {
+    rate: asNumber(options['rate']),
+    window: asNumber(options['window']),
+    ms: asNumber(options['ms']),
+  }
+  const send = (index: number): void => {
     const peer = peerAt(index)
     peer.socket.send(frameOf(peer, index))
-  })
+  }
+  const sent =
+    window === 0
+      ? await paced({ rate, ms, precise: false }, (_, index) => send(index))
+      : await closedLoop(window, ms, send, done)
   const end = performance.now() + DRAIN_MS
-  while (!arrived(sent) && performance.now() < end)
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
-  const ms = performance.now() - start
+  while (done() < sent && performance.now() < end) await delay(POLL_MS)
+  const took = performance.now() - start
   const { user, system } = process.cpuUsage(cpuBefore)
   if (losses.length > 0) throw new Error(`${losses.length} peers were closed: ${losses[0]}`)
-  if (!arrived(sent)) throw new Error(`frames are missing: ${JSON.stringify({ sent, ...counted })}`)
-  return { sent, ms, ...counted, loadShare: (user + system) / (ms * 1000) }
+  if (done() < sent) throw new Error(`frames are missing: ${JSON.stringify({ sent, ...counted })}`)
+  return { sent, ms: took, ...counted, loadShare: (user + system) / (took * 1000) }
+}
+
+/** Keeps `window` frames in flight for `ms`. */
+async function closedLoop(
+  window: number,
+  ms: number,
+  send: (index: number) => void,
+  done: () => number,
+): Promise<number> {
+  const end = performance.now() + ms
+  let sent = 0
+  goOn = () => {
+    while (sent - done() < window && performance.now() < end) send(sent++)
+  }
+  goOn()
+  await delay(ms)
+  goOn = undefined
+  return sent
 }
 
 /** A peer of each topic or swarm in turn, so that no two frames in a row are of the same. `next`: the peers after it. */
@@ -135,7 +165,7 @@ function publish(options: Options): Promise<Numbers> {
     options,
     (peer, index) =>
       `{"type":"publish","topic":"${topicOf(peer.group)}","data":${dataOf(index, peer.id, addressee(index).id)}}`,
-    (sent) => (isClear ? counted.addressed >= sent : counted.frames >= sent * perGroup),
+    () => (isClear ? counted.addressed : Math.floor(counted.frames / perGroup)),
   )
 }
 
@@ -145,7 +175,7 @@ function announce(options: Options): Promise<Numbers> {
   return run(
     options,
     ({ group, id }, index) => announcement(group, id, `"left":1,"offers":${lists[index % lists.length]}`),
-    (sent) => counted.answers >= sent && counted.frames >= sent * OFFERS_PER_ANNOUNCE,
+    () => Math.min(counted.answers, Math.floor(counted.frames / OFFERS_PER_ANNOUNCE)),
   )
 }
 

@@ -139,8 +139,8 @@ async function play({ nodes: count, play: act }: Case, program: string): Promise
       nodes,
       redis,
       peer: async (node, room) => {
-        const { port = 0 } = nodes[node] ?? {}
-        const peer = await MatchboxPeer.start(program, `ws://127.0.0.1:${port}/matchbox/${room}`)
+        const url = nodes[node]?.url.replace('http', 'ws') ?? ''
+        const peer = await MatchboxPeer.start(program, `${url}/matchbox/${room}`)
         peers.push(peer)
         return peer
       },

@@ -116,7 +116,10 @@ export class Node {
         for (const lease of await this.leases.move(to, from)) sessions.move(lease)
       },
       restore: () => this.#restore(),
-      onView: () => this.#settling.update(),
+      onView: () => {
+        this.#settling.update()
+        this.pools.seen()
+      },
       onBeat: () => this.#onBeat(),
       afterBeat: () => sessions.closeOverdue(clock.monotonic()),
       onLapse: (former, node) => {
@@ -410,7 +413,7 @@ export class Node {
     await this.#claims.withdrawTurn()
     await this.rooms.renewTurn()
     this.anonymousRooms.turn()
-    this.pools.sweepTurn()
+    await this.pools.turn()
     this.watchers.refreshTurn()
   }
 }

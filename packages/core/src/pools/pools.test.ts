@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import type { ConnectionId } from '@peerage/protocol'
 import { parseApp } from '@peerage/protocol'
+import { newNodeId } from '../testing/cluster.js'
+import { Pools } from './pools.js'
 import { poolNamed } from '../testing/contracts/pools-contract.js'
 import { cutOff, two } from '../testing/nodes.js'
 import { RecordedConnection } from '../testing/peers.js'
@@ -134,6 +136,16 @@ test('members of a dead node are not drawn, and soon not counted', async () => {
   expect(await a.pools.sizes([pool])).toEqual([{ members: 1, marked: 0 }])
 })
 
+test('a member of a dead node is not drawn when the view has forgotten the node', async () => {
+  const { a, b, clock, cuts, times } = await two()
+  const [alice, lost] = [visitor(a), visitor(b)]
+  await b.pools.enter(lost.session, pool, 'lost', once)
+  cutOff(cuts, b, true)
+  await clock.advance(2 * (times.nodeLeaseMs + times.nameTtlMs + times.graceMs))
+  expect(await a.pools.sizes([pool])).toEqual([{ members: 1, marked: 0 }])
+  expect(await drawnBy(a, alice, 'alice')).toEqual([])
+})
+
 test('after a flush each node writes its memberships back', async () => {
   const { a, b, cluster, clock, times } = await two()
   const [alice, bob] = [visitor(a), visitor(b)]
@@ -158,6 +170,36 @@ test('[I7] after a lapse the members are found under the new NodeId', async () =
   expect(await a.pools.handTo(pool, 'bob', 'hello')).toBe(true)
   await clock.advance(0)
   expect(bob.handed()).toEqual(['hello'])
+})
+
+test('[I7] memberships move to a new NodeId, though nothing else was in doubt', async () => {
+  const { a, cluster, clock } = await two()
+  const [heartbeat, backend] = [{ id: a.id }, cluster.backend()]
+  const { nodes, bus } = backend
+  const onError = (error: unknown): void => expect.unreachable(String(error))
+  const { sessions } = a
+  const pools = new Pools({ heartbeat, registry: backend.pools, nodes, bus, sessions, clock, onError })
+  await pools.enter(visitor(a).session, pool, 'alice', once)
+  heartbeat.id = newNodeId()
+  await pools.turn()
+  expect((await backend.pools.find(pool, 'alice'))?.node).toBe(heartbeat.id)
+})
+
+test('[I16] memberships of a connection that ended in an outage end by themselves', async () => {
+  const { a, cluster, clock, errors, times } = await two()
+  const alice = visitor(a)
+  for (let i = 0; i < 200; i++)
+    await a.pools.enter(alice.session, poolNamed(`p${i}`), 'alice', { ...once, ttlMs: 20_000 })
+  cluster.setDown(true)
+  await a.end(alice.connection.id, 'left')
+  await a.pools.settled()
+  // It does not try what must fail, too.
+  expect(errors.length).toBeLessThanOrEqual(64)
+  cluster.setDown(false)
+  await clock.advance(times.beatMs)
+  expect(cluster.size().pools).toBe(200)
+  await clock.advance(20_000 + 2 * times.beatMs)
+  expect(cluster.size().pools).toBe(0)
 })
 
 test('a member that entered during an outage is in the pool when the registry is back', async () => {

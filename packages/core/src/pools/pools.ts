@@ -40,6 +40,8 @@ type Place = Pick<PoolMember, 'node' | 'connection'>
 const MEMBERS_PER_POOL = 100_000
 /** While a node is dead, its members are still in the pools. This many more are drawn in place of them. */
 const SPARE = 4
+/** NodeIds that are remembered as dead. Members of a dead node may be in pools for longer than the view has the node. */
+const DEAD_MOST = 1_000
 /** Pools that are written back at once. A node may have members in many pools, and its next beat waits for them. */
 const KEPT_AT_ONCE = 256
 
@@ -51,11 +53,16 @@ export class Pools {
   readonly #options: PoolsOptions
   readonly #members: LocalMembers
   readonly #farewells: Farewells
+  /** NodeIds that never come back. */
+  readonly #dead = new Set<NodeId>()
+  /** The NodeId under which the registry has this node's memberships. */
+  #keptAs: NodeId
 
   constructor(options: PoolsOptions) {
     this.#options = options
     this.#members = new LocalMembers(options.clock)
     this.#farewells = new Farewells(options)
+    this.#keptAs = options.heartbeat.id
   }
 
   /** How many memberships the connections of this node have. */
@@ -160,6 +167,7 @@ export class Pools {
 
   /** The registry may have lost everything, or this node has a new NodeId: writes its memberships back. */
   async keepAll(): Promise<void> {
+    const { id } = this.#options.heartbeat
     let keeping: Promise<void>[] = []
     for (const [pool, members] of this.#members.byPool()) {
       keeping.push(this.#keep(pool, members))
@@ -168,6 +176,7 @@ export class Pools {
       keeping = []
     }
     await Promise.all(keeping)
+    this.#keptAs = id
   }
 
   #keep(pool: RoomId, members: readonly LocalMember[]): Promise<void> {
@@ -179,9 +188,23 @@ export class Pools {
     return this.#options.registry.keep(pool, kept)
   }
 
-  /** Call it once a beat. It forgets memberships that have ended by themselves. */
-  sweepTurn(): void {
+  /** Call it once a beat. It forgets memberships that have ended by themselves. Rejects with RegistryUnavailable. */
+  async turn(): Promise<void> {
     this.#members.sweep()
+    if (this.#keptAs !== this.#options.heartbeat.id) await this.keepAll()
+  }
+
+  /**
+   * The view of the nodes was read anew. A node that is dead in it has a new NodeId when it comes back. In an older view,
+   * a node may only seem to be dead.
+   */
+  seen(): void {
+    const { now, nodes } = this.#options.nodes.view()
+    for (const [node, { end }] of nodes) if (end <= now) this.#dead.add(node)
+    for (const node of this.#dead) {
+      if (this.#dead.size <= DEAD_MOST) return
+      this.#dead.delete(node)
+    }
   }
 
   /** Resolves when the registry knows of all connections that have ended, or has failed. */
@@ -204,7 +227,7 @@ export class Pools {
 
   #isDead(node: NodeId): boolean {
     const { heartbeat, nodes } = this.#options
-    return node !== heartbeat.id && nodes.status(node).state === 'dead'
+    return node !== heartbeat.id && (this.#dead.has(node) || nodes.status(node).state === 'dead')
   }
 
   #isAnyDead(): boolean {
@@ -219,11 +242,13 @@ export class Pools {
     const live: PoolMember[] = []
     const unknown: PoolMember[] = []
     for (const member of drawn) {
+      if (this.#dead.has(member.node)) {
+        this.#farewells.leave([{ ...member, pool }])
+        continue
+      }
       const state = member.node === heartbeat.id ? 'live' : nodes.status(member.node).state
       if (state === 'live') live.push(member)
       else if (state === 'unknown') unknown.push(member)
-      // A dead node never comes back under its NodeId, so its members can leave.
-      else this.#farewells.leave([{ ...member, pool }])
     }
     if (unknown.length > 0) live.push(...unknown)
     return live.length > most ? live.slice(0, most) : live

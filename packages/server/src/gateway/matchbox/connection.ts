@@ -17,7 +17,6 @@ export class MatchboxConnection extends UrlConnection<MatchboxHost, OnlineSessio
   /** Both are set from just before the peer joins its room until it ends. */
   room: MatchboxRoom | undefined
   self: Self | undefined
-  /** Whether the peer has been told its id. It gets no other frame before that. */
   hasId = false
 
   protected receive(session: OnlineSession, text: string): undefined {

@@ -1,8 +1,16 @@
 import type { RoomChange } from '@peerage/core'
 import type { Name, RoomId } from '@peerage/protocol'
-import type { MatchboxConnection } from './connection.js'
 import type { Self } from './wire.js'
 import { encodeIdAssigned, encodeNewPeer, encodePeerLeft, offersTo } from './wire.js'
+
+/** The connection of a peer of this node. */
+interface Resident {
+  readonly self: Self | undefined
+  /** Whether the peer has been told its id. It gets no other frame before that. */
+  hasId: boolean
+  /** Writes a frame of the node. A peer that has no room for it is cut. */
+  write(frame: string): boolean
+}
 
 /** How many peers a room remembers that are no members. */
 const MAX_OTHERS = 1_024
@@ -13,8 +21,8 @@ const MAX_OTHERS = 1_024
  */
 export class MatchboxRoom {
   readonly id: RoomId
-  /** The connections of this node in the room. Only those that `hasId` are told of members. */
-  readonly connections = new Set<MatchboxConnection>()
+  /** The connections of this node in the room. */
+  readonly connections = new Set<Resident>()
   readonly #members = new Map<Name, Self>()
   /**
    * The last peers that are no members. `gone`: it has left, and a list or a signal from before that may still come. No
@@ -34,7 +42,7 @@ export class MatchboxRoom {
   }
 
   /** Tells a peer its id, and then the members that it must offer to. A second call does nothing. */
-  welcome(connection: MatchboxConnection): void {
+  welcome(connection: Resident): void {
     const { self, hasId } = connection
     if (self === undefined || hasId) return
     connection.hasId = true

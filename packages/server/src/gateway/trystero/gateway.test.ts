@@ -36,7 +36,7 @@ const got = (peer: WirePeer): unknown[] =>
 
 afterEach(closeWires)
 
-test('[TR4] a publication reaches the subscribers on all nodes, its sender too, as topic and payload', async () => {
+test('[TR1] [TR4] a publication reaches the subscribers on all nodes, its sender too, as topic and payload', async () => {
   const { a, b } = await start()
   const [alice, bob, carol] = [
     await subscribed(a, 'root', 'alice'),

@@ -1,5 +1,5 @@
 // The wire of trystero's ws-relay, as @trystero-p2p/ws-relay 0.25 speaks it: JSON objects in WebSocket frames. Only this
-// file knows its fields. SPEC: packages/server/SPEC.md, rules TR1 to TR8.
+// file knows its fields. SPEC: packages/server/SPEC.md, rules TR1 to TR7.
 
 import { readMembers } from '../shared/json-text.js'
 import type { TopicFrame, TopicWire } from '../topics/codec.js'

@@ -4,7 +4,7 @@ import { limits as wireLimits } from '@peerage/protocol'
 import type { WirePeer } from '@peerage/test-support/wire-peer.js'
 import { afterEach, describe, expect, test } from 'vitest'
 import { eventually } from '../../testing/peerjs-fixture.js'
-import { malformedFrames, type Json } from '../../testing/malformed-frames.js'
+import { malformedFrames } from '../../testing/malformed-frames.js'
 import { framesOf, twoNodes, type TopicNode } from '../../testing/topics-fixture.js'
 import { unlimited } from '../../testing/unlimited.js'
 import { closeWires, type WireFixtureOptions } from '../../testing/wire-fixture.js'
@@ -14,7 +14,7 @@ import { yWebrtc } from './wire.js'
 const start = (more: WireFixtureOptions = {}) => twoNodes(yWebrtc, more)
 
 const subscribe = (...topics: (string | number | null)[]) => ({ type: 'subscribe', topics })
-const publish = (topic: string, data: Json) => ({ type: 'publish', topic, data })
+const publish = (topic: string, data: unknown) => ({ type: 'publish', topic, data })
 const announce = (topic: string, from: string) => publish(topic, { type: 'announce', from })
 const signal = (topic: string, from: string, to: string) => publish(topic, { type: 'signal', from, to })
 
@@ -157,7 +157,7 @@ describe('a topic', () => {
     }
   })
 
-  test('[YW2] of another app is another one', async () => {
+  test('[YW1] [YW2] of another app is another one', async () => {
     const { a } = await start({ settings: { apps: { chess: {}, go: {} }, defaultApp: 'chess' } })
     const [chess, go] = [a.connect('/y-webrtc/chess/any/path'), a.connect('/y-webrtc/go')]
     for (const peer of [chess, go]) {

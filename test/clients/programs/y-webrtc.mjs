@@ -1,0 +1,44 @@
+// A shared text by unmodified y-webrtc and yjs, in Node or in a page.
+import { WebrtcProvider } from 'y-webrtc'
+import * as Y from 'yjs'
+import { until } from './until.mjs'
+
+const doc = new Y.Doc()
+const text = doc.getText('text')
+let provider
+
+export const peer = {
+  /** `password` encrypts what the provider publishes. */
+  join: ({ url, room, password = null }) => {
+    provider = new WebrtcProvider(room, doc, {
+      signaling: [url],
+      password,
+      // Otherwise a provider ignores peers that it also meets over a BroadcastChannel.
+      filterBcConns: false,
+      peerOpts: { config: { iceServers: [] }, ...(globalThis.wrtc && { wrtc: globalThis.wrtc }) },
+    })
+  },
+  /** Adds words to the end of the text. */
+  say: ({ words }) => text.insert(text.length, words.map((word) => `${word} `).join('')),
+  /** Waits until the text has all words, and returns it. */
+  hear: ({ words }) =>
+    until(() => words.every((word) => text.toString().includes(`${word} `)) && text.toString()),
+  /** Waits until this many channels are open. */
+  met: ({ count }) => until(() => connected().length >= count),
+  state: () => ({
+    text: text.toString(),
+    channels: connected().length,
+    conns: [...(provider?.room?.webrtcConns.keys() ?? [])],
+    sig: provider.signalingConns.map((c) => [c.connected, c.unsuccessfulReconnects]),
+    pcs: [...(provider?.room?.webrtcConns.values() ?? [])].map((c) => [
+      c.peer._pc?.signalingState,
+      c.peer._pc?.iceConnectionState,
+      c.peer._pc?.connectionState,
+      c.peer._channel?.readyState,
+    ]),
+  }),
+}
+
+function connected() {
+  return [...(provider?.room?.webrtcConns.values() ?? [])].filter((conn) => conn.connected)
+}
