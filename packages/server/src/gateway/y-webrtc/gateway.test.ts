@@ -397,7 +397,7 @@ describe('what a peer may use', () => {
       const peers = await Promise.all(
         Array.from({ length: 200 }, (_, n) => subscribed(a, 'room', `own ${batch} ${n}`)),
       )
-      for (const peer of peers) peer.send(announce('room', `id ${batch}`))
+      for (const peer of peers.slice(0, 20)) peer.send(announce('room', `id ${batch}`))
       for (const peer of peers) peer.socket.terminate()
       await eventually('gone', () => a.gateway.connections === 0)
       await clock.advance(5_000)
@@ -407,7 +407,7 @@ describe('what a peer may use', () => {
     far.send(publish('room', 'last'))
     await far.until('the last', () => (far.frames.at(-1) ?? '').includes('last'))
     expect(got(far).at(-1)).toEqual({ ...publish('room', 'last'), clients: 1 })
-  })
+  }, 60_000)
 })
 
 /** A backend whose subscriptions do something else first. */
