@@ -38,11 +38,10 @@ const ANSWER_MS = 120_000
 export interface PageLoad {
   readonly nodes: Stack['nodes']
   readonly redis: Stack['redis']
-  readonly load: BenchProcess
   /** Opens `count` peers, `perGroup` in each topic or swarm, over all nodes in turns. */
-  open(count: number, perGroup: number): Promise<void>
-  ask(command: string, options: Record<string, unknown>): ReturnType<BenchProcess['ask']>
-  stop(): Promise<void>
+  open: (count: number, perGroup: number) => Promise<void>
+  ask: (command: string, options: Record<string, unknown>) => ReturnType<BenchProcess['ask']>
+  stop: () => Promise<void>
 }
 
 function startServers(wire: WireOfPages, servers: Servers): ReturnType<typeof startNodes> {
@@ -64,7 +63,6 @@ export async function startPageLoad(wire: WireOfPages, servers: Servers): Promis
     return {
       nodes,
       redis,
-      load,
       ask,
       open: async (count, perGroup) => {
         await ask('open', { wire, count, perGroup, ports, path: PATHS[wire] })

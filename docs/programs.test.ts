@@ -207,8 +207,8 @@ test('every program of the documents runs here, or in test/docs/programs.test.ts
 const OF_APPLICATIONS = ['/hello', '/own', '/tier', '/tier/', '/calls']
 /** A GET of these is 404, because they take only WebSockets. Their clients connect to them in tests. */
 const SOCKETS = ['/peerage/', '/peerjs']
-/** A path of matchbox_server, which a node replaces. */
-const OF_OTHERS = ['/health']
+/** Paths of servers that a node replaces: matchbox_server and bittorrent-tracker. */
+const OF_OTHERS = ['/health', '/stats']
 /** Below these is an app or a room. */
 const SOCKETS_BELOW = ['/y-webrtc', '/announce', '/trystero', '/matchbox']
 

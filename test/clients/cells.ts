@@ -30,7 +30,7 @@ export interface Parts {
 }
 
 /** From the loss of a node on, a client may need its back-off and its next announce. */
-const AFTER_LOSS_MS = 60_000
+const AFTER_LOSS_MS = 45_000
 /** How long a throttled transfer takes, so that a node can be lost in its middle. */
 const TRANSFER_SECONDS = 2
 

@@ -38,7 +38,7 @@ describe('two nodes, one Redis', () => {
     ),
   ]
   test.for(cells)(
-    '$program, $platforms: members of a room find each other, $situation',
+    '$program, $platforms.0 and $platforms.1: members of a room find each other, $situation',
     { timeout: CELL_MS },
     async (cell) => {
       expect(await runCell(cell, { site, people })).toBeGreaterThan(0)

@@ -15,9 +15,15 @@ const WIRES: Readonly<Record<Program, { flag: string; path: string }>> = {
 
 /** A drain takes all of this time, if a peer does not leave before. */
 const DRAIN_MS = 3_000
+/** trystero and WebTorrent announce again this often, so a lost offer is made good soon. */
+const ANNOUNCE_MS = 10_000
 /** Sentinels wait some seconds before they make a server that came back a replica. */
 const REPLICA_DEADLINE_MS = 60_000
-const ARGS = [...new Set(Object.values(WIRES).map(({ flag }) => flag)), '--times-drain-ms', String(DRAIN_MS)]
+const ARGS = [
+  ...new Set(Object.values(WIRES).map(({ flag }) => flag)),
+  ...['--times-drain-ms', String(DRAIN_MS)],
+  ...['--webtorrent-interval-ms', String(ANNOUNCE_MS)],
+]
 
 /** The path of a client's wire below the URL of a node. */
 export const pathOf = (program: Program): string => WIRES[program].path

@@ -124,7 +124,13 @@ async function carryTokens(url: string, token: string): Promise<void> {
   await fetch(`${url}/peerjs?${query}`)
   await fetch(`${url}/${token}/id`)
   await fetch(`${url}/${token}/peers?ts=1`)
-  const paths = ['/y-webrtc', '/tier/y-webrtc/chat/x', '/announce/files', '/trystero/games', '/matchbox/table']
+  const paths = [
+    '/y-webrtc',
+    '/tier/y-webrtc/chat/x',
+    '/announce/files',
+    '/trystero/games',
+    '/matchbox/table',
+  ]
   for (const path of ['/peerjs', ...paths]) {
     const socket = new WebSocket(`${url.replace('http', 'ws')}${path}?${query}`)
     await new Promise((resolve) => socket.once('error', resolve))

@@ -70,3 +70,20 @@ test('[UW1] connections without a name count for their app in the metrics', asyn
   expect(await node.metrics()).toContain('peerage_connections{gateway="webtorrent"} 1')
   socket.terminate()
 })
+
+test('[UW8] a drain closes the connections of each wire with 4000', async () => {
+  const on = { enabled: true }
+  const { url, node } = await listen({ yWebrtc: on, trystero: on, webtorrent: on, matchbox: on })
+  const closed: string[] = []
+  const paths = ['/matchbox/table', '/y-webrtc', '/trystero', '/announce']
+  const sockets = paths.map((path) => {
+    const socket = new WebSocket(url + path)
+    socket.on('close', (code) => closed.push(`${path} ${code}`))
+    return socket
+  })
+  await Promise.all(sockets.map((socket) => once(socket, 'open')))
+  const ends = Promise.all(sockets.map((socket) => once(socket, 'close')))
+  await node.drain()
+  await ends
+  expect(closed.toSorted()).toEqual(paths.map((path) => `${path} 4000`).toSorted())
+})

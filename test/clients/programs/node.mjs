@@ -1,5 +1,6 @@
 // Runs a program of this folder in Node: `node node.mjs y-webrtc`. Commands come as JSON lines on standard input, and
 // answers go as JSON lines to standard output.
+import { register } from 'node:module'
 import process from 'node:process'
 import { createInterface } from 'node:readline'
 import * as polyfill from 'node-datachannel/polyfill'
@@ -18,6 +19,7 @@ const plain = ({ type, sdp }) => ({ type, sdp })
 
 // What a browser has. Node 20 has no WebSocket.
 Object.assign(globalThis, { wrtc: { ...polyfill, RTCPeerConnection: Connection }, WebSocket })
+register('./uint8-util-hook.mjs', import.meta.url)
 const { peer } = await import(`./${process.argv[2]}.mjs`)
 const answer = (line) => process.stdout.write(`${JSON.stringify(line)}\n`)
 

@@ -1,4 +1,5 @@
-// The unmodified client of bittorrent-tracker, without a torrent.
+// The unmodified client of bittorrent-tracker, without a torrent. For Node only: its code for browsers needs shims of Node's
+// modules, as WebTorrent's own script has them.
 import Client from 'bittorrent-tracker/client'
 import { until } from './until.mjs'
 

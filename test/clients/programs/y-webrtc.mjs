@@ -27,15 +27,12 @@ export const peer = {
   met: ({ count }) => until(() => connected().length >= count),
   state: () => ({
     text: text.toString(),
-    channels: connected().length,
-    conns: [...(provider?.room?.webrtcConns.keys() ?? [])],
-    sig: provider.signalingConns.map((c) => [c.connected, c.unsuccessfulReconnects]),
-    pcs: [...(provider?.room?.webrtcConns.values() ?? [])].map((c) => [
-      c.peer._pc?.signalingState,
-      c.peer._pc?.iceConnectionState,
-      c.peer._pc?.connectionState,
-      c.peer._channel?.readyState,
-    ]),
+    connections: [...(provider?.room?.webrtcConns.values() ?? [])].map(({ peer, connected, synced }) => ({
+      initiator: peer.initiator,
+      connected,
+      synced,
+      state: peer._pc?.connectionState,
+    })),
   }),
 }
 

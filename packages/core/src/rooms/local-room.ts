@@ -76,7 +76,7 @@ export class LocalRoom {
 
   /** One member has read this page of the list. */
   listed(members: readonly Listed[]): void {
-    this.roster.listed(members)
+    this.roster.listed(members, this.entries.size > 1)
     for (const { name, since, state } of members)
       if (state === 'away' && this.#away.get(name)?.since !== since) this.#await(name, since, 0)
   }

@@ -364,6 +364,19 @@ test('[WR7] [I15] the members learn of a join whose change was lost within a rou
   expect(told()).toEqual(['carol joined'])
 })
 
+test('[WR7] [I15] a member whose change was lost, and that a newcomer of this node read in the list, is told to the others', async () => {
+  const { a, b, clock, told, roundMs } = await apart()
+  const carol = await arrive(b, 'carol')
+  vi.spyOn(MemoryRooms.prototype, 'publish').mockResolvedValue('unavailable')
+  await b.rooms.join(carol.session, hall)
+  vi.restoreAllMocks()
+  const dave = await arrive(a, 'dave')
+  await a.rooms.join(dave.session, hall)
+  await a.rooms.list(dave.session, hall)
+  await clock.advance(2 * roundMs)
+  expect(told()).toEqual(['dave joined', 'carol joined'])
+})
+
 test('[WR7] [I15] after a doubt the members learn at once of a join whose change was lost, and of nothing else', async () => {
   const { b, bob, clock, cluster, told, roundMs, times } = await apart()
   const carol = await arrive(b, 'carol')
@@ -384,7 +397,7 @@ test('[WR7] [I15] after a doubt the members learn at once of a join whose change
 test('[WR7] a change while the list is read is not undone by the list', async () => {
   const roster = new Roster()
   const bob = { name: nameOf(peerNamed('bob')), since: 1 }
-  roster.listed([{ ...bob, state: 'online' }])
+  roster.listed([{ ...bob, state: 'online' }], false)
   const changes = await roster.reconcile(async () => {
     roster.told({ ...bob, state: 'away' })
     return [{ ...bob, state: 'online' as const }]

@@ -19,6 +19,8 @@ interface Known {
   state: PresenceState
   /** True if the last comparison did not find the member in the list. */
   missing: boolean
+  /** One member of this node has read it in the list, and no change has told the others. */
+  untold: boolean
 }
 
 /**
@@ -38,12 +40,13 @@ export class Roster {
 
   /**
    * One member has read this page. A known state of the same holder is kept, because the other members have not read
-   * it.
+   * it. `hasOthers`: there are other members on this node. If no change tells them of a member of the page, the next
+   * comparison does.
    */
-  listed(members: readonly Listed[]): void {
+  listed(members: readonly Listed[], hasOthers: boolean): void {
     for (const { name, since, state } of members)
       if ((this.#known.get(name)?.since ?? -1) < since)
-        this.#known.set(name, { since, state, missing: false })
+        this.#known.set(name, { since, state, missing: false, untold: hasOthers })
   }
 
   /** Notes a change that the members on this node are told. */
@@ -52,7 +55,13 @@ export class Roster {
     // The change is late: it concerns a former holder of the name.
     if ((this.#known.get(name)?.since ?? -1) > since) return
     if (state === 'left') this.#known.delete(name)
-    else this.#known.set(name, { since, state: state === 'joined' ? 'online' : state, missing: false })
+    else
+      this.#known.set(name, {
+        since,
+        state: state === 'joined' ? 'online' : state,
+        missing: false,
+        untold: false,
+      })
   }
 
   /**
@@ -67,7 +76,9 @@ export class Roster {
       for (const listed of await read()) seen.set(listed.name, listed)
       for (const name of changed) seen.delete(name)
       if (sought === 'all') return [...this.#gone(seen, changed), ...this.#differing(seen.values())]
-      return [...this.#differing([...seen.values()].filter(({ name }) => !this.#known.has(name)))]
+      return [
+        ...this.#differing([...seen.values()].filter(({ name }) => this.#known.get(name)?.untold ?? true)),
+      ]
     } finally {
       this.#changedNames = undefined
     }
@@ -86,8 +97,8 @@ export class Roster {
   *#differing(listed: Iterable<Listed>): Generator<MemberChange> {
     for (const { name, since, state } of listed) {
       const known = this.#known.get(name)
-      if (known !== undefined && (known.since > since || (known.since === since && known.state === state)))
-        continue
+      const isSame = known?.since === since && known.state === state && !known.untold
+      if (known !== undefined && (known.since > since || isSame)) continue
       yield { name, since, state: state === 'online' ? 'joined' : 'away' }
     }
   }

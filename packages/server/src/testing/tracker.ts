@@ -1,6 +1,6 @@
 import type { WirePeer } from '@peerage/test-support/wire-peer.js'
 import { WebTorrentGateway } from '../gateway/webtorrent/gateway.js'
-import type { WebTorrentSettings } from '../gateway/webtorrent/gateway.js'
+import type { WebTorrentGatewayOptions } from '../gateway/webtorrent/options.js'
 import type { SocketOptions } from '../gateway/shared/gateway.js'
 import { sockets, startWire } from './wire-fixture.js'
 import type { WireFixture, WireFixtureOptions } from './wire-fixture.js'
@@ -8,7 +8,7 @@ import type { WireFixture, WireFixtureOptions } from './wire-fixture.js'
 /** Starts a node with only the tracker. Its pings wait, because a test lets minutes pass at once. */
 export function startTracker(
   options: WireFixtureOptions = {},
-  settings: Partial<WebTorrentSettings & SocketOptions> = {},
+  settings: Partial<SocketOptions & Pick<WebTorrentGatewayOptions, 'intervalMs'>> = {},
 ): Promise<WireFixture<WebTorrentGateway>> {
   const own = { ...sockets, pingIntervalMs: 3_600_000, base: '/', intervalMs: 120_000, ...settings }
   return startWire((shared) => new WebTorrentGateway({ ...shared, ...own }), options)
@@ -23,7 +23,7 @@ export function hexOf(bytes: string): string {
   return Buffer.from(bytes, 'latin1').toString('hex')
 }
 
-export function offersOf(who: string, count: number): object[] {
+export function offersOf(who: string, count: number) {
   return Array.from({ length: count }, (_, n) => ({
     offer: { type: 'offer', sdp: `v=0\r\no=${who} ${n}\r\n` },
     offer_id: bytes20(`${who}-${n}`),

@@ -373,6 +373,17 @@ describe('frames of a peer', () => {
     expect(await peer.frame(5)).toBe('default later')
   })
 
+  test('[UW5] are bounded by what the access rules grant, if that is less', async () => {
+    const { asked, answer, rules } = slowAccess()
+    const { connect, gateway } = await startEcho({ access: rules })
+    const peer = connect('/at/echo')
+    await peer.opened()
+    await eventually('asked', () => asked.length === 1)
+    answer({ ok: true, app: 'default' as AnonymousSession['app'], limits: { messagesPerSecond: 2 } })
+    for (let i = 0; i < 6; i++) peer.send('x')
+    await eventually('dropped', () => gateway.missed === 2)
+  })
+
   test('[UW5] count for the app, whose rate they share', async () => {
     const { connect, gateway } = await startEcho({
       settings: { apps: { chess: { limits: { app: { messagesPerSecond: 2 } } } }, defaultApp: 'chess' },

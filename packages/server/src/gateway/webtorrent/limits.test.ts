@@ -73,13 +73,11 @@ describe('malformed frames', () => {
     const { connect } = await startTracker()
     const neighbour = connect('/announce')
     await announced(neighbour, 's', 'neighbour')
+    const one = { action: 'announce', info_hash: bytes20('s'), peer_id: bytes20('one') }
+    const answer = { type: 'answer', sdp: 'x' }
     const valid = [
-      announceOf('s', 'one', { event: 'started', left: 1, numwant: 1, offers: offersOf('one', 1) }),
-      announceOf('s', 'one', {
-        answer: { type: 'answer', sdp: 'x' },
-        offer_id: bytes20('o'),
-        to_peer_id: bytes20('neighbour'),
-      }),
+      { ...one, event: 'started', left: 1, numwant: 1, offers: offersOf('one', 1) },
+      { ...one, answer, offer_id: bytes20('o'), to_peer_id: bytes20('neighbour') },
       { action: 'scrape', info_hash: [bytes20('s')] },
     ]
     let peer = connect('/announce')

@@ -3,7 +3,8 @@ import { RegistryUnavailable } from '@peerage/core'
 import type { RoomId } from '@peerage/protocol'
 import { errorTexts, limits, roomIdOf } from '@peerage/protocol'
 import { allows } from '../../access/grants.js'
-import type { WebTorrentConnection, WebTorrentGatewayOptions } from './gateway.js'
+import type { WebTorrentConnection } from './connection.js'
+import type { WebTorrentGatewayOptions } from './options.js'
 import type { Place, Swarm, TrackerFrame } from './wire.js'
 import {
   decodeTrackerFrame,
