@@ -28,7 +28,7 @@ const FAR_BEHIND_SHARE = 0.25
 export class FrameWriter {
   readonly #maxBytes: number
   readonly #rush: Rush
-  readonly #waiting = new Map<Duplex, Waiting>()
+  #waiting = new Map<Duplex, Waiting>()
   readonly #backlog: Backlog
   /** How many bytes each peer that was far behind at its last ping had read by then. */
   readonly #read = new WeakMap<Duplex, number>()
@@ -112,7 +112,11 @@ export class FrameWriter {
     // The members of a room get the same string one after the other, so it is encoded only for the first of them.
     let last = ''
     let encoded: Encoded = ''
-    for (const [stream, { frames, bytes }] of this.#waiting) {
+    const waiting = this.#waiting
+    // A new map, because V8 keeps what was in a map that is cleared again and again until the next full collection: each
+    // cleared table refers to the one after it. That doubled the work of the collector.
+    this.#waiting = new Map()
+    for (const [stream, { frames, bytes }] of waiting) {
       if (!stream.writable) continue
       const [first = ''] = frames
       if (frames.length > 1) writeTo(stream, encodeAll(frames))
@@ -124,7 +128,6 @@ export class FrameWriter {
         writeTo(stream, encoded)
       }
     }
-    this.#waiting.clear()
   }
 }
 
