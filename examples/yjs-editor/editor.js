@@ -15,7 +15,7 @@ const provider = new WebrtcProvider(hash.slice(1) || 'example', text.doc, {
 
 const area = document.querySelector('#text')
 area.addEventListener('input', () => {
-  const [before, after] = [text.toString(), area.value]
+  const [before, after] = [text.toJSON(), area.value]
   let start = 0
   while (start < before.length && before[start] === after[start]) start++
   let same = 0
@@ -27,7 +27,7 @@ area.addEventListener('input', () => {
   })
 })
 text.observe((_event, { local }) => {
-  if (!local) area.value = text.toString()
+  if (!local) area.value = text.toJSON()
 })
 provider.on('peers', ({ webrtcPeers }) => {
   document.querySelector('#others').value = webrtcPeers.length

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { runCell, type Cell, type Situation } from './cells.js'
+import type { Cell, Situation } from './cells.js'
 import { participants, type Participants } from './participants.js'
+import { runCell } from './run-cell.js'
 import { startSite, type Site } from './site.js'
 
 // A short selection. `npm run test:clients` runs all pairs of platforms in all situations, and many failovers.

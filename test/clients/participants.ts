@@ -40,7 +40,7 @@ export function participants(): Participants {
         if (running.delete(participant)) await participant.stop()
       }
       running.add(participant)
-      return { ask: participant.ask, stop }
+      return { ask: (...question) => participant.ask(...question), stop }
     },
     stop: async () => {
       await Promise.all([...running].map((participant) => participant.stop()))

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { WebSocket, WebSocketServer } from 'ws'
+import { WebSocketServer, type WebSocket } from 'ws'
 import { REPOSITORY } from '@peerage/test-support/node.js'
 import { freePort } from '@peerage/test-support/ports.js'
 import { startChild } from '@peerage/test-support/process.js'
@@ -41,7 +41,7 @@ async function startTrysteroRelay(): Promise<Reference> {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
   const topics = new Map<string, Set<WebSocket>>()
   server.on('connection', (socket) => {
-    socket.on('message', (data) => {
+    socket.on('message', (data: Buffer) => {
       const { type, topic, payload } = JSON.parse(String(data))
       const members = topics.get(topic) ?? new Set()
       topics.set(topic, members)

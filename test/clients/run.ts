@@ -2,9 +2,10 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { REPOSITORY } from '@peerage/test-support/node.js'
 import { requireKnown, wholeNumber, WrongUsage } from '@peerage/test-support/usage.js'
-import { runCell, SITUATIONS, type Cell, type Situation } from './cells.js'
+import { SITUATIONS, type Cell, type Situation } from './cells.js'
 import { participants, PLATFORMS } from './participants.js'
 import { HEADER, row, type CellResult } from './report.js'
+import { runCell } from './run-cell.js'
 import { startSite, type Site } from './site.js'
 
 const PROGRAMS = ['y-webrtc', 'webtorrent', 'trystero-torrent', 'trystero-relay'] as const
@@ -12,7 +13,8 @@ const FAILOVERS: readonly Situation[] = ['Redis failover', 'Redis master killed'
 const MEGABYTE = 1_000_000
 
 export const USAGE = `npm run test:clients -- [--only CLIENT,…] [--situations NAME,…] [--failovers N] [--megabytes N]
-Unmodified clients of other projects meet over two nodes and one Redis, on every pair of platforms (${PLATFORMS.join(', ')}) and in
+Unmodified clients of other projects meet over two nodes and one Redis, and over the servers that those projects have, on
+every pair of platforms (${PLATFORMS.join(', ')}) and in
 every situation. WebTorrent sends a file (50 MB). --failovers says how many pairs of documents of y-webrtc meet while Redis
 fails over, half of them while its master is killed (100). It prints a table and writes .work/clients.json.
 Clients: ${PROGRAMS.join(', ')}

@@ -21,8 +21,10 @@ const ANNOUNCE_MS = 10_000
 const REPLICA_DEADLINE_MS = 60_000
 const ARGS = [
   ...new Set(Object.values(WIRES).map(({ flag }) => flag)),
-  ...['--times-drain-ms', String(DRAIN_MS)],
-  ...['--webtorrent-interval-ms', String(ANNOUNCE_MS)],
+  '--times-drain-ms',
+  String(DRAIN_MS),
+  '--webtorrent-interval-ms',
+  String(ANNOUNCE_MS),
 ]
 
 /** The path of a client's wire below the URL of a node. */

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { runCell, type Cell } from './cells.js'
+import type { Cell } from './cells.js'
 import { participants, type Participants } from './participants.js'
+import { runCell } from './run-cell.js'
 import { startSite, urlOf, type Site } from './site.js'
 
 // A short selection with small files. `npm run test:clients` runs all pairs of platforms with 50 MB.

@@ -25,12 +25,15 @@ export function roomPeer(joinRoom) {
       for (const word of more) heard.add(word)
       if (others().length > 0) void words.send(said)
     },
-    hear: ({ words }) =>
-      until(() => words.every((word) => heard.has(word)) && [...heard].toSorted().join(' ')),
+    /** Waits until all words have been said here or there, and returns all that have, in the order of the alphabet. */
+    hear: ({ words }) => until(() => words.every((word) => heard.has(word)) && inOrder()),
     met: ({ count }) => until(() => others().length >= count),
     state: () => ({ heard: [...heard], peers: others() }),
   }
 
+  function inOrder() {
+    return [...heard].toSorted((a, b) => a.localeCompare(b)).join(' ')
+  }
   function others() {
     return Object.keys(room?.getPeers() ?? {})
   }

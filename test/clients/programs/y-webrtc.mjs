@@ -22,11 +22,11 @@ export const peer = {
   say: ({ words }) => text.insert(text.length, words.map((word) => `${word} `).join('')),
   /** Waits until the text has all words, and returns it. */
   hear: ({ words }) =>
-    until(() => words.every((word) => text.toString().includes(`${word} `)) && text.toString()),
+    until(() => words.every((word) => text.toJSON().includes(`${word} `)) && text.toJSON()),
   /** Waits until this many channels are open. */
   met: ({ count }) => until(() => connected().length >= count),
   state: () => ({
-    text: text.toString(),
+    text: text.toJSON(),
     connections: [...(provider?.room?.webrtcConns.values() ?? [])].map(({ peer, connected, synced }) => ({
       initiator: peer.initiator,
       connected,
