@@ -28,13 +28,16 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
   wanted: Set<RoomId> | undefined
   /** Digests of the ids that the peer has shown in each room. */
   #shown: Map<RoomId, number[]> | undefined
+  /** The rooms in which no publication of the peer has come back yet. */
+  #arrivals: Map<RoomId, 'joining' | 'joined' | 'announcing'> | undefined
 
   protected receive(session: AnonymousSession, text: string): Promise<void> | undefined {
     return this.host.frames.receive(this, session, text)
   }
 
   protected override encode(message: RoomText): string | undefined {
-    return this.#isForAnother(message) ? undefined : this.host.frameOf(message)
+    if (message.sender === this.id) this.#arrivals?.delete(message.room)
+    return this.#isForAnother(message) || this.#crosses(message) ? undefined : this.host.frameOf(message)
   }
 
   protected override missed(why: 'rate-limited' | 'slow-consumer'): void {
@@ -60,9 +63,35 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
     else if (shown.length <= MAX_SHOWN && !shown.includes(digestOf(id))) shown.push(digestOf(id))
   }
 
+  /** The peer joins the room, and will announce itself there. */
+  joins(room: RoomId): void {
+    this.#arrivals ??= new Map()
+    this.#arrivals.set(room, 'joining')
+  }
+
+  joined(room: RoomId): void {
+    if (this.#arrivals?.get(room) === 'joining') this.#arrivals.set(room, 'joined')
+  }
+
+  /** A publication of the peer goes to the room. */
+  says(room: RoomId): void {
+    if (this.#arrivals?.get(room) === 'joined') this.#arrivals.set(room, 'announcing')
+  }
+
   /** The peer has left the room. */
   parted(room: RoomId): void {
     this.#shown?.delete(room)
+    this.#arrivals?.delete(room)
+  }
+
+  /**
+   * Whether the publication comes before the peer's own announcement in the order of the room. The peer need not hear it:
+   * its sender hears the announcement. If both heard each other, both would open a connection, and y-webrtc 10.3 would then
+   * keep one that carries nothing (findings/y-webrtc-glare.sh).
+   */
+  #crosses({ room, to }: RoomText): boolean {
+    const state = to === undefined ? this.#arrivals?.get(room) : undefined
+    return state === 'joining' || state === 'announcing'
   }
 
   /**

@@ -75,9 +75,13 @@ export class TopicFrames {
 
   /** Never rejects. */
   async #join(connection: TopicConnection, session: AnonymousSession, room: RoomId): Promise<void> {
+    const { wire, node } = this.#options
+    if (wire.beginsAnew) connection.joins(room)
     try {
-      const outcome = await this.#options.node.anonymousRooms.join(session, room)
+      const outcome = await node.anonymousRooms.join(session, room)
       if (outcome === 'too-many') connection.drop('too-many')
+      if (outcome === 'joined') connection.joined(room)
+      else connection.parted(room)
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) this.#options.onError(error, { stage: 'join a room' })
       connection.lost('registry-unavailable')
@@ -124,6 +128,7 @@ export class TopicFrames {
     }
     if (from !== undefined && rooms.has(connection.id, room)) connection.shows(room, from)
     connection.app?.count(true)
+    connection.says(room)
     const said = this.#say(connection, session, { room, text, to })
     return connection.saying >= MAX_SAYING ? said : undefined
   }

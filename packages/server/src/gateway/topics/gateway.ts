@@ -27,7 +27,7 @@ const DOUBT_MOST_MS = 30_000
 
 /**
  * A wire whose peers subscribe to topics and publish: that of y-webrtc, at `{path}y-webrtc/{app}`, or that of trystero's
- * ws-relay, at `{path}trystero/{app}`. SPEC: packages/server/SPEC.md, rules YW1 to YW12 and TR1 to TR7.
+ * ws-relay, at `{path}trystero/{app}`. SPEC: packages/server/SPEC.md, rules YW1 to YW13 and TR1 to TR7.
  */
 export class TopicGateway extends AnonymousGateway<TopicConnection> implements TopicHost {
   readonly frames: TopicFrames

@@ -38,6 +38,10 @@ async function synced(...peers: WirePeer[]): Promise<void> {
 }
 const PONG = '{"type":"pong"}'
 
+/** Who sent these publications. */
+const fromOf = (publications: unknown[]): unknown[] =>
+  publications.map((one) => (one as { data: { from?: unknown } }).data.from)
+
 /** The publications that a peer got. */
 const got = (peer: WirePeer): unknown[] => framesOf(peer).filter((frame) => JSON.stringify(frame) !== PONG)
 
@@ -68,6 +72,31 @@ describe('a publication', () => {
     await carol.frame(2)
     await synced(alice)
     expect([got(alice), got(carol)]).toEqual([[], [{ ...publish('room', 'QUVTLUdDTQ=='), clients: 1 }]])
+  })
+
+  test('[YW13] of two peers whose announcements cross, only one hears the other', async () => {
+    const held: (() => void)[] = []
+    const hold = (): Promise<void> => new Promise((resolve) => held.push(resolve))
+    const { a, b } = await start({ wrap: (backend) => withPublish(backend, hold) })
+    const [alice, carol] = [await subscribed(a, 'room'), await subscribed(b, 'room')]
+    alice.send(announce('room', 'alice'))
+    carol.send(announce('room', 'carol'))
+    await eventually('both are on their way', () => held.length === 2)
+    for (const release of held) release()
+    for (const [peer, name] of [
+      [alice, 'alice'],
+      [carol, 'carol'],
+    ] as const)
+      await peer.until(`the echo of ${name}`, () => fromOf(got(peer)).includes(name))
+    expect([fromOf(got(alice)), fromOf(got(carol))].toSorted((a, b) => a.length - b.length)).toEqual([
+      [expect.any(String)],
+      expect.arrayContaining(['alice', 'carol']),
+    ])
+    // From then on both hear all.
+    alice.send(announce('room', 'again'))
+    await eventually('carol hears it', () => held.length === 3)
+    held[2]?.()
+    await carol.until('again', () => fromOf(got(carol)).includes('again'))
   })
 
   test('[YW5] waits for the subscriptions that its socket has asked for before, and keeps its place', async () => {
@@ -415,20 +444,36 @@ describe('what a peer may use', () => {
 /** A backend whose subscriptions do something else first. */
 function withSubscribe(backend: Backend, first: () => Promise<void>): Backend {
   const { rooms } = backend
-  const wrapped = new Proxy(rooms, {
+  return withRooms(backend, 'subscribe', async (...args: Parameters<typeof rooms.subscribe>) => {
+    await first()
+    await rooms.subscribe(...args)
+  })
+}
+
+/** A backend whose publications of announcements do something else first. */
+function withPublish(backend: Backend, first: () => Promise<void>): Backend {
+  const { rooms } = backend
+  return withRooms(backend, 'publish', async (...args: Parameters<typeof rooms.publish>) => {
+    if (JSON.stringify(args).includes('announce')) await first()
+    return rooms.publish(...args)
+  })
+}
+
+function withRooms<M extends 'subscribe' | 'publish'>(
+  backend: Backend,
+  method: M,
+  replacement: Backend['rooms'][M],
+): Backend {
+  const rooms = new Proxy(backend.rooms, {
     get(target, key) {
-      if (key === 'subscribe')
-        return async (...args: Parameters<typeof rooms.subscribe>) => {
-          await first()
-          await rooms.subscribe(...args)
-        }
+      if (key === method) return replacement
       const member: unknown = Reflect.get(target, key)
       return typeof member === 'function' ? member.bind(target) : member
     },
   })
   return {
     ...backend,
-    rooms: wrapped,
+    rooms,
     start: (onEvent) => backend.start(onEvent),
     stop: () => backend.stop(),
   }

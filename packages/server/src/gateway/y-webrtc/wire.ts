@@ -1,5 +1,5 @@
 // The wire of y-webrtc's signaling, as y-webrtc 10.x speaks it: JSON objects in WebSocket frames. Only this file knows its
-// fields. SPEC: packages/server/SPEC.md, rules YW1 to YW12.
+// fields. SPEC: packages/server/SPEC.md, rules YW1 to YW13.
 
 import type { TopicFrame, TopicWire } from '../topics/codec.js'
 import { IGNORED, MALFORMED, stringOf } from '../topics/codec.js'
