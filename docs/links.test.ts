@@ -8,6 +8,9 @@ import { REPOSITORY } from '@peerage/test-support/node.js'
 const KNOWN = [
   'https://datatracker.ietf.org/doc/html/rfc',
   'https://www.rfc-editor.org/rfc/rfc',
+  'https://github.com/yjs/y-webrtc',
+  'https://github.com/dmotz/trystero',
+  'https://webtorrent.io',
   'https://github.com/paullouisageneau/libdatachannel/pull/1630',
   'https://docs.github.com/',
   'https://nodejs.org/',

@@ -7,7 +7,7 @@ export const SITUATIONS = [
   'reference server',
   'one node',
   'two nodes',
-  'two nodes, at once',
+  'two nodes at once',
   'node killed',
   'node drained',
   'Redis failover',

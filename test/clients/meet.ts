@@ -35,7 +35,7 @@ export async function meet(cell: Cell, stage: Stage): Promise<number> {
       return both(first, first)
     case 'two nodes':
       return both(first, second)
-    case 'two nodes, at once':
+    case 'two nodes at once':
       await Promise.all([join(a, first, 'a'), join(b, second, 'b')])
       await sameWords([a, b], ['a', 'b'])
       break

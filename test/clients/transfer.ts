@@ -40,7 +40,7 @@ export async function transfer(cell: Cell, stage: Stage): Promise<number> {
       return between(first, first)
     case 'two nodes':
     // Two that offer to each other at the same moment drop both connections, with every tracker (webtorrent/webtorrent#401).
-    case 'two nodes, at once':
+    case 'two nodes at once':
       return between(first, second)
     case 'node killed':
     case 'node drained': {
