@@ -55,6 +55,34 @@ test(
   TEST_DEADLINE_MS,
 )
 
+/** Those of the wires of pages that show that all of it works. */
+const PAGES = [
+  'y-webrtc/bin/server.js',
+  'bittorrent-tracker',
+  'peerage, one node, with Redis',
+  'peerage, two nodes',
+  'peerage, y-webrtc, with Redis',
+].flatMap((name) => ['--contender', name])
+
+test(
+  'every frame of the wires of pages arrives, on one node and across two',
+  async () => {
+    const ids = [
+      'wires-y-webrtc',
+      'wires-y-webrtc-clear',
+      'wires-tracker',
+      'wires-tracker-steady',
+      'wires-memory',
+    ]
+    const printed = await bench(...ids.flatMap((id) => ['--only', id]), ...PAGES)
+    expect(printed).not.toContain('FAILED')
+    expect(printed).toMatch(/publication to 20 subscribers, busy .*two nodes : y-webrtc.*≤ 1\.6×/)
+    expect(printed).toMatch(/announcement with 5 offers, busy .*two nodes : bittorrent-tracker.*≤ 1\.6×/)
+    expect(printed).toMatch(/RSS of a y-webrtc socket with one topic, idle .* B .*≤ 0\.8×/)
+  },
+  TEST_DEADLINE_MS,
+)
+
 test('a comparison that does not exist is refused by name', async () => {
   await expect(bench('--only', 'nonsense')).rejects.toThrow(
     'unknown comparison nonsense; known are: cross-node-2',

@@ -36,8 +36,9 @@ export class RedisPools implements PoolRegistry {
     { ttlMs, draw, most }: { ttlMs: number; draw: number; most: number },
   ): Promise<Drawn | 'full'> {
     const mark = member.marked ? ' m' : ''
-    const answer = await this.#run(enterPoolScript, pool, [member.id, at(member), mark, ttlMs, draw, most])
-    if (answer.length === 0) return 'full'
+    const [lines] = await this.#run(enterPoolScript, pool, [member.id, at(member), mark, ttlMs, draw, most])
+    if (lines === undefined) return 'full'
+    const answer = lines.split('\n')
     const drawn: PoolMember[] = []
     for (let i = 4; i < answer.length; i += 2) {
       const other = this.#read(answer[i] ?? '', answer[i + 1] ?? '')

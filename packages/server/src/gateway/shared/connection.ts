@@ -171,9 +171,14 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
   protected relay(frame: string): boolean {
     if (!this.isOpen || (this.answersPings && this.#marks?.isBehind)) return false
     const bytes = Buffer.byteLength(frame)
-    if (!this.host.writer.relay(this.#stream, frame, bytes)) return false
-    this.#mark(bytes)
-    return true
+    const marks = (this.#marks ??= new Marks(this.host.writer.maxRelayed))
+    // The frame and the ping behind it leave in one write.
+    const isMarked = marks.isDueAfter(bytes)
+    if (isMarked) this.#stream.cork()
+    const isTaken = this.host.writer.relay(this.#stream, frame, bytes)
+    if (isTaken) marks.relayed(bytes, this)
+    if (isMarked) this.#stream.uncork()
+    return isTaken
   }
 
   /** Writes a frame of another peer that the node kept. The node has accepted it already, so it cannot be refused now. */

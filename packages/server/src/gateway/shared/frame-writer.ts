@@ -254,6 +254,11 @@ export class Marks {
     return this.#out > 0
   }
 
+  /** Whether a ping goes out as soon as this many more bytes of other peers were written to the peer. */
+  isDueAfter(bytes: number): boolean {
+    return this.#unmarked + bytes >= MARK_BYTES
+  }
+
   /** Counts bytes of other peers that were written to the peer. */
   relayed(bytes: number, peer: Pinged): void {
     this.#unmarked += bytes
