@@ -33,7 +33,10 @@ export interface RoomsOptions {
   onError: OnError
 }
 
-/** `parted`: the peer left the room, or its connection ended, before the join was complete. */
+/**
+ * `parted`: the peer left the room, or its connection ended, before the join was complete. Or the registry has lost its
+ * seat in the group that it joined.
+ */
 export type JoinOutcome = 'joined' | 'known' | 'too-many' | 'parted'
 
 /** During a recovery of the registry, how soon to look again whether it is over. */
@@ -119,7 +122,10 @@ export class Rooms {
     if (!hasEnded(entry)) {
       // A known member may have been away, so the others are told that it is back.
       await this.#tell(id, connection, 'joined', member)
-      return outcome
+      if (await this.#seats.joined(connection, id)) return outcome
+      const dropped = this.#drop(connection, id, 'left')
+      if (dropped) await this.#departures.end(id, connection, dropped)
+      return 'parted'
     }
     // If it has not joined again since then, the new membership ends.
     if (!this.#rooms.get(id)?.entries.has(connection)) await this.#departures.end(id, connection, entry)
@@ -149,8 +155,8 @@ export class Rooms {
   /**
    * Takes a seat in a group of `seats` members of this room, 2 to `limits.seats`. Resolves with the room of the group, for
    * `join`. All members of one group get the same room, on whichever nodes they are, and never more than `seats` of them.
-   * The connection gives the seat back if it ends while the group waits. Undefined: it has ended. Rejects with
-   * RegistryUnavailable.
+   * The connection gives the seat back if it ends before all of them have joined. Undefined: it has ended. If the join then
+   * resolves with `parted`, take a seat again. Rejects with RegistryUnavailable.
    */
   seat(session: OnlineSession, name: Room, seats: number): Promise<Room | undefined> {
     return this.#seats.take(session, idOf(session, name), seats)

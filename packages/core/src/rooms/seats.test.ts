@@ -1,8 +1,9 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { Room } from '@peerage/protocol'
 import { parseRoom } from '@peerage/protocol'
+import { RegistryUnavailable } from '../names/registry.js'
 import type { Node } from '../node.js'
-import { cutOff, two } from '../testing/nodes.js'
+import { cutOf, cutOff, two } from '../testing/nodes.js'
 import type { Arrival } from '../testing/peers.js'
 import { arrive } from '../testing/peers.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
@@ -64,6 +65,73 @@ test('a connection that ended before the answer has no seat', async () => {
   await a.end(ann.connection.id, 'left')
   expect(await taking).toBeUndefined()
   expect(await sit(b, bob)).toBe(await sit(b, carl))
+})
+
+test('a peer that completes a group and goes before it has joined leaves its seat free', async () => {
+  const { a, b } = await two()
+  const ann = await onMatchbox(a, 'ann')
+  const first = await sit(a, ann)
+  const bob = await onMatchbox(b, 'bob')
+  expect(await b.rooms.seat(bob.session, arena, 2)).toBe(first)
+  await b.end(bob.connection.id, 'left')
+  expect(await sit(b, await onMatchbox(b, 'carl'))).toBe(first)
+  expect(await sit(a, await onMatchbox(a, 'dora'))).not.toBe(first)
+})
+
+test('a connection that ended before the answer completes no group', async () => {
+  const { a, b } = await two()
+  const first = await sit(a, await onMatchbox(a, 'ann'))
+  const bob = await onMatchbox(b, 'bob')
+  const taking = b.rooms.seat(bob.session, arena, 2)
+  await b.end(bob.connection.id, 'left')
+  expect(await taking).toBeUndefined()
+  expect(await sit(b, await onMatchbox(b, 'carl'))).toBe(first)
+})
+
+test('a peer that leaves a group that has met leaves no seat', async () => {
+  const { a, b } = await two()
+  const [ann, bob] = [await onMatchbox(a, 'ann'), await onMatchbox(b, 'bob')]
+  const first = await sit(a, ann)
+  expect(await sit(b, bob)).toBe(first)
+  await a.end(ann.connection.id, 'left')
+  await b.end(bob.connection.id, 'left')
+  expect(await sit(b, await onMatchbox(b, 'carl'))).not.toBe(first)
+})
+
+test('a node that died between the seat and the join of a peer leaves the seat free', async () => {
+  const { a, b, clock, cuts, times } = await two()
+  const first = await sit(a, await onMatchbox(a, 'ann'))
+  const bob = await onMatchbox(b, 'bob')
+  expect(await b.rooms.seat(bob.session, arena, 2)).toBe(first)
+  cutOff(cuts, b, true)
+  await clock.advance(times.nodeLeaseMs + times.beatMs)
+  expect(await sit(a, await onMatchbox(a, 'carl'))).toBe(first)
+})
+
+test('after a flush, a peer whose seat another one has taken takes a seat in another group', async () => {
+  const { a, b, cluster, clock, times } = await two()
+  const first = await sit(a, await onMatchbox(a, 'ann'))
+  const bob = await onMatchbox(b, 'bob')
+  expect(await b.rooms.seat(bob.session, arena, 2)).toBe(first)
+  await clock.advance(100)
+  cluster.flush()
+  await clock.advance(times.beatMs)
+  expect(await sit(b, await onMatchbox(b, 'carl'))).toBe(first)
+  expect(await b.rooms.join(bob.session, first)).toBe('parted')
+  expect(b.rooms.has(bob.session, first)).toBe(false)
+  expect(await sit(b, bob)).not.toBe(first)
+})
+
+test('a seat that could not be confirmed is confirmed by a later beat', async () => {
+  const { a, b, clock, cuts, times, errors } = await two()
+  const first = await sit(a, await onMatchbox(a, 'ann'))
+  const bob = await onMatchbox(b, 'bob')
+  vi.spyOn(cutOf(cuts, b).backend.seats, 'keep').mockRejectedValueOnce(new RegistryUnavailable('slow'))
+  expect(await sit(b, bob)).toBe(first)
+  expect(errors).toHaveLength(1)
+  await clock.advance(RENEW_ROUND_BEATS * times.beatMs)
+  await b.end(bob.connection.id, 'left')
+  expect(await sit(a, await onMatchbox(a, 'carl'))).not.toBe(first)
 })
 
 test('a seat is renewed while its group waits', async () => {

@@ -92,7 +92,12 @@ export class MatchboxGateway extends UrlGateway<MatchboxConnection, Asked> imple
       const text = `the room is full: it has ${wireLimits.membersPerRoom} members`
       return this.entry.refuse(connection, outcome, text)
     }
-    if (outcome === 'parted' || !connection.isOpen) return
+    if (!connection.isOpen) return
+    if (outcome === 'parted') {
+      // The seat in the group was lost before the peer had joined. It takes another one.
+      this.#leave(connection)
+      return this.#join(connection, session, asked)
+    }
     room.welcome(connection)
     connection.entered(session)
     await this.#meetAll(room, session, name)

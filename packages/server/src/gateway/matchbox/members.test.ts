@@ -225,6 +225,39 @@ describe('groups', () => {
     expect(offers([first, second])).toEqual([1])
   })
 
+  test('[MB10] a peer that completes a group and goes before it is a member frees its seat', async () => {
+    const { clock, a, b } = await two()
+    const first = await enter(a, '/matchbox/g?next=2')
+    const seat = b.node.rooms.seat.bind(b.node.rooms)
+    let answer = (): void => {}
+    const isHeld = new Promise<void>((resolve) => (answer = resolve))
+    vi.spyOn(b.node.rooms, 'seat').mockImplementationOnce(async (...args) => {
+      const room = await seat(...args)
+      await isHeld
+      return room
+    })
+    const gone = b.connect('/matchbox/g?next=2')
+    await gone.opened()
+    await settle(clock)
+    await gone.cut()
+    await settle(clock)
+    answer()
+    await settle(clock)
+    const second = await enter(b, '/matchbox/g?next=2')
+    await settle(clock)
+    expect(told(first)).toEqual([newPeer(second)])
+  })
+
+  test('[MB10] a peer whose seat was lost before it was a member takes another one', async () => {
+    const { clock, a, b } = await two()
+    const first = await enter(a, '/matchbox/g?next=2')
+    vi.spyOn(b.node.rooms, 'join').mockResolvedValueOnce('parted')
+    const second = await enter(b, '/matchbox/g?next=2')
+    await settle(clock)
+    expect(told(first)).toEqual([newPeer(second)])
+    expect(told(second)).toEqual([])
+  })
+
   test('[MB10] a group of one is alone at once', async () => {
     const { clock, a, b } = await two()
     const games = [await enter(a, '/matchbox/g?next=1'), await enter(b, '/matchbox/g?next=1')]
