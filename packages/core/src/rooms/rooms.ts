@@ -3,6 +3,7 @@ import { appOf, limits, nameOf, peerOf, roomIdOf, roomOf } from '@peerage/protoc
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
 import { CoarseTimers } from '../lib/coarse-timers.js'
+import { Running } from '../lib/running.js'
 import type { Nodes } from '../names/nodes.js'
 import type { NodeHeartbeat } from '../names/node-heartbeat.js'
 import { RegistryUnavailable } from '../names/registry.js'
@@ -57,6 +58,8 @@ export class Rooms {
   readonly #seats: Seats
   #turn = 0
   readonly #departures: Departures
+  /** Ends of memberships and of seats without an answer yet. */
+  readonly #pendingEnds = new Running()
   /** Rooms that are to be compared with their lists, and what the comparison may find. */
   readonly #toReconcile = new Map<RoomId, Sought>()
   #reconciling = false
@@ -124,11 +127,11 @@ export class Rooms {
       await this.#tell(id, connection, 'joined', member)
       if (await this.#seats.joined(connection, id)) return outcome
       const dropped = this.#drop(connection, id, 'left')
-      if (dropped) await this.#departures.end(id, connection, dropped)
+      if (dropped) await this.#end(id, connection, dropped)
       return 'parted'
     }
     // If it has not joined again since then, the new membership ends.
-    if (!this.#rooms.get(id)?.entries.has(connection)) await this.#departures.end(id, connection, entry)
+    if (!this.#rooms.get(id)?.entries.has(connection)) await this.#end(id, connection, entry)
     return 'parted'
   }
 
@@ -167,16 +170,29 @@ export class Rooms {
     const id = idOf(session, name)
     const entry = this.#drop(session.connection.id, id, 'left')
     if (entry === undefined) return false
-    await this.#departures.end(id, session.connection.id, entry)
+    await this.#end(id, session.connection.id, entry)
     return true
   }
 
   /** Call it when a socket has ended. Its memberships end now (`left`), or are kept as its name is (`dropped`). */
-  async forget(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
+  forget(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
+    return this.#pendingEnds.add(this.#forget(connection, how))
+  }
+
+  async #forget(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
     await this.#seats.forget(connection)
     const rooms = [...(this.#byConnection.get(connection) ?? [])]
     const entries = rooms.map((id) => [id, this.#drop(connection, id, how)] as const)
     for (const [id, entry] of entries) if (entry) await this.#departures.end(id, connection, entry)
+  }
+
+  #end(id: RoomId, connection: ConnectionId, entry: Entry): Promise<void> {
+    return this.#pendingEnds.add(this.#departures.end(id, connection, entry))
+  }
+
+  /** Resolves when the registry knows of all memberships and seats that have ended, or has failed. */
+  settled(): Promise<void> {
+    return this.#pendingEnds.settled()
   }
 
   #drop(connection: ConnectionId, id: RoomId, how: 'left' | 'dropped'): Entry | undefined {
