@@ -34,10 +34,7 @@ export interface RoomsOptions {
   onError: OnError
 }
 
-/**
- * `parted`: the peer left the room, or its connection ended, before the join was complete. Or the registry has lost its
- * seat in the group that it joined.
- */
+/** `parted`: the peer left the room, or its connection ended, before the join was complete. */
 export type JoinOutcome = 'joined' | 'known' | 'too-many' | 'parted'
 
 /** During a recovery of the registry, how soon to look again whether it is over. */
@@ -125,10 +122,7 @@ export class Rooms {
     if (!hasEnded(entry)) {
       // A known member may have been away, so the others are told that it is back.
       await this.#tell(id, connection, 'joined', member)
-      if (await this.#seats.joined(connection, id)) return outcome
-      const dropped = this.#drop(connection, id, 'left')
-      if (dropped) await this.#end(id, connection, dropped)
-      return 'parted'
+      return outcome
     }
     // If it has not joined again since then, the new membership ends.
     if (!this.#rooms.get(id)?.entries.has(connection)) await this.#end(id, connection, entry)
@@ -156,13 +150,22 @@ export class Rooms {
   }
 
   /**
-   * Takes a seat in a group of `seats` members of this room, 2 to `limits.seats`. Resolves with the room of the group, for
-   * `join`. All members of one group get the same room, on whichever nodes they are, and never more than `seats` of them.
-   * The connection gives the seat back if it ends before all of them have joined. Undefined: it has ended. If the join then
-   * resolves with `parted`, take a seat again. Rejects with RegistryUnavailable.
+   * Takes a seat in a group of `seats` members of this room, 2 to `limits.seats`. Resolves with the room of the group: join
+   * it, then `confirm`. All members of one group get the same room, on whichever nodes they are, and never more than `seats`
+   * of them. A connection that ends before all of them have confirmed gives its seat back. Undefined: it has ended. Rejects
+   * with RegistryUnavailable.
    */
   seat(session: OnlineSession, name: Room, seats: number): Promise<Room | undefined> {
     return this.#seats.take(session, idOf(session, name), seats)
+  }
+
+  /**
+   * Call it when the peer has joined the room of its group and knows the members that were there, so that it hears of it if
+   * one of them leaves. Returns false if the registry has lost the seat and others may have it. Then the peer leaves the
+   * room, and takes another seat. During an outage of the registry, a later beat confirms the seat.
+   */
+  confirm({ connection }: OnlineSession): Promise<boolean> {
+    return this.#seats.confirm(connection.id)
   }
 
   /** Returns false if the peer was not in the room. */

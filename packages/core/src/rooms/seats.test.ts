@@ -16,11 +16,12 @@ function roomNamed(text: string): Room {
 
 const arena = roomNamed('arena')
 
-/** Takes a seat in a group, and joins the room of the group. */
+/** Takes a seat in a group, joins the room of the group, and confirms the seat. */
 async function sit(node: Node, at: Arrival, seats = 2): Promise<Room> {
   const room = await node.rooms.seat(at.session, arena, seats)
   if (room === undefined) throw new Error('the connection has ended')
   expect(await node.rooms.join(at.session, room)).toBe('joined')
+  expect(await node.rooms.confirm(at.session)).toBe(true)
   return room
 }
 
@@ -117,9 +118,25 @@ test('after a flush, a peer whose seat another one has taken takes a seat in ano
   cluster.flush()
   await clock.advance(times.beatMs)
   expect(await sit(b, await onMatchbox(b, 'carl'))).toBe(first)
-  expect(await b.rooms.join(bob.session, first)).toBe('parted')
-  expect(b.rooms.has(bob.session, first)).toBe(false)
+  await b.rooms.join(bob.session, first)
+  await b.rooms.list(bob.session, first)
+  expect(await b.rooms.confirm(bob.session)).toBe(false)
+  await b.rooms.part(bob.session, first)
   expect(await sit(b, bob)).not.toBe(first)
+})
+
+test('a flush before the last confirmation does not open a group that has all its members', async () => {
+  const { a, b, cluster, clock, times } = await two()
+  const first = await sit(a, await onMatchbox(a, 'ann'))
+  const bob = await onMatchbox(b, 'bob')
+  expect(await b.rooms.seat(bob.session, arena, 2)).toBe(first)
+  await b.rooms.join(bob.session, first)
+  cluster.flush()
+  await clock.advance(times.beatMs)
+  await b.rooms.list(bob.session, first)
+  expect(await b.rooms.confirm(bob.session)).toBe(true)
+  await clock.advance(RENEW_ROUND_BEATS * times.beatMs)
+  expect(await sit(b, await onMatchbox(b, 'carl'))).not.toBe(first)
 })
 
 test('a seat that could not be confirmed is confirmed by a later beat', async () => {

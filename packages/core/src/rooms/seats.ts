@@ -29,7 +29,7 @@ interface Waiting extends Taken {
   group: string
   /** The room of the group's members. */
   groupRoom: RoomId
-  hasJoined: boolean
+  isConfirmed: boolean
 }
 
 /** 128 random bits: nobody else begins the same group. */
@@ -39,7 +39,7 @@ const UNRETURNED_MOST = 1_000
 
 /**
  * The seats of this node's members in groups that have not met yet. A peer may go between its seat and its join, also one
- * that completes its group. So a seat counts as confirmed only when its peer has joined.
+ * that completes its group. So it confirms its seat when it has joined.
  */
 export class Seats {
   readonly #options: SeatsOptions
@@ -69,7 +69,7 @@ export class Seats {
       return undefined
     }
     const groupRoom = roomOfGroup(room, seats, group)
-    this.#waiting.set(id, { ...taken, group, groupRoom, hasJoined: false })
+    this.#waiting.set(id, { ...taken, group, groupRoom, isConfirmed: false })
     return roomOf(groupRoom)
   }
 
@@ -87,21 +87,18 @@ export class Seats {
     }
   }
 
-  /**
-   * The connection has joined this room: confirms its seat, if the room is that of its group. Returns false if the registry
-   * has lost the seat. Then others may have it. If the registry cannot be reached, a later beat confirms the seat.
-   */
-  async joined(connection: ConnectionId, room: RoomId): Promise<boolean> {
+  /** See `Rooms.confirm`. */
+  async confirm(connection: ConnectionId): Promise<boolean> {
     const waiting = this.#waiting.get(connection)
-    if (waiting === undefined || waiting.groupRoom !== room || waiting.hasJoined) return true
+    if (waiting === undefined || waiting.isConfirmed) return true
     try {
-      return (await this.#keep(connection, waiting, false)) !== 'gone'
+      return (await this.#keep(connection, waiting, true)) !== 'gone'
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
       this.#options.onError(error, { stage: 'confirm a seat' })
       return true
     } finally {
-      waiting.hasJoined = true
+      waiting.isConfirmed = true
     }
   }
 
@@ -118,25 +115,27 @@ export class Seats {
     for (const taken of this.#unreturned.values()) await this.#return(taken)
     let i = 0
     for (const [connection, waiting] of this.#waiting)
-      if (i++ % RENEW_ROUND_BEATS === turn && waiting.hasJoined) await this.#keep(connection, waiting, false)
+      if (i++ % RENEW_ROUND_BEATS === turn && waiting.isConfirmed)
+        await this.#keep(connection, waiting, false)
   }
 
   /** The registry may have lost everything: writes the seats back. Rejects with RegistryUnavailable. */
   async keepAll(): Promise<void> {
     for (const [connection, waiting] of this.#waiting)
-      if (waiting.hasJoined) await this.#keep(connection, waiting, true)
+      if (waiting.isConfirmed) await this.#keep(connection, waiting, true)
   }
 
   async #keep(connection: ConnectionId, waiting: Waiting, mayBeLost: boolean): Promise<SeatState> {
     const { room, seats, group, groupRoom } = waiting
     // If all members have come, the registry must not open the group again, though it may have forgotten that.
-    const isLost = mayBeLost && this.#membersOf(groupRoom) < seats
-    const state = await this.#options.seats.keep(room, { ...this.#seat(waiting), group, isLost })
+    const members = this.#membersOf(groupRoom)
+    const seat = { ...this.#seat(waiting), group, isLost: mayBeLost && members < seats }
+    const state = await this.#options.seats.keep(room, seat)
     const hasEnded = this.#waiting.get(connection) !== waiting
     // The seat was given back meanwhile, and may have been written back after that.
     if (hasEnded) await this.#giveBack(waiting)
     else if (state !== 'waiting') this.#waiting.delete(connection)
-    return state
+    return state === 'gone' && members === seats ? 'met' : state
   }
 
   async #giveBack(taken: Taken): Promise<void> {
