@@ -1,5 +1,5 @@
 import type { NodeId, RoomId } from '@peerage/protocol'
-import type { Seat, SeatRegistry, SeatState } from '@peerage/core'
+import type { Seat, SeatLoss, SeatRegistry, SeatState } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { Commands } from './connections/commands.js'
 import { readStrings } from './connections/commands.js'
@@ -33,10 +33,10 @@ export class RedisSeats implements SeatRegistry {
 
   async keep(
     room: RoomId,
-    { name, node, seats, ttlMs, group, isLost }: Seat & { group: string; isLost: boolean },
+    { name, node, seats, ttlMs, group, loss }: Seat & { group: string; loss: SeatLoss },
   ): Promise<SeatState> {
     const { commands, keys } = this.#options
-    const args = [name, node, ttlMs, group, isLost ? '1' : '0']
+    const args = [name, node, ttlMs, group, loss]
     const [outcome] = readStrings(await commands.script(keepSeatScript, keys.seats(room, seats), args))
     return outcome === 'waiting' || outcome === 'met' ? outcome : 'gone'
   }

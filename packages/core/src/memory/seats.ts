@@ -1,5 +1,5 @@
 import type { Name, NodeId, RoomId } from '@peerage/protocol'
-import type { Seat, SeatRegistry, SeatState } from '../rooms/seat-registry.js'
+import type { Seat, SeatLoss, SeatRegistry, SeatState } from '../rooms/seat-registry.js'
 import type { SeatEntry, Store } from './store.js'
 
 type Seated = Map<Name, SeatEntry>
@@ -27,11 +27,12 @@ export class MemorySeats implements SeatRegistry {
 
   async keep(
     room: RoomId,
-    { name, node, seats, ttlMs, group, isLost }: Seat & { group: string; isLost: boolean },
+    { name, node, seats, ttlMs, group, loss }: Seat & { group: string; loss: SeatLoss },
   ): Promise<SeatState> {
     const seated = this.#seated(room, seats)
     const known = seated.get(name)?.group
-    const isWrittenBack = isLost && membersOf(seated, group).length < seats
+    const count = membersOf(seated, group).length
+    const isWrittenBack = loss === 'group' ? count < seats : loss === 'seat' && count > 0 && count < seats
     if (known === undefined ? !isWrittenBack : known !== group) return 'gone'
     seated.set(name, { group, node, isConfirmed: true, expiresAt: this.#store.now() + ttlMs })
     const members = membersOf(seated, group)

@@ -10,6 +10,12 @@ export interface Seat {
   ttlMs: number
 }
 
+/**
+ * What the registry may have lost. `seat`: a lost seat is written back if its group has a free one. `group`: also if the
+ * registry does not know the group.
+ */
+export type SeatLoss = 'nothing' | 'seat' | 'group'
+
 /** `waiting`: the group has not met yet. `met`: it has. `gone`: the member has no seat there. */
 export type SeatState = 'waiting' | 'met' | 'gone'
 
@@ -30,11 +36,8 @@ export interface SeatRegistry {
    * Resolves with the group.
    */
   seat(room: RoomId, seat: Seat & { fresh: string; dead: readonly NodeId[] }): Promise<string>
-  /**
-   * Confirms and renews the seat of a member that has joined its group. `isLost`: the registry may have lost the seat, so
-   * it is written back if the group has a free one.
-   */
-  keep(room: RoomId, seat: Seat & { group: string; isLost: boolean }): Promise<SeatState>
+  /** Confirms and renews the seat of a member that has joined its group, or writes it back as `loss` says. */
+  keep(room: RoomId, seat: Seat & { group: string; loss: SeatLoss }): Promise<SeatState>
   /** Gives a seat back, if its group has not met. */
   unseat(room: RoomId, seat: Pick<Seat, 'name' | 'seats'>): Promise<void>
 }

@@ -129,7 +129,8 @@ export class Seats {
     const { room, seats, group, groupRoom } = waiting
     // If all members have come, the registry must not open the group again, though it may have forgotten that.
     const members = this.#membersOf(groupRoom)
-    const seat = { ...this.#seat(waiting), group, isLost: mayBeLost && members < seats }
+    const lost = members < seats ? 'group' : 'seat'
+    const seat = { ...this.#seat(waiting), group, loss: mayBeLost ? lost : 'nothing' } as const
     const state = await this.#options.seats.keep(room, seat)
     const hasEnded = this.#waiting.get(connection) !== waiting
     // The seat was given back meanwhile, and may have been written back after that.

@@ -49,12 +49,12 @@ sit(ARGV[1], ARGV[2], '0', group, tonumber(ARGV[3]))
 return { group }
 `)
 
-/** KEYS: seats. ARGV: name, node, TTL, group, '1' if the seat may be lost. Answers 'waiting', 'met' or 'gone'. */
+/** KEYS: seats. ARGV: name, node, TTL, group, what may be lost. Answers 'waiting', 'met' or 'gone'. */
 export const keepSeatScript = script(`${SEATS}
 local known, group = groupOf(ARGV[1]), ARGV[4]
-local function freeSeats() return tonumber(redis.call('ZSCORE', groups, group) or size) end
+local function freeSeats() return tonumber(redis.call('ZSCORE', groups, group) or (ARGV[5] == 'group' and size) or 0) end
 if known and known ~= group then return { 'gone' } end
-if not known and (ARGV[5] ~= '1' or freeSeats() == 0) then return { 'gone' } end
+if not known and (ARGV[5] == 'nothing' or freeSeats() == 0) then return { 'gone' } end
 sit(ARGV[1], ARGV[2], '1', group, tonumber(ARGV[3]))
 if freeSeats() > 0 then return { 'waiting' } end
 local members, confirmed = {}, 0

@@ -56,7 +56,7 @@ export function seatsContract(store: string, makeCluster: MakeCluster): void {
       more: Partial<Seat> = {},
     ): Promise<string> => {
       const group = await registry.seat(room, taking(name, more))
-      expect(await registry.keep(room, { ...seatOf(name, more), group, isLost: false })).not.toBe('gone')
+      expect(await registry.keep(room, { ...seatOf(name, more), group, loss: 'nothing' })).not.toBe('gone')
       return group
     }
 
@@ -118,19 +118,19 @@ export function seatsContract(store: string, makeCluster: MakeCluster): void {
       expect(await others.seat(room, taking('c'))).toBe(group)
       await others.unseat(room, seatOf('a'))
       expect(await others.seat(room, taking('d'))).toBe(group)
-      expect(await seats.keep(room, { ...seatOf('c'), group, isLost: false })).toBe('waiting')
-      expect(await seats.keep(room, { ...seatOf('d'), group, isLost: false })).toBe('met')
+      expect(await seats.keep(room, { ...seatOf('c'), group, loss: 'nothing' })).toBe('waiting')
+      expect(await seats.keep(room, { ...seatOf('d'), group, loss: 'nothing' })).toBe('met')
       await seats.unseat(room, seatOf('d'))
       expect(await others.seat(room, taking('e'))).not.toBe(group)
     })
 
     test('keep says when a group has met, and does not open it again', async () => {
       const group = await seats.seat(room, taking('a'))
-      expect(await seats.keep(room, { ...seatOf('a'), group, isLost: false })).toBe('waiting')
+      expect(await seats.keep(room, { ...seatOf('a'), group, loss: 'nothing' })).toBe('waiting')
       await others.seat(room, taking('b'))
-      expect(await seats.keep(room, { ...seatOf('a'), group, isLost: false })).toBe('waiting')
-      expect(await others.keep(room, { ...seatOf('b'), group, isLost: false })).toBe('met')
-      expect(await seats.keep(room, { ...seatOf('a'), group, isLost: false })).toBe('gone')
+      expect(await seats.keep(room, { ...seatOf('a'), group, loss: 'nothing' })).toBe('waiting')
+      expect(await others.keep(room, { ...seatOf('b'), group, loss: 'nothing' })).toBe('met')
+      expect(await seats.keep(room, { ...seatOf('a'), group, loss: 'nothing' })).toBe('gone')
       expect(await others.seat(room, taking('c'))).not.toBe(group)
     })
 
@@ -138,10 +138,10 @@ export function seatsContract(store: string, makeCluster: MakeCluster): void {
       const group = await seats.seat(room, taking('a', { seats: 3 }))
       await others.seat(room, taking('b', { seats: 3 }))
       await given.cluster.flush()
-      expect(await seats.keep(room, { ...seatOf('a', { seats: 3 }), group, isLost: false })).toBe('gone')
+      expect(await seats.keep(room, { ...seatOf('a', { seats: 3 }), group, loss: 'nothing' })).toBe('gone')
       const newcomer = await seats.seat(room, taking('c', { seats: 3 }))
-      expect(await seats.keep(room, { ...seatOf('a', { seats: 3 }), group, isLost: true })).toBe('waiting')
-      expect(await others.keep(room, { ...seatOf('b', { seats: 3 }), group, isLost: true })).toBe('waiting')
+      expect(await seats.keep(room, { ...seatOf('a', { seats: 3 }), group, loss: 'group' })).toBe('waiting')
+      expect(await others.keep(room, { ...seatOf('b', { seats: 3 }), group, loss: 'group' })).toBe('waiting')
       // The group with the fewest free seats is filled first.
       expect(await seats.seat(room, taking('d', { seats: 3 }))).toBe(group)
       expect(await seats.seat(room, taking('e', { seats: 3 }))).toBe(newcomer)
@@ -151,10 +151,20 @@ export function seatsContract(store: string, makeCluster: MakeCluster): void {
       const group = await joining(seats, 'a')
       await others.seat(room, taking('b'))
       await given.cluster.flush()
-      expect(await seats.keep(room, { ...seatOf('a'), group, isLost: true })).toBe('waiting')
+      expect(await others.keep(room, { ...seatOf('b'), group, loss: 'seat' })).toBe('gone')
+      expect(await seats.keep(room, { ...seatOf('a'), group, loss: 'group' })).toBe('waiting')
       expect(await others.seat(room, taking('c'))).toBe(group)
-      expect(await others.keep(room, { ...seatOf('b'), group, isLost: true })).toBe('gone')
-      expect(await others.keep(room, { ...seatOf('c'), group, isLost: true })).toBe('met')
+      expect(await others.keep(room, { ...seatOf('b'), group, loss: 'seat' })).toBe('gone')
+      expect(await others.keep(room, { ...seatOf('b'), group, loss: 'group' })).toBe('gone')
+      expect(await others.keep(room, { ...seatOf('c'), group, loss: 'group' })).toBe('met')
+    })
+
+    test('keep writes a lost seat back into a group that the registry knows again', async () => {
+      const group = await joining(seats, 'a')
+      await others.seat(room, taking('b'))
+      await given.cluster.flush()
+      expect(await seats.keep(room, { ...seatOf('a'), group, loss: 'group' })).toBe('waiting')
+      expect(await others.keep(room, { ...seatOf('b'), group, loss: 'seat' })).toBe('met')
     })
   })
 

@@ -1,0 +1,114 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { Room } from '@peerage/protocol'
+import { parseRoom } from '@peerage/protocol'
+import type { Node } from '../node.js'
+import { must } from '../testing/cluster.js'
+import { two } from '../testing/nodes.js'
+import type { Arrival } from '../testing/peers.js'
+import { arrive } from '../testing/peers.js'
+
+const arena = must(parseRoom('arena'))
+const PEERS = 12
+
+type Step = { type: 'seat' | 'confirm' | 'end'; peer: number } | { type: 'flush' }
+
+const peer = fc.nat({ max: PEERS - 1 })
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 10, arbitrary: fc.record({ type: fc.constantFrom('seat', 'confirm', 'end'), peer }) },
+  { weight: 1, arbitrary: fc.constant({ type: 'flush' as const }) },
+)
+
+interface Player {
+  node: Node
+  at: Arrival
+  group: Room
+  isConfirmed: boolean
+}
+
+/** Peers of two nodes that take seats, confirm them and go, in any order. */
+class Game {
+  readonly players = new Map<number, Player>()
+  /** Groups all of whose members were there at once. */
+  readonly met = new Set<Room>()
+  readonly #seats: number
+  readonly #made: Awaited<ReturnType<typeof two>>
+  #serial = 0
+
+  constructor(seats: number, made: Awaited<ReturnType<typeof two>>) {
+    this.#seats = seats
+    this.#made = made
+  }
+
+  async take(step: Step): Promise<void> {
+    if (step.type === 'flush') {
+      await this.#made.clock.advance(100)
+      this.#made.cluster.flush()
+      await this.#made.clock.advance(this.#made.times.beatMs)
+      return
+    }
+    const player = this.players.get(step.peer)
+    if (step.type === 'seat' && player === undefined) await this.seat(step.peer)
+    else if (step.type === 'confirm' && player?.isConfirmed === false) await this.confirm(player)
+    else if (step.type === 'end' && player !== undefined) {
+      this.players.delete(step.peer)
+      await player.node.end(player.at.connection.id, 'left')
+    }
+  }
+
+  async seat(index: number): Promise<Player> {
+    const node = index % 2 === 0 ? this.#made.a : this.#made.b
+    const at = await arrive(node, `p${this.#serial++}`, { wire: 'matchbox' })
+    const group = await node.rooms.seat(at.session, arena, this.#seats)
+    if (group === undefined) throw new Error('the connection has ended')
+    const player = { node, at, group, isConfirmed: false }
+    this.players.set(index, player)
+    return player
+  }
+
+  async confirm(player: Player): Promise<void> {
+    const { node, at } = player
+    for (;;) {
+      await node.rooms.join(at.session, player.group)
+      await node.rooms.list(at.session, player.group)
+      if (await node.rooms.confirm(at.session)) break
+      const next = await node.rooms.seat(at.session, arena, this.#seats)
+      if (next === undefined) throw new Error('the connection has ended')
+      if (next !== player.group) await node.rooms.part(at.session, player.group)
+      player.group = next
+    }
+    player.isConfirmed = true
+    const members = [...this.players.values()].filter((one) => one.isConfirmed && one.group === player.group)
+    expect(this.met.has(player.group)).toBe(false)
+    expect(members.length).toBeLessThanOrEqual(this.#seats)
+    if (members.length === this.#seats) this.met.add(player.group)
+  }
+
+  /** Peers that wait for others. */
+  get waiting(): Player[] {
+    return [...this.players.values()].filter(({ group }) => !this.met.has(group))
+  }
+}
+
+test('a group meets once, and nobody waits in a group that newcomers do not fill', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 2, max: 4 }),
+      fc.array(step, { maxLength: 40 }),
+      async (seats, steps) => {
+        const made = await two()
+        const game = new Game(seats, made)
+        for (const one of steps) await game.take(one)
+        for (const player of game.players.values()) if (!player.isConfirmed) await game.confirm(player)
+        const mustMeet = game.waiting
+        for (let i = 0; mustMeet.some(({ group }) => !game.met.has(group)); i++) {
+          if (i > PEERS * seats) throw new Error('peers wait for ever')
+          await game.confirm(await game.seat(PEERS + i))
+        }
+        await made.a.stop()
+        await made.b.stop()
+      },
+    ),
+    { numRuns: 150 },
+  )
+})
