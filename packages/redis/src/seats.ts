@@ -6,6 +6,8 @@ import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
 import { keepSeatScript, seatScript, unseatScript } from './scripts/seats.js'
 
+const STATES: readonly SeatState[] = ['waiting', 'met', 'taken', 'gone']
+
 export interface RedisSeatsOptions {
   commands: Commands
   keys: Keys
@@ -37,8 +39,8 @@ export class RedisSeats implements SeatRegistry {
   ): Promise<SeatState> {
     const { commands, keys } = this.#options
     const args = [name, node, ttlMs, group, loss]
-    const [outcome] = readStrings(await commands.script(keepSeatScript, keys.seats(room, seats), args))
-    return outcome === 'waiting' || outcome === 'met' ? outcome : 'gone'
+    const [state] = readStrings(await commands.script(keepSeatScript, keys.seats(room, seats), args))
+    return STATES.find((one) => one === state) ?? 'gone'
   }
 
   async unseat(room: RoomId, { name, seats }: Pick<Seat, 'name' | 'seats'>): Promise<void> {

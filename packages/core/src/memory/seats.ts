@@ -32,7 +32,8 @@ export class MemorySeats implements SeatRegistry {
     const seated = this.#seated(room, seats)
     const known = seated.get(name)?.group
     const count = membersOf(seated, group).length
-    const isWrittenBack = loss === 'group' ? count < seats : loss === 'seat' && count > 0 && count < seats
+    if (known === undefined && count === seats) return 'taken'
+    const isWrittenBack = loss === 'group' || (loss === 'seat' && count > 0)
     if (known === undefined ? !isWrittenBack : known !== group) return 'gone'
     seated.set(name, { group, node, isConfirmed: true, expiresAt: this.#store.now() + ttlMs })
     const members = membersOf(seated, group)

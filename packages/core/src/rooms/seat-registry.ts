@@ -16,8 +16,11 @@ export interface Seat {
  */
 export type SeatLoss = 'nothing' | 'seat' | 'group'
 
-/** `waiting`: the group has not met yet. `met`: it has. `gone`: the member has no seat there. */
-export type SeatState = 'waiting' | 'met' | 'gone'
+/**
+ * `waiting`: the group has not met yet. `met`: it has. `taken`: other members have all its seats. `gone`: the member has
+ * no seat, and the registry knows of no others there.
+ */
+export type SeatState = 'waiting' | 'met' | 'taken' | 'gone'
 
 /**
  * Groups of a fixed size within a room. A peer takes a seat, joins the room of the group, and then confirms its seat. A

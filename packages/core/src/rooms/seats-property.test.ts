@@ -11,11 +11,11 @@ import { arrive } from '../testing/peers.js'
 const arena = must(parseRoom('arena'))
 const PEERS = 12
 
-type Step = { type: 'seat' | 'confirm' | 'end'; peer: number } | { type: 'flush' }
+type Step = { type: 'seat' | 'join' | 'confirm' | 'end'; peer: number } | { type: 'flush' }
 
 const peer = fc.nat({ max: PEERS - 1 })
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 10, arbitrary: fc.record({ type: fc.constantFrom('seat', 'confirm', 'end'), peer }) },
+  { weight: 10, arbitrary: fc.record({ type: fc.constantFrom('seat', 'join', 'confirm', 'end'), peer }) },
   { weight: 1, arbitrary: fc.constant({ type: 'flush' as const }) },
 )
 
@@ -49,6 +49,7 @@ class Game {
     }
     const player = this.players.get(step.peer)
     if (step.type === 'seat' && player === undefined) await this.seat(step.peer)
+    else if (step.type === 'join' && player?.isConfirmed === false) await this.join(player)
     else if (step.type === 'confirm' && player?.isConfirmed === false) await this.confirm(player)
     else if (step.type === 'end' && player !== undefined) {
       this.players.delete(step.peer)
@@ -66,11 +67,15 @@ class Game {
     return player
   }
 
+  async join({ node, at, group }: Player): Promise<void> {
+    await node.rooms.join(at.session, group)
+    await node.rooms.list(at.session, group)
+  }
+
   async confirm(player: Player): Promise<void> {
     const { node, at } = player
     for (;;) {
-      await node.rooms.join(at.session, player.group)
-      await node.rooms.list(at.session, player.group)
+      await this.join(player)
       if (await node.rooms.confirm(at.session)) break
       const next = await node.rooms.seat(at.session, arena, this.#seats)
       if (next === undefined) throw new Error('the connection has ended')
@@ -109,6 +114,6 @@ test('a group meets once, and nobody waits in a group that newcomers do not fill
         await made.b.stop()
       },
     ),
-    { numRuns: 150 },
+    { numRuns: Number(process.env.RUNS ?? 150), ...(process.env.SEED ? { seed: Number(process.env.SEED) } : {}) },
   )
 })

@@ -92,7 +92,8 @@ export class Seats {
     const waiting = this.#waiting.get(connection)
     if (waiting === undefined || waiting.isConfirmed) return true
     try {
-      return (await this.#keep(connection, waiting, true)) !== 'gone'
+      const state = await this.#keep(connection, waiting, true)
+      return state === 'waiting' || state === 'met'
     } catch (error) {
       if (!(error instanceof RegistryUnavailable)) throw error
       this.#options.onError(error, { stage: 'confirm a seat' })

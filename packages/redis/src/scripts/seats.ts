@@ -49,12 +49,13 @@ sit(ARGV[1], ARGV[2], '0', group, tonumber(ARGV[3]))
 return { group }
 `)
 
-/** KEYS: seats. ARGV: name, node, TTL, group, what may be lost. Answers 'waiting', 'met' or 'gone'. */
+/** KEYS: seats. ARGV: name, node, TTL, group, what may be lost. Answers a SeatState. */
 export const keepSeatScript = script(`${SEATS}
-local known, group = groupOf(ARGV[1]), ARGV[4]
-local function freeSeats() return tonumber(redis.call('ZSCORE', groups, group) or (ARGV[5] == 'group' and size) or 0) end
-if known and known ~= group then return { 'gone' } end
-if not known and (ARGV[5] == 'nothing' or freeSeats() == 0) then return { 'gone' } end
+local known, group, loss = groupOf(ARGV[1]), ARGV[4], ARGV[5]
+local function freeSeats() return tonumber(redis.call('ZSCORE', groups, group) or size) end
+if not known and freeSeats() == 0 then return { 'taken' } end
+local function isWrittenBack() return loss == 'group' or loss == 'seat' and freeSeats() < size end
+if known and known ~= group or not known and not isWrittenBack() then return { 'gone' } end
 sit(ARGV[1], ARGV[2], '1', group, tonumber(ARGV[3]))
 if freeSeats() > 0 then return { 'waiting' } end
 local members, confirmed = {}, 0

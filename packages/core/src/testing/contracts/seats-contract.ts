@@ -154,8 +154,8 @@ export function seatsContract(store: string, makeCluster: MakeCluster): void {
       expect(await others.keep(room, { ...seatOf('b'), group, loss: 'seat' })).toBe('gone')
       expect(await seats.keep(room, { ...seatOf('a'), group, loss: 'group' })).toBe('waiting')
       expect(await others.seat(room, taking('c'))).toBe(group)
-      expect(await others.keep(room, { ...seatOf('b'), group, loss: 'seat' })).toBe('gone')
-      expect(await others.keep(room, { ...seatOf('b'), group, loss: 'group' })).toBe('gone')
+      expect(await others.keep(room, { ...seatOf('b'), group, loss: 'seat' })).toBe('taken')
+      expect(await others.keep(room, { ...seatOf('b'), group, loss: 'group' })).toBe('taken')
       expect(await others.keep(room, { ...seatOf('c'), group, loss: 'group' })).toBe('met')
     })
 
