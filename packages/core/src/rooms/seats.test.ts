@@ -139,6 +139,18 @@ test('a flush before the last confirmation does not open a group that has all it
   expect(await sit(b, await onMatchbox(b, 'carl'))).not.toBe(first)
 })
 
+test('a beat later, a group that has met is not opened again by a flush, even if a member has left', async () => {
+  const { a, b, cluster, clock, times } = await two()
+  const first = await sit(a, await onMatchbox(a, 'ann'))
+  const bob = await onMatchbox(b, 'bob')
+  expect(await sit(b, bob)).toBe(first)
+  await clock.advance(times.beatMs)
+  await b.end(bob.connection.id, 'left')
+  cluster.flush()
+  await clock.advance(times.beatMs)
+  expect(await sit(b, await onMatchbox(b, 'carl'))).not.toBe(first)
+})
+
 test('a seat that could not be confirmed is confirmed by a later beat', async () => {
   const { a, b, clock, cuts, times, errors } = await two()
   const first = await sit(a, await onMatchbox(a, 'ann'))

@@ -115,9 +115,12 @@ export class Seats {
   async renewTurn(turn: number): Promise<void> {
     for (const taken of this.#unreturned.values()) await this.#return(taken)
     let i = 0
-    for (const [connection, waiting] of this.#waiting)
-      if (i++ % RENEW_ROUND_BEATS === turn && waiting.isConfirmed)
-        await this.#keep(connection, waiting, false)
+    for (const [connection, waiting] of this.#waiting) {
+      const isDue = i++ % RENEW_ROUND_BEATS === turn
+      // If all members are here, the group has probably met. This node should know of it before a member leaves.
+      const isComplete = this.#membersOf(waiting.groupRoom) >= waiting.seats
+      if (waiting.isConfirmed && (isDue || isComplete)) await this.#keep(connection, waiting, false)
+    }
   }
 
   /** The registry may have lost everything: writes the seats back. Rejects with RegistryUnavailable. */
