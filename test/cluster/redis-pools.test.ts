@@ -75,6 +75,7 @@ describe.each<Topology>(['standalone', 'cluster'])('%s', (topology) => {
       const room = await node.rooms.seat(at.session, arena, 2)
       if (room === undefined) throw new Error('the connection has ended')
       await node.rooms.join(at.session, room)
+      expect(await node.rooms.confirm(at.session)).toBe(true)
       return room
     }
     const pair = await sit(a, 'ann')

@@ -1,10 +1,20 @@
 import { describe, expect, test } from 'vitest'
+import { parseRoom, roomIdOf } from '@peerage/protocol'
 import type { Message } from './routing/message.js'
 import { RegistryUnavailable } from './names/registry.js'
 import { settled } from '@peerage/test-support/fake-clock.js'
+import { must } from './testing/cluster.js'
 import { cutOf, cutOff, testCluster, two } from './testing/nodes.js'
 import type { Arrival } from './testing/peers.js'
-import { arrive, messageFrom, peerNamed } from './testing/peers.js'
+import { arrive, comeIn, messageFrom, peerNamed } from './testing/peers.js'
+
+const hall = must(parseRoom('hall'))
+
+function changesOf({ connection }: Arrival): string[] {
+  return connection.sent.flatMap((message) =>
+    message.type === 'changed' ? message.members.map(({ name, state }) => `${name} ${state}`) : [],
+  )
+}
 
 describe('routing', () => {
   test('a message to a peer on the same node is delivered at once, without the store', async () => {
@@ -397,6 +407,56 @@ describe('names', () => {
     await b.stop()
     expect(clock.pending).toBe(0)
     expect(cluster.size()).toMatchObject({ inboxes: 0 })
+  })
+
+  test('stop frees the name of a peer that cannot come back, and the others hear that it has left', async () => {
+    const { a, b, clock } = await two()
+    const [ann, bob] = [await arrive(a, 'ann'), await arrive(b, 'bob')]
+    bob.connection.leavesAtEnd = true
+    await a.rooms.join(ann.session, hall)
+    await b.rooms.join(bob.session, hall)
+    await clock.advance(100)
+    await b.stop()
+    await clock.advance(100)
+    expect(changesOf(ann).at(-1)).toBe('bob left')
+    expect(await a.lookup([peerNamed('bob')])).toMatchObject([{ state: 'offline' }])
+  })
+
+  test('stop ends the memberships of an anonymous peer whose socket is still open', async () => {
+    const { a, b, clock } = await two()
+    const { session, connection } = comeIn(b)
+    connection.leavesAtEnd = true
+    const pool = roomIdOf(session.app, hall, 'webtorrent')
+    await b.pools.enter(session, pool, 'seed', { marked: false, draw: 0, ttlMs: 60_000 })
+    await b.stop()
+    await clock.advance(100)
+    expect(await a.pools.sizes([pool])).toMatchObject([{ members: 0 }])
+  })
+
+  test('a node that stops leaves the cluster when the others have heard of a peer that left a moment before', async () => {
+    const { a, b, clock, cuts } = await two()
+    const [ann, bob] = [await arrive(a, 'ann'), await arrive(b, 'bob')]
+    await a.rooms.join(ann.session, hall)
+    await b.rooms.join(bob.session, hall)
+    await clock.advance(100)
+    const { rooms, nodes } = cutOf(cuts, b).backend
+    const part = rooms.part.bind(rooms)
+    rooms.part = async (...args) => {
+      await new Promise<void>((resolve) => void clock.after(500, resolve))
+      return part(...args)
+    }
+    const leave = nodes.leave.bind(nodes)
+    let heard: string[] = []
+    nodes.leave = async () => {
+      await clock.advance(100)
+      heard = changesOf(ann)
+      return leave()
+    }
+    const left = b.end(bob.connection.id, 'left')
+    const stopped = b.stop()
+    await clock.advance(600)
+    await Promise.all([left, stopped])
+    expect(heard.at(-1)).toBe('bob left')
   })
 
   test('stop leaves no timer, inbox or watcher, and its names wait for their holders', async () => {

@@ -10,6 +10,7 @@ import { Indexing } from './names/indexing.js'
 import { Leases } from './names/leases.js'
 import { Listing } from './names/listing.js'
 import { NodeHeartbeat } from './names/node-heartbeat.js'
+import type { Lease } from './names/registry.js'
 import { RegistryUnavailable, isNew } from './names/registry.js'
 import { Settling } from './names/settling.js'
 import { suspendAll } from './names/suspend-all.js'
@@ -343,8 +344,8 @@ export class Node {
   }
 
   /**
-   * Ends the node: suspends every name that is still here, so that it waits for its holder, and leaves the set of
-   * nodes.
+   * Ends the node: suspends every name that is still here, so that it waits for its holder, or frees it if its holder cannot
+   * come back, and leaves the set of nodes.
    */
   async stop(): Promise<void> {
     if (this.#stopped) return
@@ -359,11 +360,12 @@ export class Node {
         () => this.mail.stop(),
         () => this.watchers.stop(),
         () => this.rooms.stop(),
-        () => this.pools.settled(),
-        () => this.#suspendAll(failed),
+        () => this.#endAll(failed),
         // Sockets may have ended a moment ago. A name that was not suspended would count as free when the node
-        // leaves.
+        // leaves, and the other members of a room would not hear that one has left.
         () => this.leases.settled(),
+        () => this.rooms.settled(),
+        () => this.pools.settled(),
         () => this.indexing.stop(),
         () => (this.#storeStarted ? backend.nodes.leave() : undefined),
         () => backend.stop(),
@@ -372,16 +374,20 @@ export class Node {
     )
   }
 
-  async #suspendAll(failed: (error: unknown) => void): Promise<void> {
+  async #endAll(failed: (error: unknown) => void): Promise<void> {
     const admitted = [...this.sessions.allAdmitted()]
     await inTurn(
       admitted.map((session) => () => this.sessions.close(session, 'drain')),
       failed,
     )
-    await suspendAll(
-      this.leases,
-      admitted.flatMap((session) => (session.state === 'online' ? [session.lease] : [])),
-    )
+    const leases: Lease[] = []
+    const leaving: Promise<void>[] = []
+    for (const session of admitted)
+      if (session.connection.leavesAtEnd === true)
+        leaving.push(this.#endName(session, session.connection.id, 'left'))
+      else if (session.state === 'online') leases.push(session.lease)
+    await suspendAll(this.leases, leases)
+    await Promise.all(leaving)
   }
 
   #onBackend(event: BackendEvent): void {

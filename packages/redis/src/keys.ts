@@ -81,8 +81,8 @@ export class Keys {
   }
 
   /**
-   * Sorted set: the names that have a seat in a waiting group of this size. Next to it are `…:seats:<n>:places`, with the
-   * node and the group of each name, and `…:seats:<n>:groups`.
+   * Sorted set: the names that have a seat in a group of this size that has not met. Next to it are
+   * `…:seats:<n>:places`, with the node and the group of each name, and `…:seats:<n>:groups`.
    */
   seats(room: RoomId, seats: number): string {
     return `${this.#prefix}{${room}}:seats:${seats}`

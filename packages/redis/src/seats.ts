@@ -1,17 +1,19 @@
 import type { NodeId, RoomId } from '@peerage/protocol'
-import type { Seat, SeatRegistry } from '@peerage/core'
+import type { Seat, SeatLoss, SeatRegistry, SeatState } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import type { Commands } from './connections/commands.js'
 import { readStrings } from './connections/commands.js'
 import type { Keys } from './keys.js'
 import { keepSeatScript, seatScript, unseatScript } from './scripts/seats.js'
 
+const STATES: readonly SeatState[] = ['waiting', 'met', 'taken', 'gone']
+
 export interface RedisSeatsOptions {
   commands: Commands
   keys: Keys
 }
 
-/** The groups of a room that wait for members: two sorted sets and a hash for each size of group. */
+/** The groups of a room that have not met: two sorted sets and a hash for each size of group. */
 export class RedisSeats implements SeatRegistry {
   readonly #options: RedisSeatsOptions
 
@@ -22,23 +24,23 @@ export class RedisSeats implements SeatRegistry {
   async seat(
     room: RoomId,
     { name, node, seats, ttlMs, fresh, dead }: Seat & { fresh: string; dead: readonly NodeId[] },
-  ): Promise<{ group: string; isFull: boolean }> {
+  ): Promise<string> {
     const { commands, keys } = this.#options
-    const args = [name, node, seats, ttlMs, fresh, ...dead]
-    const [group, full] = readStrings(await commands.script(seatScript, keys.seats(room, seats), args))
+    const args = [name, node, ttlMs, fresh, ...dead]
+    const [group] = readStrings(await commands.script(seatScript, keys.seats(room, seats), args))
     if (group === undefined)
       throw new RegistryUnavailable('Redis gave an answer that none of our scripts gives: no group')
-    return { group, isFull: full === '1' }
+    return group
   }
 
   async keep(
     room: RoomId,
-    { name, node, seats, ttlMs, group, isLost }: Seat & { group: string; isLost: boolean },
-  ): Promise<'waiting' | 'over'> {
+    { name, node, seats, ttlMs, group, loss }: Seat & { group: string; loss: SeatLoss },
+  ): Promise<SeatState> {
     const { commands, keys } = this.#options
-    const args = [name, node, seats, ttlMs, group, isLost ? '1' : '0']
-    const [waits] = readStrings(await commands.script(keepSeatScript, keys.seats(room, seats), args))
-    return waits === '1' ? 'waiting' : 'over'
+    const args = [name, node, ttlMs, group, loss]
+    const [state] = readStrings(await commands.script(keepSeatScript, keys.seats(room, seats), args))
+    return STATES.find((one) => one === state) ?? 'gone'
   }
 
   async unseat(room: RoomId, { name, seats }: Pick<Seat, 'name' | 'seats'>): Promise<void> {

@@ -25,9 +25,11 @@ export interface RoomEntry {
   expiresAt: number
 }
 
-/** A seat in a group that waits for members. */
+/** A seat in a group that has not met. */
 export interface SeatEntry {
   group: string
+  /** Whether its member has joined the group. */
+  isConfirmed: boolean
   node: NodeId
   expiresAt: number
 }

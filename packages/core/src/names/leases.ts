@@ -1,6 +1,7 @@
 import type { NodeId, Peer } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock, Timer } from '../lib/clock.js'
+import { Running } from '../lib/running.js'
 import type { Indexing } from './indexing.js'
 import type { Lease, Lost, Reasserted, ReassertOptions, Registry } from './registry.js'
 import { RegistryUnavailable, isSameLease } from './registry.js'
@@ -56,7 +57,7 @@ export class Leases {
   /** Releases and suspensions that failed and are tried again. */
   #failedEnds: PendingEnd[] = []
   /** Releases and suspensions without an answer yet. */
-  readonly #pendingEnds = new Set<Promise<boolean>>()
+  readonly #pendingEnds = new Running()
   /** When a lease was last written back because of a refused claim. */
   readonly #kept = new WeakMap<Lease, { at: number; written: Promise<boolean> }>()
   #reasserting: Promise<void> | undefined
@@ -109,14 +110,12 @@ export class Leases {
       if (isUnlisted) this.#unlisted.add(lease.peer)
       this.#list(away)
     } else if (how === 'release') this.#options.index.free(lease)
-    const ending = this.#tryEnd({ lease, how, from: clock.monotonic() })
-    this.#pendingEnds.add(ending)
-    return ending.finally(() => this.#pendingEnds.delete(ending))
+    return this.#pendingEnds.add(this.#tryEnd({ lease, how, from: clock.monotonic() }))
   }
 
   /** Resolves when every release and suspension has its answer. */
-  async settled(): Promise<void> {
-    await Promise.allSettled(this.#pendingEnds)
+  settled(): Promise<void> {
+    return this.#pendingEnds.settled()
   }
 
   /** Forgets a lease that has already ended in the registry. */

@@ -3,6 +3,7 @@ import { appOf, limits, nameOf, peerOf, roomIdOf, roomOf } from '@peerage/protoc
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
 import { CoarseTimers } from '../lib/coarse-timers.js'
+import { Running } from '../lib/running.js'
 import type { Nodes } from '../names/nodes.js'
 import type { NodeHeartbeat } from '../names/node-heartbeat.js'
 import { RegistryUnavailable } from '../names/registry.js'
@@ -54,6 +55,8 @@ export class Rooms {
   readonly #seats: Seats
   #turn = 0
   readonly #departures: Departures
+  /** Ends of memberships and of seats without an answer yet. */
+  readonly #pendingEnds = new Running()
   /** Rooms that are to be compared with their lists, and what the comparison may find. */
   readonly #toReconcile = new Map<RoomId, Sought>()
   #reconciling = false
@@ -122,7 +125,7 @@ export class Rooms {
       return outcome
     }
     // If it has not joined again since then, the new membership ends.
-    if (!this.#rooms.get(id)?.entries.has(connection)) await this.#departures.end(id, connection, entry)
+    if (!this.#rooms.get(id)?.entries.has(connection)) await this.#end(id, connection, entry)
     return 'parted'
   }
 
@@ -147,13 +150,22 @@ export class Rooms {
   }
 
   /**
-   * Takes a seat in a group of `seats` members of this room, 2 to `limits.seats`. Resolves with the room of the group, for
-   * `join`. All members of one group get the same room, on whichever nodes they are, and never more than `seats` of them.
-   * The connection gives the seat back if it ends while the group waits. Undefined: it has ended. Rejects with
-   * RegistryUnavailable.
+   * Takes a seat in a group of `seats` members of this room, 2 to `limits.seats`. Resolves with the room of the group: join
+   * it, then `confirm`. All members of one group get the same room, on whichever nodes they are, and never more than `seats`
+   * of them. A connection that ends before all of them have confirmed gives its seat back. Undefined: it has ended. Rejects
+   * with RegistryUnavailable.
    */
   seat(session: OnlineSession, name: Room, seats: number): Promise<Room | undefined> {
     return this.#seats.take(session, idOf(session, name), seats)
+  }
+
+  /**
+   * Call it when the peer has joined the room of its group and knows the members that were there, so that it hears of it if
+   * one of them leaves. Returns false if the registry has lost the seat and others may have it. Then the peer leaves the
+   * room, and takes another seat. During an outage of the registry, a later beat confirms the seat.
+   */
+  confirm({ connection }: OnlineSession): Promise<boolean> {
+    return this.#seats.confirm(connection.id)
   }
 
   /** Returns false if the peer was not in the room. */
@@ -161,16 +173,29 @@ export class Rooms {
     const id = idOf(session, name)
     const entry = this.#drop(session.connection.id, id, 'left')
     if (entry === undefined) return false
-    await this.#departures.end(id, session.connection.id, entry)
+    await this.#end(id, session.connection.id, entry)
     return true
   }
 
   /** Call it when a socket has ended. Its memberships end now (`left`), or are kept as its name is (`dropped`). */
-  async forget(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
+  forget(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
+    return this.#pendingEnds.add(this.#forget(connection, how))
+  }
+
+  async #forget(connection: ConnectionId, how: 'left' | 'dropped'): Promise<void> {
     await this.#seats.forget(connection)
     const rooms = [...(this.#byConnection.get(connection) ?? [])]
     const entries = rooms.map((id) => [id, this.#drop(connection, id, how)] as const)
     for (const [id, entry] of entries) if (entry) await this.#departures.end(id, connection, entry)
+  }
+
+  #end(id: RoomId, connection: ConnectionId, entry: Entry): Promise<void> {
+    return this.#pendingEnds.add(this.#departures.end(id, connection, entry))
+  }
+
+  /** Resolves when the registry knows of all memberships and seats that have ended, or has failed. */
+  settled(): Promise<void> {
+    return this.#pendingEnds.settled()
   }
 
   #drop(connection: ConnectionId, id: RoomId, how: 'left' | 'dropped'): Entry | undefined {

@@ -1,8 +1,9 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { Room } from '@peerage/protocol'
 import { parseRoom } from '@peerage/protocol'
+import { RegistryUnavailable } from '../names/registry.js'
 import type { Node } from '../node.js'
-import { cutOff, two } from '../testing/nodes.js'
+import { cutOf, cutOff, two } from '../testing/nodes.js'
 import type { Arrival } from '../testing/peers.js'
 import { arrive } from '../testing/peers.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
@@ -15,11 +16,12 @@ function roomNamed(text: string): Room {
 
 const arena = roomNamed('arena')
 
-/** Takes a seat in a group, and joins the room of the group. */
+/** Takes a seat in a group, joins the room of the group, and confirms the seat. */
 async function sit(node: Node, at: Arrival, seats = 2): Promise<Room> {
   const room = await node.rooms.seat(at.session, arena, seats)
   if (room === undefined) throw new Error('the connection has ended')
   expect(await node.rooms.join(at.session, room)).toBe('joined')
+  expect(await node.rooms.confirm(at.session)).toBe(true)
   return room
 }
 
@@ -64,6 +66,101 @@ test('a connection that ended before the answer has no seat', async () => {
   await a.end(ann.connection.id, 'left')
   expect(await taking).toBeUndefined()
   expect(await sit(b, bob)).toBe(await sit(b, carl))
+})
+
+test('a peer that completes a group and goes before it has joined leaves its seat free', async () => {
+  const { a, b } = await two()
+  const ann = await onMatchbox(a, 'ann')
+  const first = await sit(a, ann)
+  const bob = await onMatchbox(b, 'bob')
+  expect(await b.rooms.seat(bob.session, arena, 2)).toBe(first)
+  await b.end(bob.connection.id, 'left')
+  expect(await sit(b, await onMatchbox(b, 'carl'))).toBe(first)
+  expect(await sit(a, await onMatchbox(a, 'dora'))).not.toBe(first)
+})
+
+test('a connection that ended before the answer completes no group', async () => {
+  const { a, b } = await two()
+  const first = await sit(a, await onMatchbox(a, 'ann'))
+  const bob = await onMatchbox(b, 'bob')
+  const taking = b.rooms.seat(bob.session, arena, 2)
+  await b.end(bob.connection.id, 'left')
+  expect(await taking).toBeUndefined()
+  expect(await sit(b, await onMatchbox(b, 'carl'))).toBe(first)
+})
+
+test('a peer that leaves a group that has met leaves no seat', async () => {
+  const { a, b } = await two()
+  const [ann, bob] = [await onMatchbox(a, 'ann'), await onMatchbox(b, 'bob')]
+  const first = await sit(a, ann)
+  expect(await sit(b, bob)).toBe(first)
+  await a.end(ann.connection.id, 'left')
+  await b.end(bob.connection.id, 'left')
+  expect(await sit(b, await onMatchbox(b, 'carl'))).not.toBe(first)
+})
+
+test('a node that died between the seat and the join of a peer leaves the seat free', async () => {
+  const { a, b, clock, cuts, times } = await two()
+  const first = await sit(a, await onMatchbox(a, 'ann'))
+  const bob = await onMatchbox(b, 'bob')
+  expect(await b.rooms.seat(bob.session, arena, 2)).toBe(first)
+  cutOff(cuts, b, true)
+  await clock.advance(times.nodeLeaseMs + times.beatMs)
+  expect(await sit(a, await onMatchbox(a, 'carl'))).toBe(first)
+})
+
+test('after a flush, a peer whose seat another one has taken takes a seat in another group', async () => {
+  const { a, b, cluster, clock, times } = await two()
+  const first = await sit(a, await onMatchbox(a, 'ann'))
+  const bob = await onMatchbox(b, 'bob')
+  expect(await b.rooms.seat(bob.session, arena, 2)).toBe(first)
+  await clock.advance(100)
+  cluster.flush()
+  await clock.advance(times.beatMs)
+  expect(await sit(b, await onMatchbox(b, 'carl'))).toBe(first)
+  await b.rooms.join(bob.session, first)
+  await b.rooms.list(bob.session, first)
+  expect(await b.rooms.confirm(bob.session)).toBe(false)
+  await b.rooms.part(bob.session, first)
+  expect(await sit(b, bob)).not.toBe(first)
+})
+
+test('a flush before the last confirmation does not open a group that has all its members', async () => {
+  const { a, b, cluster, clock, times } = await two()
+  const first = await sit(a, await onMatchbox(a, 'ann'))
+  const bob = await onMatchbox(b, 'bob')
+  expect(await b.rooms.seat(bob.session, arena, 2)).toBe(first)
+  await b.rooms.join(bob.session, first)
+  cluster.flush()
+  await clock.advance(times.beatMs)
+  await b.rooms.list(bob.session, first)
+  expect(await b.rooms.confirm(bob.session)).toBe(true)
+  await clock.advance(RENEW_ROUND_BEATS * times.beatMs)
+  expect(await sit(b, await onMatchbox(b, 'carl'))).not.toBe(first)
+})
+
+test('a beat later, a group that has met is not opened again by a flush, even if a member has left', async () => {
+  const { a, b, cluster, clock, times } = await two()
+  const first = await sit(a, await onMatchbox(a, 'ann'))
+  const bob = await onMatchbox(b, 'bob')
+  expect(await sit(b, bob)).toBe(first)
+  await clock.advance(times.beatMs)
+  await b.end(bob.connection.id, 'left')
+  cluster.flush()
+  await clock.advance(times.beatMs)
+  expect(await sit(b, await onMatchbox(b, 'carl'))).not.toBe(first)
+})
+
+test('a seat that could not be confirmed is confirmed by a later beat', async () => {
+  const { a, b, clock, cuts, times, errors } = await two()
+  const first = await sit(a, await onMatchbox(a, 'ann'))
+  const bob = await onMatchbox(b, 'bob')
+  vi.spyOn(cutOf(cuts, b).backend.seats, 'keep').mockRejectedValueOnce(new RegistryUnavailable('slow'))
+  expect(await sit(b, bob)).toBe(first)
+  expect(errors).toHaveLength(1)
+  await clock.advance(RENEW_ROUND_BEATS * times.beatMs)
+  await b.end(bob.connection.id, 'left')
+  expect(await sit(a, await onMatchbox(a, 'carl'))).not.toBe(first)
 })
 
 test('a seat is renewed while its group waits', async () => {

@@ -7,7 +7,7 @@ import type { NodeHeartbeat } from '../names/node-heartbeat.js'
 import { RegistryUnavailable } from '../names/registry.js'
 import type { OnlineSession, Sessions } from '../sessions/sessions.js'
 import { RENEW_ROUND_BEATS } from '../times.js'
-import type { Seat, SeatRegistry } from './seat-registry.js'
+import type { Seat, SeatRegistry, SeatState } from './seat-registry.js'
 
 export interface SeatsOptions {
   heartbeat: Pick<NodeHeartbeat, 'id'>
@@ -24,11 +24,12 @@ interface Taken {
   seats: number
 }
 
-/** A seat in a group that is not full, as far as this node knows. */
+/** A seat in a group that has not met, as far as this node knows. */
 interface Waiting extends Taken {
   group: string
   /** The room of the group's members. */
   groupRoom: RoomId
+  isConfirmed: boolean
 }
 
 /** 128 random bits: nobody else begins the same group. */
@@ -36,7 +37,10 @@ const GROUP_BYTES = 16
 /** Seats that could not be given back, and are tried again. Beyond this number they end by their TTL. */
 const UNRETURNED_MOST = 1_000
 
-/** The seats of this node's members in groups that are not full yet. */
+/**
+ * The seats of this node's members in groups that have not met yet. A peer may go between its seat and its join, also one
+ * that completes its group. So it confirms its seat when it has joined.
+ */
 export class Seats {
   readonly #options: SeatsOptions
   readonly #waiting = new Map<ConnectionId, Waiting>()
@@ -59,17 +63,17 @@ export class Seats {
     seats: number,
   ): Promise<Room | undefined> {
     const taken: Taken = { room, name: nameOf(peer), seats }
-    const { group, isFull } = await this.#take(taken)
-    const groupRoom = roomOfGroup(room, seats, group)
+    const group = await this.#take(taken)
     if (this.#options.sessions.get(id)?.state !== 'online') {
-      if (!isFull) await this.#giveBack(taken)
+      await this.#giveBack(taken)
       return undefined
     }
-    if (!isFull) this.#waiting.set(id, { ...taken, group, groupRoom })
+    const groupRoom = roomOfGroup(room, seats, group)
+    this.#waiting.set(id, { ...taken, group, groupRoom, isConfirmed: false })
     return roomOf(groupRoom)
   }
 
-  async #take(taken: Taken): Promise<{ group: string; isFull: boolean }> {
+  async #take(taken: Taken): Promise<string> {
     const { seats: registry, nodes } = this.#options
     const dead = nodes.list().flatMap(({ node, status }) => (status.state === 'dead' ? [node] : []))
     const fresh = randomBytes(GROUP_BYTES).toString('base64url')
@@ -80,6 +84,22 @@ export class Seats {
       // The registry may have given the seat all the same.
       this.#giveBackLater(taken)
       throw error
+    }
+  }
+
+  /** See `Rooms.confirm`. */
+  async confirm(connection: ConnectionId): Promise<boolean> {
+    const waiting = this.#waiting.get(connection)
+    if (waiting === undefined || waiting.isConfirmed) return true
+    try {
+      const state = await this.#keep(connection, waiting, true)
+      return state === 'waiting' || state === 'met'
+    } catch (error) {
+      if (!(error instanceof RegistryUnavailable)) throw error
+      this.#options.onError(error, { stage: 'confirm a seat' })
+      return true
+    } finally {
+      waiting.isConfirmed = true
     }
   }
 
@@ -95,22 +115,32 @@ export class Seats {
   async renewTurn(turn: number): Promise<void> {
     for (const taken of this.#unreturned.values()) await this.#return(taken)
     let i = 0
-    for (const [connection, waiting] of this.#waiting)
-      if (i++ % RENEW_ROUND_BEATS === turn) await this.#keep(connection, waiting, false)
+    for (const [connection, waiting] of this.#waiting) {
+      const isDue = i++ % RENEW_ROUND_BEATS === turn
+      // If all members are here, the group has probably met. This node should know of it before a member leaves.
+      const isComplete = this.#membersOf(waiting.groupRoom) >= waiting.seats
+      if (waiting.isConfirmed && (isDue || isComplete)) await this.#keep(connection, waiting, false)
+    }
   }
 
   /** The registry may have lost everything: writes the seats back. Rejects with RegistryUnavailable. */
   async keepAll(): Promise<void> {
-    for (const [connection, waiting] of this.#waiting) await this.#keep(connection, waiting, true)
+    for (const [connection, waiting] of this.#waiting)
+      if (waiting.isConfirmed) await this.#keep(connection, waiting, true)
   }
 
-  async #keep(connection: ConnectionId, waiting: Waiting, isLost: boolean): Promise<void> {
+  async #keep(connection: ConnectionId, waiting: Waiting, mayBeLost: boolean): Promise<SeatState> {
     const { room, seats, group, groupRoom } = waiting
     // If all members have come, the registry must not open the group again, though it may have forgotten that.
-    const isFull = this.#membersOf(groupRoom) >= seats
-    const seat = { ...this.#seat(waiting), group, isLost }
-    if (!isFull && (await this.#options.seats.keep(room, seat)) === 'waiting') return
-    if (this.#waiting.get(connection) === waiting) this.#waiting.delete(connection)
+    const members = this.#membersOf(groupRoom)
+    const lost = members < seats ? 'group' : 'seat'
+    const seat = { ...this.#seat(waiting), group, loss: mayBeLost ? lost : 'nothing' } as const
+    const state = await this.#options.seats.keep(room, seat)
+    const hasEnded = this.#waiting.get(connection) !== waiting
+    // The seat was given back meanwhile, and may have been written back after that.
+    if (hasEnded) await this.#giveBack(waiting)
+    else if (state !== 'waiting') this.#waiting.delete(connection)
+    return state === 'gone' && members === seats ? 'met' : state
   }
 
   async #giveBack(taken: Taken): Promise<void> {

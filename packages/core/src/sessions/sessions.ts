@@ -59,6 +59,11 @@ export interface Connection {
   /** False when its socket has ended or is closing, even if the node has not been told yet. */
   readonly isOpen: boolean
   /**
+   * True: the peer cannot come back for what it has here, so its connection always ends as `left`. A node that stops then
+   * keeps nothing for it.
+   */
+  readonly leavesAtEnd?: boolean
+  /**
    * Queues the message for the peer. Returns false if the connection is gone or its peer reads too slowly; then the
    * message was not taken. Never throws, never blocks.
    */

@@ -21,6 +21,7 @@ export class RecordedConnection implements Connection {
   closedWith: CloseOptions | undefined
   /** True: as if its socket were full. */
   full = false
+  leavesAtEnd = false
 
   constructor(id: string, wire: Wire = 'native') {
     const parsed = parseConnectionId(id)

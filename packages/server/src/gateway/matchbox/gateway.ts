@@ -80,11 +80,21 @@ export class MatchboxGateway extends UrlGateway<MatchboxConnection, Asked> imple
     }
   }
 
-  async #join(connection: MatchboxConnection, session: OnlineSession, asked: Asked): Promise<void> {
+  /** `former`: the room of a group in which the registry has lost the seat of the peer. */
+  async #join(
+    connection: MatchboxConnection,
+    session: OnlineSession,
+    asked: Asked,
+    former?: Room,
+  ): Promise<void> {
     const { rooms } = this.#options.node
     const name = await this.#roomFor(session, asked)
     // The node has forgotten the rooms of a connection that has ended, so it must join none after that.
     if (name === undefined || !connection.isOpen) return
+    if (former !== undefined && former !== name) {
+      this.#leave(connection)
+      await rooms.part(session, former)
+    }
     const room = this.#place(connection, session, name)
     const outcome = await rooms.join(session, name)
     if (outcome === 'too-many') {
@@ -92,10 +102,13 @@ export class MatchboxGateway extends UrlGateway<MatchboxConnection, Asked> imple
       const text = `the room is full: it has ${wireLimits.membersPerRoom} members`
       return this.entry.refuse(connection, outcome, text)
     }
-    if (outcome === 'parted' || !connection.isOpen) return
+    if (outcome === 'parted') return
+    // A group must not count as met before this peer would hear that another one leaves it.
+    await this.#meetAll(room, session, name)
+    if (!(await rooms.confirm(session))) return this.#join(connection, session, asked, name)
+    if (!connection.isOpen) return
     room.welcome(connection)
     connection.entered(session)
-    await this.#meetAll(room, session, name)
   }
 
   /** The room of the peer, or of its group. Undefined: the peer has gone meanwhile. */

@@ -179,10 +179,12 @@ test('[MB7] a list that was read before a leave and arrives after it brings nobo
     await isHeld
     return page
   })
-  const third = await enter(a)
+  const entering = enterNow(a)
+  await settle(clock)
   await second.peer.cut()
   await settle(clock)
   answer()
+  const third = await entering
   await settle(clock)
   expect(told(first)).toEqual([newPeer(second), newPeer(third), peerLeft(second)])
 })
@@ -223,6 +225,77 @@ describe('groups', () => {
     const [first, second] = [await enter(b, '/matchbox/g?next=2'), await enter(a, '/matchbox/g?next=2')]
     await settle(clock)
     expect(offers([first, second])).toEqual([1])
+  })
+
+  test('[MB10] a peer that completes a group and goes before it is a member frees its seat', async () => {
+    const { clock, a, b } = await two()
+    const first = await enter(a, '/matchbox/g?next=2')
+    const seat = b.node.rooms.seat.bind(b.node.rooms)
+    let answer = (): void => {}
+    const isHeld = new Promise<void>((resolve) => (answer = resolve))
+    vi.spyOn(b.node.rooms, 'seat').mockImplementationOnce(async (...args) => {
+      const room = await seat(...args)
+      await isHeld
+      return room
+    })
+    const gone = b.connect('/matchbox/g?next=2')
+    await gone.opened()
+    await settle(clock)
+    await gone.cut()
+    await settle(clock)
+    answer()
+    await settle(clock)
+    const second = await enter(b, '/matchbox/g?next=2')
+    await settle(clock)
+    expect(told(first)).toEqual([newPeer(second)])
+  })
+
+  test('[MB10] a peer whose seat was lost before it was a member takes another one, in the same group', async () => {
+    const { clock, a, b } = await two()
+    const first = await enter(a, '/matchbox/g?next=2')
+    vi.spyOn(b.node.rooms, 'confirm').mockResolvedValueOnce(false)
+    const second = await enter(b, '/matchbox/g?next=2')
+    await settle(clock)
+    expect(told(first)).toEqual([newPeer(second)])
+    expect(told(second)).toEqual([])
+  })
+
+  test('[MB10] a peer whose seat was lost, and taken by another peer, goes to another group', async () => {
+    const { clock, cluster, a, b } = await two()
+    const first = await enter(a, '/matchbox/g?next=2')
+    const join = b.node.rooms.join.bind(b.node.rooms)
+    const taking: Game[] = []
+    vi.spyOn(b.node.rooms, 'join').mockImplementationOnce(async (...args) => {
+      cluster.flush()
+      await settle(clock, 2_000)
+      taking.push(await enter(a, '/matchbox/g?next=2'))
+      return join(...args)
+    })
+    const entering = enterNow(b, '/matchbox/g?next=2')
+    await settle(clock, 4_000)
+    const second = await entering
+    taking.push(await enter(a, '/matchbox/g?next=2'))
+    await settle(clock)
+    const [third, fourth] = taking
+    if (third === undefined || fourth === undefined) throw new Error('expected two more peers')
+    expect(told(first).filter((text) => text === newPeer(third))).toHaveLength(1)
+    expect(told(first).filter((text) => text === peerLeft(second))).toHaveLength(1)
+    expect(told(second)).toEqual([newPeer(fourth)])
+  })
+
+  test('[MB10] a peer that has left before a newcomer read who is there does not make the group meet', async () => {
+    const { clock, a, b } = await two()
+    const gone = await enter(a, '/matchbox/g?next=2')
+    const list = b.node.rooms.list.bind(b.node.rooms)
+    vi.spyOn(b.node.rooms, 'list').mockImplementationOnce(async (...args) => {
+      await gone.peer.cut()
+      await settle(clock)
+      return list(...args)
+    })
+    const second = await enter(b, '/matchbox/g?next=2')
+    const third = await enter(a, '/matchbox/g?next=2')
+    await settle(clock)
+    expect(told(second)).toEqual([newPeer(third)])
   })
 
   test('[MB10] a group of one is alone at once', async () => {

@@ -162,3 +162,16 @@ test('the base classes drain it', async () => {
   await gateway.drain(100)
   expect((await closed)[0]).toBe(4000)
 })
+
+test('a drain ends when its sockets have ended, and waits no longer than its time', async () => {
+  const { gateway, url } = await startEcho()
+  const [quick, silent] = [new WebSocket(`${url}?bob`), new WebSocket(`${url}?ann`)]
+  await Promise.all([once(quick, 'open'), once(silent, 'open')])
+  // It does not answer the close frame.
+  silent.pause()
+  await gateway.drain(200)
+  expect(gateway.connections).toBe(1)
+  silent.terminate()
+  await gateway.drain(60_000)
+  expect(gateway.connections).toBe(0)
+})

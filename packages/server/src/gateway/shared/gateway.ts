@@ -70,6 +70,8 @@ export interface Arrival {
 }
 
 const DRAIN_BATCHES = 10
+/** How long a drain waits for the ends of sockets that it has closed. A peer answers a close frame within a round trip. */
+const ENDING_MS = 2_000
 /** RFC 6455 §7.1.5: the code that stands for a connection that ended without a close frame. */
 const NO_CLOSE_FRAME = 1006
 
@@ -95,6 +97,8 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
   /** Closes connections later. */
   readonly lateCloses: LateCloses
   #open = 0
+  /** Called when the last connection has ended. */
+  #noneLeft = (): void => {}
 
   constructor(options: GatewayOptions, wire: WireOptions) {
     const { clock, limits } = options
@@ -209,13 +213,16 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
     node
       .end(connection.id, this.endingOf(connection, wasCut))
       .catch((error: unknown) => onError(error, { stage: 'end' }))
+    if (this.#open === 0) this.#noneLeft()
   }
 
   /**
    * Closes the connections in batches with jitter, so that not all peers reach the other nodes at once. On a wire that can
-   * say when to come back, each peer gets a random time, so that the first retries of a batch are spread too.
+   * say when to come back, each peer gets a random time, so that the first retries of a batch are spread too. Resolves when
+   * all connections have ended, so that the node can tell other nodes of it before it stops.
    */
   async drain(ms: number): Promise<void> {
+    const until = this.clock.monotonic() + ms
     const waiting = [...this.#connections()]
     const batch = Math.max(1, Math.ceil(waiting.length / DRAIN_BATCHES))
     for (let from = 0; from < waiting.length; from += batch) {
@@ -224,6 +231,19 @@ export abstract class WebSocketGateway<C extends WebSocketConnection> implements
       if (from + batch < waiting.length)
         await pause(this.clock, (ms / DRAIN_BATCHES) * (0.5 + Math.random() / 2))
     }
+    await this.#allEnded(Math.min(ENDING_MS, until - this.clock.monotonic()))
+  }
+
+  /** Resolves when the last connection has ended, or after `ms`. */
+  #allEnded(ms: number): Promise<void> {
+    if (this.#open === 0 || ms <= 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = this.clock.after(ms, resolve)
+      this.#noneLeft = () => {
+        timer.cancel()
+        resolve()
+      }
+    })
   }
 
   stop(): void {

@@ -47,6 +47,11 @@ export abstract class UrlConnection<
     return this.host.wire
   }
 
+  /** These peers have nothing that could be kept for them. */
+  get leavesAtEnd(): boolean {
+    return true
+  }
+
   /**
    * Handles a whole frame of a peer that has been let in. The frame is within the rates. If it returns a promise, the next
    * frames wait until that has resolved. It rejects only for bugs.

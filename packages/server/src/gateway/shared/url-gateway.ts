@@ -56,7 +56,6 @@ export abstract class UrlGateway<
     })
   }
 
-  /** These peers have nothing that could be kept for them. */
   protected endingOf(): Ending {
     return 'left'
   }
