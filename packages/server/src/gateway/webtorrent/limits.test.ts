@@ -107,10 +107,12 @@ describe('malformed frames', () => {
   }
 
   test('[WT13] a socket with more than a hundred of them is closed', async () => {
-    const { connect, seen } = await startTracker()
+    const { connect, clock, seen } = await startTracker()
     const peer = connect('/announce')
     await peer.opened()
     for (let n = 0; n <= 100; n++) peer.send('{}')
+    await peer.frame(101)
+    await clock.advance(4_250)
     await peer.ended()
     expect(framesOf(peer, 'failure reason')).toHaveLength(101)
     expect(seen.filter((text) => text === 'rejected malformed')).toHaveLength(101)
