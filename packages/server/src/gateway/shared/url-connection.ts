@@ -124,6 +124,11 @@ export abstract class UrlConnection<
     if (this.#malformed > MAX_MALFORMED) this.host.turnAway(this, 'protocol')
   }
 
+  /** A frame is not parsed, because that would be slow. `text`: what is wrong with it. */
+  protected tooComplex(text: string): void {
+    this.malformed(text)
+  }
+
   /** Writes a frame of another peer. */
   protected deliver(frame: string): boolean {
     const isTaken = this.relay(frame)
@@ -179,7 +184,7 @@ export abstract class UrlConnection<
     const isOver = messages.take(1, now) > 0 || bytes.take(cost, now) > 0 || signals.take(length, now) > 0
     if (!isOver) {
       if (!holdsTooMuch(cost, length)) return true
-      this.malformed('the frame holds more keys, strings or numbers than any message has')
+      this.tooComplex('the frame holds more keys, strings or numbers than any message has')
       return false
     }
     if (cost > LONG_BYTES) this.pause(OVER_PAUSE_MS)

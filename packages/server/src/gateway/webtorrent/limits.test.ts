@@ -106,6 +106,24 @@ describe('malformed frames', () => {
       else expect(action).toBe('scrape')
   }
 
+  test.each([82, 84, 90, 1_000])('[WT13] [WT14] an announce with %i offers is answered', async (count) => {
+    const { connect } = await startTracker()
+    const peer = connect('/announce')
+    await peer.opened()
+    const offers = Array.from({ length: count }, () => ({ offer: { type: 'offer', sdp: '' }, offer_id: '' }))
+    peer.send({ ...announceOf('swarm', 'peer'), offers })
+    await peer.frame(1)
+    if (count > 84)
+      expect(framesOf(peer)).toEqual([
+        {
+          action: 'announce',
+          'failure reason': expect.stringContaining('an announce has at most 82 offers'),
+          info_hash: '',
+        },
+      ])
+    else expect(framesOf(peer, 'interval')).toHaveLength(1)
+  })
+
   test('[WT13] a socket with more than a hundred of them is closed', async () => {
     const { connect, clock, seen } = await startTracker()
     const peer = connect('/announce')

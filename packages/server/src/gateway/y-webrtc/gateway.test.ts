@@ -170,6 +170,8 @@ describe('a topic', () => {
     'räume 🙂',
     '\0\n',
     '\ud800',
+    '\udbff',
+    '\ufffd',
     'x'.repeat(129),
     'x'.repeat(60_000),
   ]
