@@ -81,6 +81,9 @@ const OUTAGES = new Set(['RegistryUnavailable', 'ReplyError', 'LinkUnreachable']
 /** Adds what an operator can do to the text of an error, if that is known. */
 export type Advise = (text: string) => string
 
+/** How many different refusals are told apart within REPEAT_EVERY_MS. A peer can cause very many. */
+const REFUSALS_MOST = 100
+
 /** Lines that repeat. One of each kind is logged in REPEAT_EVERY_MS. */
 class Repeats {
   readonly #now: () => number
@@ -88,6 +91,15 @@ class Repeats {
 
   constructor(now: () => number) {
     this.#now = now
+  }
+
+  /** Whether the kind is one of the latest, or there is room for it among `most`. */
+  hasRoom(kind: string, most: number): boolean {
+    if (this.#kinds.has(kind)) return true
+    if (this.#kinds.size >= most)
+      for (const [former, { at }] of this.#kinds)
+        if (this.#now() - at >= REPEAT_EVERY_MS) this.#kinds.delete(former)
+    return this.#kinds.size < most
   }
 
   /**
@@ -127,17 +139,20 @@ export function errorLog(log: Logger, now: () => number, advise: Advise = (text)
 const LOGGED_ORIGIN = /^[\x21-\x7e]{1,300}$/
 
 /**
- * Logs refusals of access. Refusals of one wire with one code are one line every ten seconds, however many pages or
- * peers are refused.
+ * Logs refusals of access. Refusals that differ at most in their origins are one line every ten seconds. If there are too
+ * many different ones, those with the same wire and code are.
  */
 export function refusalLog(log: Logger, now: () => number): OnRefused {
   const repeats = new Repeats(now)
-  return ({ wire, code, detail, origin }) => {
-    const repeated = repeats.next(`${wire} ${code}`)
+  return ({ wire, code, app, detail, origin }) => {
+    const pair = `${wire} ${code}`
+    const kind = `${pair} ${app ?? ''} ${detail ?? ''}`
+    const repeated = repeats.next(repeats.hasRoom(kind, REFUSALS_MOST) ? kind : pair)
     if (repeated === undefined) return
+    const of = app === undefined ? {} : { app }
     const why = detail === undefined ? {} : { why: detail }
     const from = origin !== undefined && LOGGED_ORIGIN.test(origin) ? { origin } : {}
-    log.info({ ...why, wire, code, ...from, ...repeated }, 'refused')
+    log.info({ ...why, wire, code, ...of, ...from, ...repeated }, 'refused')
   }
 }
 

@@ -197,8 +197,8 @@ describe('the URL of a peer', () => {
 
 describe('a peer that may not come in', () => {
   test.each([
-    ['/at/echo/chess', 4502, 'the token is missing or wrong'],
-    ['/at/echo/chess?key=wrong', 4502, 'the token is missing or wrong'],
+    ['/at/echo/chess', 4502, 'the key is missing or wrong: the URL needs it, as ?key=…'],
+    ['/at/echo/chess?key=wrong', 4502, 'the key is missing or wrong: the URL needs it, as ?key=…'],
     ['/at/echo/other', 4502, 'this app is not served here'],
   ])('[UW4] %s is closed with %i and is told why', async (path, code, reason) => {
     expect(await refusalOf(await startEcho(withKey), path)).toEqual({ code, reason })
