@@ -144,6 +144,25 @@ test('refusals of access are counted: one line for each wire and code every ten 
   expect(records()[1]).not.toHaveProperty('origin')
 })
 
+test('failures that take turns are as few lines, and a fault of another server has no stack', () => {
+  const { log, records } = capture()
+  let now = 0
+  const onError = errorLog(log, () => now)
+  const fail = (text: string): void => onError(new Error(text), { stage: 'access webhook' })
+  for (let i = 0; i < 100; i++) for (const text of ['answers with status 500', 'is no JSON']) fail(text)
+  expect(records()).toMatchObject([
+    { stage: 'access webhook', error: 'answers with status 500' },
+    { stage: 'access webhook', error: 'is no JSON' },
+  ])
+  expect(records()[0]).not.toHaveProperty('stack')
+  // However many texts there are, there are few lines.
+  for (let i = 0; i < 1_000; i++) fail(`status ${i}`)
+  expect(records()).toHaveLength(31)
+  now = 10_000
+  fail('is no JSON')
+  expect(records().at(-1)).toMatchObject({ error: 'is no JSON', repeated: 99 })
+})
+
 test('refusals with different apps or reasons are all logged, up to a number of lines', () => {
   const { log, records } = capture()
   let now = 0

@@ -263,6 +263,19 @@ describe('a peer that may not come in', () => {
   })
 })
 
+test('[UW4] frames of a peer that is turned away are hardly read', async () => {
+  const pause = vi.spyOn(EchoConnection.prototype, 'pause')
+  const fixture = await startEcho(withKey)
+  const peer = fixture.connect('/at/echo/chess')
+  await peer.opened()
+  await eventually('refused', () => fixture.seen.includes('registered forbidden'))
+  for (let i = 0; i < 100; i++) peer.send('x'.repeat(10_000))
+  await eventually('a pause', () => pause.mock.calls.length > 0)
+  expect((await lateEndOf(fixture, peer)).code).toBe(4502)
+  // One for each 100 ms.
+  expect(pause.mock.calls.length).toBeLessThan(50)
+})
+
 describe('frames that come before the answer', () => {
   test('[UW3] are handled after it, in order', async () => {
     const { asked, answer, rules } = slowAccess()
@@ -431,7 +444,7 @@ describe('frames of a peer', () => {
     expect((await lateEndOf(fixture, peer)).code).toBe(4503)
     expect(peer.frames).toHaveLength(1)
     expect(logs).toEqual([
-      { event: 'dropped', details: { wire: 'trystero', what: 'malformed', text: 'no JSON' } },
+      { event: 'dropped', details: { wire: 'trystero', what: 'malformed', app: 'default', text: 'no JSON' } },
     ])
   })
 

@@ -118,7 +118,7 @@ export abstract class UrlConnection<
 
   /** Drops a malformed frame, and turns the peer away if there were too many. `text`: what is wrong with it. */
   malformed(text: string): void {
-    this.host.drops.dropped('malformed', { text })
+    this.dropped('malformed', { text })
     this.app?.count(false)
     this.#malformed++
     if (this.#malformed > MAX_MALFORMED) this.host.turnAway(this, 'protocol')
@@ -154,13 +154,18 @@ export abstract class UrlConnection<
   override failed(error: Error): void {
     super.failed(error)
     const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name
-    const { drops, frameBytes } = this.host
-    drops.dropped('fault', { code, text: error.message, frameBytes })
+    this.dropped('fault', { code, text: error.message, frameBytes: this.host.frameBytes })
   }
 
   override ended(code: number): void {
     super.ended(code)
     this.#waiting = undefined
+  }
+
+  /** Counts something that is dropped, and logs it. `what` is from a closed set. */
+  protected dropped(what: string, details: Record<string, unknown> = {}): void {
+    const { app } = this
+    this.host.drops.dropped(what, app === undefined ? details : { app: app.app, ...details })
   }
 
   #keep(text: string): void {
@@ -171,7 +176,7 @@ export abstract class UrlConnection<
       this.#waiting.frames.push(text)
       return
     }
-    this.host.drops.dropped('too-many', { text: 'frames that wait' })
+    this.dropped('too-many', { text: 'frames that wait' })
     this.host.turnAway(this, 'rate-limited')
   }
 
@@ -188,7 +193,7 @@ export abstract class UrlConnection<
       return false
     }
     if (cost > LONG_BYTES) this.pause(OVER_PAUSE_MS)
-    this.host.drops.dropped('rate-limited')
+    this.dropped('rate-limited')
     this.app?.count(false)
     this.strike(now)
     this.missed('rate-limited')
