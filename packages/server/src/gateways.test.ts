@@ -48,7 +48,7 @@ test.each(WIRES)('[UW1] %s is off by default, and on by one setting', async (sec
   }
   expect(await on.node.metrics()).toContain(`peerage_connects_total{gateway="${wire}"} ${paths.length}`)
   expect(await on.node.metrics()).toContain(`peerage_slow_consumer_closes_total{gateway="${wire}"} 0`)
-  expect(await off.node.metrics()).not.toContain(`gateway="${wire}"`)
+  expect(await off.node.metrics()).not.toContain(`peerage_connects_total{gateway="${wire}"}`)
 })
 
 test.each(WIRES)('[UW1] %s is below the path of the node', async (section, _, path) => {

@@ -9,19 +9,22 @@ import { addressWarning, startFailure } from './backend.js'
 import { asBase } from './config/kinds.js'
 import type { Config } from './config/schema.js'
 import type { TlsFiles } from './config/tls-files.js'
+import { urlWires, type UrlWire } from './config/url-wires.js'
 import { drainInOrder } from './gateway/drain-in-order.js'
 import type { HttpGateway } from './gateway/http-gateway.js'
 import type { PeerJsHooks } from './gateway/peerjs/options.js'
 import type { Access } from './gateway/shared/access.js'
+import type { OnRefused } from './gateway/shared/events.js'
 import { listenAdmin } from './http/admin.js'
 import { listenApi } from './http/api-port.js'
 import { attachTo } from './http/attach.js'
 import { AttachedPorts } from './http/attached-ports.js'
 import { PortUnavailable, closeServer, listenPair, localHost, type AnyServer } from './http/listen.js'
 import { createOwnServer } from './http/own-server.js'
+import { unservedAt, type Unserved } from './http/unserved.js'
 import { keepStringsFast } from './lib/fast-strings.js'
 import { withoutFlags } from './lib/without-flags.js'
-import type { Logger } from './metrics/log.js'
+import { refusalLog, type Logger } from './metrics/log.js'
 import type { Metrics } from './metrics/metrics.js'
 import type { P2PServer } from './p2p-server.js'
 import { createParts } from './parts.js'
@@ -78,6 +81,8 @@ export class PeerageServer {
   readonly #p2p: P2PServer
   readonly #onError: OnError
   readonly #isEmbedded: boolean
+  readonly #urlWires: readonly UrlWire[]
+  readonly #onRefused: OnRefused
   readonly #links: LinkedBackend | undefined
   readonly #ports = new AttachedPorts()
   readonly #owner = { hasEnded: () => this.#hasEnded }
@@ -103,6 +108,10 @@ export class PeerageServer {
     this.metrics = parts.metrics
     this.reloads = parts.reloads
     this.#isEmbedded = isEmbedded
+    this.#urlWires = urlWires(config).map((wire) =>
+      isEmbedded ? { ...wire, setting: withoutFlags(wire.setting) } : wire,
+    )
+    this.#onRefused = refusalLog(log, () => clock.monotonic())
     this.#apps = parts.apps
     this.#api = parts.api
     this.#outbound = parts.outbound
@@ -304,7 +313,16 @@ export class PeerageServer {
       owner: this.#owner,
       clock: this.#clock,
       metrics: this.metrics,
+      unserved: (path) => this.#unserved(path),
     })
+  }
+
+  #unserved(path: string): Unserved {
+    const endpoints = this.#gateways.map(({ endpoint }) => endpoint.path)
+    const unserved = unservedAt(path, endpoints, this.#urlWires)
+    const { wire, refusal } = unserved
+    if (wire !== 'none') this.#onRefused({ wire, code: refusal.reason, detail: refusal.detail })
+    return unserved
   }
 
   // The node stops first and ends the sessions. The gateways then end the remaining sockets. A step that fails is

@@ -5,6 +5,7 @@ import { connect, type Peer } from '@peerage/client'
 import { createApi, type Api } from '@peerage/client/api'
 import { memoryCluster, systemClock, defaultTimes } from '@peerage/core'
 import { PeerJsPeer } from '@peerage/test-support/peerjs.js'
+import { WirePeer } from '@peerage/test-support/wire-peer.js'
 import { pino } from 'pino'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { createPeerage, type Peerage, type PeerageOptions } from '../peerage.js'
@@ -177,10 +178,17 @@ describe('bans', () => {
 })
 
 describe('messages', () => {
-  test('[API21] a PeerJS peer cannot read messages of application servers', async () => {
-    const { url } = await listening({ api: { keys: [KEY] } })
+  test('[API21] a peer of PeerJS or matchbox cannot read messages of application servers', async () => {
+    const { url } = await listening({ api: { keys: [KEY] }, matchbox: { enabled: true } })
     const peer = await PeerJsPeer.open({ url, id: 'old' })
     closers.push(() => peer.socket.terminate())
+    const game = new WirePeer(`${url.replace('http', 'ws')}/matchbox/room`)
+    closers.push(() => game.socket.terminate())
+    const id = /[0-9a-f-]{36}/.exec(await game.frame(1))?.[0] ?? ''
+    await expect(apiOf(url).sendToPeer(id, 'x')).rejects.toMatchObject({
+      code: 'incompatible',
+      message: expect.stringContaining('such as PeerJS or matchbox'),
+    })
     await expect(apiOf(url).sendToPeer('old', 'x')).rejects.toMatchObject({
       code: 'incompatible',
       status: 409,

@@ -106,7 +106,7 @@ export const operations = {
     tag: 'Messages',
     summary: 'Send a message to a peer',
     description:
-      'Waits until the SDK of the recipient has acknowledged the message, or `timeoutMs`. The recipient gets it as a `message` event whose last argument has `server: true`, from a name that the node made. Its answers to that name are refused. Messages of one node to one peer arrive in order. A PeerJS peer is 409 `incompatible`.',
+      'Waits until the SDK of the recipient has acknowledged the message, or `timeoutMs`. The recipient gets it as a `message` event whose last argument has `server: true`, from a name that the node made. Its answers to that name are refused. Messages of one node to one peer arrive in order. A peer of another client, such as PeerJS or matchbox, is 409 `incompatible`.',
     params: shapes.name,
     query: none,
     body: shapes.message,

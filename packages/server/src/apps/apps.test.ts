@@ -80,6 +80,15 @@ describe('with a shared key', () => {
     expect(await admit(settings)).toEqual(forbidden('the token is missing or wrong'))
   })
 
+  test.each(['y-webrtc', 'webtorrent', 'trystero', 'matchbox'] as const)(
+    '[UW2] a refused peer of %s is told where its key belongs',
+    async (wire) => {
+      expect(await admit({ access: { key: KEY } }, { wire })).toEqual(
+        forbidden('the key is missing or wrong: the URL needs it, as ?key=…'),
+      )
+    },
+  )
+
   test('the previous key lets peers in as well, while it is there', async () => {
     const settings = { access: { key: KEY, previousKey: 'the-key-of-last-year' } }
     expect(await admit(settings, { token: 'the-key-of-last-year' })).toMatchObject({ ok: true })
@@ -91,7 +100,11 @@ describe('with a shared key', () => {
 describe('with an Origin allow-list', () => {
   test('a program that sends no Origin needs the key', async () => {
     expect(await admit({ origins: [ORIGIN] }, { origin: ORIGIN })).toEqual({ ok: true, app: 'default' })
-    expect(await admit({ origins: [ORIGIN] })).toEqual(forbidden('without an Origin, a token is needed'))
+    expect(await admit({ origins: [ORIGIN] })).toEqual(
+      forbidden(
+        "only pages of this app's origins may connect: for programs the app needs access.key as well",
+      ),
+    )
     expect(await admit({ origins: [ORIGIN] }, { token: 'made up' })).toMatchObject({ ok: false })
     const both = { origins: [ORIGIN], access: { key: KEY } }
     expect(await admit(both, { token: KEY })).toMatchObject({ ok: true })

@@ -208,14 +208,14 @@ function policyOf(
     hasApi,
     indexed: discovery || hasApi,
     admit: (request) =>
-      isForPages && request.origin === undefined ? Promise.resolve(NEEDS_TOKEN) : access.admit(request),
+      isForPages && request.origin === undefined ? Promise.resolve(FOR_PAGES) : access.admit(request),
   }
 }
 
-const NEEDS_TOKEN: AccessDecision = {
+const FOR_PAGES: AccessDecision = {
   ok: false,
   code: 'forbidden',
-  detail: 'without an Origin, a token is needed',
+  detail: "only pages of this app's origins may connect: for programs the app needs access.key as well",
 }
 
 /**

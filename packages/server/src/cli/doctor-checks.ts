@@ -8,6 +8,7 @@ import { reasonOf } from '../lib/reason.js'
 import type { Config } from '../config/schema.js'
 import { loadPage, PAGE_DIRECTORY } from '../http/page.js'
 import { readTls } from '../config/tls-files.js'
+import { urlWires } from '../config/url-wires.js'
 
 export interface Finding {
   verdict: 'ok' | 'warn' | 'fail'
@@ -119,14 +120,22 @@ export async function checkAdvice(config: Config): Promise<Finding[]> {
     const text = `integrated, advertised as ${advertise}: UDP there must reach TCP port + 1 of this node`
     findings.push({ verdict: 'ok', subject: 'p2p server', text })
   }
-  if (turn.urls.length === 0)
-    findings.push({
-      verdict: 'warn',
-      subject: 'turn',
-      text: 'none: where no direct path exists, this server relays messages',
-    })
+  if (turn.urls.length === 0) findings.push({ verdict: 'warn', subject: 'turn', text: noTurn(config) })
   for (const url of turn.urls) findings.push(await checkTurn(url))
   return findings
+}
+
+/** Messages are relayed only for peers that ask this server to: those with the SDK. */
+function noTurn(config: Config): string {
+  const others = [
+    ...(config.peerjs.enabled ? ['PeerJS'] : []),
+    ...urlWires(config).flatMap(({ isOn, client }) => (isOn ? [client] : [])),
+  ]
+  if (!config.relay.enabled) return 'none: where no direct path exists, peers do not connect'
+  const relayed = 'where no direct path exists, this server relays messages of the SDK'
+  return others.length === 0
+    ? `none: ${relayed}`
+    : `none: ${relayed}; clients of ${others.join(', ')} do not connect there`
 }
 
 async function checkTurn(url: string): Promise<Finding> {

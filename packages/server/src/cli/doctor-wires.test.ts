@@ -1,11 +1,18 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { configSchema, type ConfigInput } from '../config/schema.js'
+import { checkAdvice } from './doctor-checks.js'
 import { checkWires } from './doctor-wires.js'
 
 const check = (input: ConfigInput) => checkWires(configSchema.parse(input))
 
-test('without wires of fixed URLs there is nothing to say', () => {
-  expect(check({})).toEqual([])
+test('without wires of fixed URLs it says how to switch them on', () => {
+  expect(check({})).toEqual([
+    {
+      verdict: 'ok',
+      subject: 'wires',
+      text: 'none beside the SDK and PeerJS; they can be switched on: y-webrtc by yWebrtc.enabled (--y-webrtc), WebTorrent by webtorrent.enabled (--webtorrent), trystero by trystero.enabled (--trystero), matchbox by matchbox.enabled (--matchbox)',
+    },
+  ])
 })
 
 test('each wire is named with its path', () => {
@@ -29,4 +36,23 @@ test('[UW7] an app with tokens gets a warning, because a token in a fixed URL ex
   })
   expect(findings.map(({ verdict }) => verdict)).toEqual(['ok', 'warn'])
   expect(findings[1]?.text).toMatch(/^chat: .*locks them out/)
+})
+
+describe('without TURN', () => {
+  const advice = async (input: ConfigInput) =>
+    (await checkAdvice(configSchema.parse(input))).find(({ subject }) => subject === 'turn')?.text
+
+  test('it says whose messages this server relays', async () => {
+    const relayed = 'none: where no direct path exists, this server relays messages of the SDK'
+    expect(await advice({ peerjs: { enabled: false } })).toBe(relayed)
+    expect(await advice({ yWebrtc: { enabled: true }, matchbox: { enabled: true } })).toBe(
+      `${relayed}; clients of PeerJS, y-webrtc, matchbox do not connect there`,
+    )
+  })
+
+  test('and without the relay nobody connects there', async () => {
+    expect(await advice({ relay: { enabled: false } })).toBe(
+      'none: where no direct path exists, peers do not connect',
+    )
+  })
 })

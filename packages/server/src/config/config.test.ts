@@ -283,6 +283,9 @@ describe('a problem names the setting, its source and the rule', () => {
     expect(problems({ file: 'tls: yes' })).toEqual([
       'tls (peerage.yaml:1): must be a mapping, because it is a section of settings',
     ])
+    expect(problems({ file: 'yWebrtc: true' })).toEqual([
+      'yWebrtc (peerage.yaml:1): must be a mapping, because it is a section of settings, such as yWebrtc: { enabled: true }',
+    ])
     expect(problems({ file: 'port: {a: 1}' })).toEqual([
       expect.stringMatching(/^port \(peerage\.yaml:1\): must be a whole/),
     ])

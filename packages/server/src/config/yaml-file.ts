@@ -76,7 +76,11 @@ function readSection(section: YAMLMap, prefix: string, context: YamlContext): vo
         // The name of an app says something without any settings: the app is served.
         if (place.isKeyed) layer.values.set(path, { value: EMPTY_SECTION, source })
         if (isMap(value)) readSection(value, `${path}.`, context)
-        else if (!isEmpty) wrong('must be a mapping, because it is a section of settings')
+        else if (!isEmpty) {
+          const hasSwitch = placeOf(leaves, `${path}.enabled`).type === 'setting'
+          const advice = hasSwitch ? `, such as ${path.split('.').at(-1)}: { enabled: true }` : ''
+          wrong(`must be a mapping, because it is a section of settings${advice}`)
+        }
     }
   }
 }

@@ -3,14 +3,11 @@ import { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import type { Clock } from '@peerage/core'
 import type { HttpGateway, RequestTaker } from '../gateway/http-gateway.js'
-import {
-  UNKNOWN_PATH,
-  endSoon,
-  refuseUpgrade,
-  type RefusalOptions,
-} from '../gateway/shared/refuse-upgrade.js'
+import { endSoon, refuseUpgrade, type RefusalOptions } from '../gateway/shared/refuse-upgrade.js'
+import { splitUrl } from '../gateway/shared/url-credentials.js'
 import type { AnyServer } from './listen.js'
 import { watchSiblings } from './sibling-servers.js'
+import type { Unserved } from './unserved.js'
 
 /** A node, as the owner of some paths of a server. */
 interface PathOwner {
@@ -23,6 +20,8 @@ export interface AttachOptions extends RefusalOptions {
   /** Takes requests before the gateways: the API of the node, if it is on this server. */
   api?: RequestTaker | undefined
   owner: PathOwner
+  /** Called for an upgrade at this path that nobody takes. */
+  unserved: (path: string) => Unserved
 }
 
 /** The upgrade listeners of all nodes in this process, to distinguish them from listeners of the application. */
@@ -90,7 +89,10 @@ function takeFrom(server: AnyServer, options: AttachOptions): () => void {
     else if (listeners[0] !== onUpgrade) return
     else if (socket instanceof Socket && isPlainRequest(request))
       answerAsRequest(server, request, socket, clock)
-    else refuseUpgrade(socket, 'none', UNKNOWN_PATH, options)
+    else {
+      const { wire, refusal } = options.unserved(splitUrl(request.url).path)
+      refuseUpgrade(socket, wire, refusal, options)
+    }
   }
   nodeListeners.add(onUpgrade)
   server.on('upgrade', onUpgrade)

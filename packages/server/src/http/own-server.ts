@@ -10,6 +10,7 @@ import type { AnyServer } from './listen.js'
 import { createNodeServer } from './node-server.js'
 import { loadPage } from './page.js'
 import type { TlsFiles } from '../config/tls-files.js'
+import { urlWires } from '../config/url-wires.js'
 import { readVersion } from '../lib/version.js'
 
 interface OwnServerOptions {
@@ -30,6 +31,7 @@ export function createOwnServer(config: Config, { readiness, files, onError }: O
     page: config.page ? loadPage() : undefined,
     client: loadClient(readVersion()),
     greeting,
+    wires: urlWires(config),
     onError,
   })
   // The probe of a balancer over HTTP/1.0 has no Host header.

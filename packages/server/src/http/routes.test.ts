@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Hono } from 'hono'
 import { afterAll, describe, expect, test } from 'vitest'
+import { configSchema } from '../config/schema.js'
+import { urlWires } from '../config/url-wires.js'
 import { loadClient, serveClient } from './client-files.js'
 import { createRoutes } from './routes.js'
 import { loadPage, PAGE_CSP } from './page.js'
@@ -38,9 +40,35 @@ function routes(readiness: () => Readiness = () => ({ ready: true }), withPage =
     page,
     client: loadClient('1.2.3', directory),
     greeting,
+    wires: urlWires(configSchema.parse({ path: base, yWebrtc: { enabled: true } })),
     onError,
   })
 }
+
+describe('[UW1] a path of a wire', () => {
+  test.each(['/y-webrtc', '/y-webrtc/chat', '/y-webrtc/chat/minutes'])(
+    'that is on says to a GET of %s that it takes WebSockets',
+    async (path) => {
+      const answer = await routes().request(path)
+      expect([answer.status, answer.headers.get('Upgrade')]).toEqual([426, 'websocket'])
+      expect(await answer.json()).toEqual({
+        error: 'this path takes WebSocket connections only: its URL begins with ws:// or wss://',
+      })
+    },
+  )
+
+  test('that is off says what switches it on', async () => {
+    const answer = await routes(undefined, true, '/at/').request('/at/announce?info_hash=x')
+    expect([answer.status, await answer.json()]).toEqual([
+      404,
+      {
+        error:
+          'this node does not serve WebTorrent: the setting webtorrent.enabled (--webtorrent) switches it on',
+      },
+    ])
+    expect((await routes().request('/announcement')).status).toBe(404)
+  })
+})
 
 describe('probes', () => {
   test('/healthz does not depend on the store', async () => {

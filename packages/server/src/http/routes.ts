@@ -3,7 +3,9 @@ import { Hono, type Context } from 'hono'
 import { etag } from 'hono/etag'
 import { serveClient, type ClientFiles } from './client-files.js'
 import { servePage } from './page.js'
+import type { UrlWire } from '../config/url-wires.js'
 import type { StaticFiles } from './static-files.js'
+import { offText } from './unserved.js'
 
 export interface RoutesOptions {
   /** The path of the page and of the greeting, with slashes at both ends. */
@@ -16,6 +18,8 @@ export interface RoutesOptions {
   client: ClientFiles
   /** The answer to a GET of `base` from a program that is no browser. */
   greeting: Readonly<Record<string, unknown>>
+  /** The wires whose paths say what they are for. */
+  wires: readonly UrlWire[]
   /** Called for an internal error. The answer says only that there was an error. */
   onError: OnError
 }
@@ -38,6 +42,7 @@ export function createRoutes(options: RoutesOptions): Hono {
   // The page loads its files and connects relative to its own URL, so the URL needs the slash.
   if (base !== '/')
     routes.get(base.slice(0, -1), (context) => context.redirect(base + new URL(context.req.url).search, 308))
+  for (const wire of options.wires) routes.all(`${wire.path}/*`, (context) => answerAt(context, wire))
   serveClient(routes, base, options.client)
   if (page !== undefined) routes.get('*', etag(), servePage(page, base))
   routes.onError((error, context) => {
@@ -58,6 +63,15 @@ function addProbes(routes: Hono, at: string, options: RoutesOptions): void {
     return uncached(context).json({ status: 'not ready', why: readiness.reason }, 503)
   })
   routes.get(`${at}version`, (context) => uncached(context).json(options.version))
+}
+
+/** Somebody opens the URL of a wire in a browser, or a BitTorrent program announces itself over HTTP. */
+function answerAt(context: Context, wire: UrlWire): Response {
+  if (!wire.isOn) return context.json({ error: offText(wire) }, 404)
+  // RFC 9110 §15.5.22: the answer names the protocol that is needed.
+  context.header('Upgrade', 'websocket')
+  const error = 'this path takes WebSocket connections only: its URL begins with ws:// or wss://'
+  return context.json({ error }, 426)
 }
 
 /** Browsers accept text/html explicitly. Programs accept anything, or JSON. */

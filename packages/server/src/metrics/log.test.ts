@@ -1,4 +1,5 @@
 import { RegistryUnavailable } from '@peerage/core'
+import { parseApp, type App } from '@peerage/protocol'
 import { describe, expect, test } from 'vitest'
 import { createLogger, errorLog, eventLog, refusalLog } from './log.js'
 import { prettyLine } from './pretty.js'
@@ -141,6 +142,60 @@ test('refusals of access are counted: one line for each wire and code every ten 
     { ...line, wire: 'peerjs', code: 'forbidden', repeated: 999 },
   ])
   expect(records()[1]).not.toHaveProperty('origin')
+})
+
+test('failures that take turns are as few lines, and a fault of another server has no stack', () => {
+  const { log, records } = capture()
+  let now = 0
+  const onError = errorLog(log, () => now)
+  const fail = (text: string): void => onError(new Error(text), { stage: 'access webhook' })
+  for (let i = 0; i < 100; i++) for (const text of ['answers with status 500', 'is no JSON']) fail(text)
+  expect(records()).toMatchObject([
+    { stage: 'access webhook', error: 'answers with status 500' },
+    { stage: 'access webhook', error: 'is no JSON' },
+  ])
+  expect(records()[0]).not.toHaveProperty('stack')
+  // However many texts there are, there are few lines.
+  for (let i = 0; i < 1_000; i++) fail(`status ${i}`)
+  expect(records()).toHaveLength(31)
+  now = 10_000
+  fail('is no JSON')
+  expect(records().at(-1)).toMatchObject({ error: 'is no JSON', repeated: 99 })
+})
+
+test('refusals with different apps or reasons are all logged, up to a number of lines', () => {
+  const { log, records } = capture()
+  let now = 0
+  const onRefused = refusalLog(log, () => now)
+  const app = (text: string): App => {
+    const parsed = parseApp(text)
+    if (!parsed.ok) throw new Error(parsed.problem)
+    return parsed.value
+  }
+  const refusal = { wire: 'y-webrtc', code: 'forbidden' } as const
+  const different = [
+    { ...refusal, app: app('chat'), detail: 'the key is missing or wrong' },
+    { ...refusal, detail: 'this app is not served here' },
+    { ...refusal, app: app('pages'), detail: 'this origin may not connect' },
+    { ...refusal, app: app('chat'), detail: 'this origin may not connect' },
+  ]
+  for (let i = 0; i < 3; i++) for (const one of different) onRefused(one)
+  expect(records()).toMatchObject(
+    different.map(({ detail, ...one }) => ({ msg: 'refused', ...one, why: detail })),
+  )
+  expect(records()[1]).not.toHaveProperty('app')
+  for (let i = 0; i < 10_000; i++) onRefused({ ...refusal, app: app(`app-${i}`), detail: 'no' })
+  expect(records()).toHaveLength(101)
+  now = 10_000
+  for (const one of different) onRefused(one)
+  expect(records().slice(101)).toMatchObject([
+    { app: 'chat', why: 'the key is missing or wrong', repeated: 2 },
+    { repeated: 2 },
+    { app: 'pages', repeated: 2 },
+    { app: 'chat', repeated: 2 },
+  ])
+  for (let i = 0; i < 10_000; i++) onRefused({ ...refusal, app: app(`more-${i}`), detail: 'no' })
+  expect(records()).toHaveLength(202)
 })
 
 test('a refusal without a text of ours is logged by its code', () => {

@@ -81,44 +81,64 @@ const OUTAGES = new Set(['RegistryUnavailable', 'ReplyError', 'LinkUnreachable']
 /** Adds what an operator can do to the text of an error, if that is known. */
 export type Advise = (text: string) => string
 
+/** How many different refusals are told apart within REPEAT_EVERY_MS. A peer can cause very many. */
+const REFUSALS_MOST = 100
+/** How many different failures are. In an outage there are a dozen. A faulty webhook may answer something else each time. */
+const FAILURES_MOST = 30
+/** What another server did wrong. Our stack trace says nothing about that. */
+const OUTSIDE: ReadonlySet<string> = new Set(['redis connection', 'access webhook', 'jwks'])
+
 /** Lines that repeat. One of each kind is logged in REPEAT_EVERY_MS. */
 class Repeats {
   readonly #now: () => number
-  readonly #kinds = new Map<string, { at: number; text: string; suppressed: number }>()
+  readonly #most: number
+  readonly #kinds = new Map<string, { at: number; suppressed: number }>()
 
-  constructor(now: () => number) {
+  /** `most`: how many kinds are told apart. */
+  constructor(now: () => number, most: number) {
     this.#now = now
+    this.#most = most
+  }
+
+  /** As `#next`, for the kind if there is room for it, and else for all other kinds of the group. Groups are a closed set. */
+  next(group: string, kind: string): { repeated?: number } | undefined {
+    return this.#next(this.#hasRoom(kind) ? kind : group)
+  }
+
+  /** Kinds that were not seen lately make room for others. */
+  #hasRoom(kind: string): boolean {
+    if (this.#kinds.has(kind)) return true
+    if (this.#kinds.size >= this.#most)
+      for (const [former, { at }] of this.#kinds)
+        if (this.#now() - at >= REPEAT_EVERY_MS) this.#kinds.delete(former)
+    return this.#kinds.size < this.#most
   }
 
   /**
    * The field for the line: how many were left out since the last one, if any were. Undefined: leave this one out, too.
-   * Another text of the same kind is always logged.
    */
-  next(kind: string, text = ''): { repeated?: number } | undefined {
+  #next(kind: string): { repeated?: number } | undefined {
     const last = this.#kinds.get(kind)
-    const isSame = last?.text === text
-    if (isSame && this.#now() - last.at < REPEAT_EVERY_MS) {
+    if (last !== undefined && this.#now() - last.at < REPEAT_EVERY_MS) {
       last.suppressed++
       return undefined
     }
-    this.#kinds.set(kind, { at: this.#now(), text, suppressed: 0 })
-    return isSame && last.suppressed > 0 ? { repeated: last.suppressed } : {}
+    this.#kinds.set(kind, { at: this.#now(), suppressed: 0 })
+    return last !== undefined && last.suppressed > 0 ? { repeated: last.suppressed } : {}
   }
 }
 
 /** Logs background failures so that an outage is a few lines, not a flood. */
 export function errorLog(log: Logger, now: () => number, advise: Advise = (text) => text): OnError {
-  const repeats = new Repeats(now)
+  const repeats = new Repeats(now, FAILURES_MOST)
   return (error, context) => {
     const text = advise(reasonOf(error))
-    const repeated = repeats.next(context.stage, text)
+    const repeated = repeats.next(context.stage, `${context.stage} ${text}`)
     if (repeated === undefined) return
     // A stack trace helps to find a bug of ours. In an outage it only hides the reason.
     const isOutage = error instanceof Error && (OUTAGES.has(error.name) || 'code' in error)
     const stack =
-      error instanceof Error && !isOutage && context.stage !== 'redis connection'
-        ? { stack: error.stack }
-        : {}
+      error instanceof Error && !isOutage && !OUTSIDE.has(context.stage) ? { stack: error.stack } : {}
     log.warn({ ...context, ...repeated, ...stack, error: text }, 'failed')
   }
 }
@@ -127,17 +147,20 @@ export function errorLog(log: Logger, now: () => number, advise: Advise = (text)
 const LOGGED_ORIGIN = /^[\x21-\x7e]{1,300}$/
 
 /**
- * Logs refusals of access. Refusals of one wire with one code are one line every ten seconds, however many pages or
- * peers are refused.
+ * Logs refusals of access. Refusals that differ at most in their origins are one line every ten seconds. If there are too
+ * many different ones, those with the same wire and code are.
  */
 export function refusalLog(log: Logger, now: () => number): OnRefused {
-  const repeats = new Repeats(now)
-  return ({ wire, code, detail, origin }) => {
-    const repeated = repeats.next(`${wire} ${code}`)
+  const repeats = new Repeats(now, REFUSALS_MOST)
+  return ({ wire, code, app, detail, origin }) => {
+    const pair = `${wire} ${code}`
+    const kind = `${pair} ${app ?? ''} ${detail ?? ''}`
+    const repeated = repeats.next(pair, kind)
     if (repeated === undefined) return
+    const of = app === undefined ? {} : { app }
     const why = detail === undefined ? {} : { why: detail }
     const from = origin !== undefined && LOGGED_ORIGIN.test(origin) ? { origin } : {}
-    log.info({ ...why, wire, code, ...from, ...repeated }, 'refused')
+    log.info({ ...why, wire, code, ...of, ...from, ...repeated }, 'refused')
   }
 }
 

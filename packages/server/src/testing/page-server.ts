@@ -15,6 +15,7 @@ export async function serveBuiltPage(directory: string): Promise<{ url: string; 
     page: loadPage(directory),
     client: loadClient('0.0.0'),
     greeting,
+    wires: [],
     onError: (error) => {
       throw error
     },

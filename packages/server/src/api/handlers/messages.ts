@@ -26,7 +26,7 @@ const DRAINING = refuse(
 )
 const INCOMPATIBLE = refuse(
   'incompatible',
-  'the peer speaks PeerJS, which has no messages of application servers, or an SDK that cannot read the message',
+  'only peers with the SDK get messages of application servers: this peer has another client, such as PeerJS or matchbox, or an SDK that cannot read the message',
 )
 const TOO_LARGE = refuse(
   'too-large',

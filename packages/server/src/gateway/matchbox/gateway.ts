@@ -41,7 +41,8 @@ export class MatchboxGateway extends UrlGateway<MatchboxConnection, Asked> imple
         const result = typeof outcome === 'string' ? outcome : outcome.refused
         this.metrics.routed('matchbox', 'signal', result, frame.length, ms)
       },
-      dropped: () => this.drops.dropped('too-many', { text: 'signals that wait for a lookup' }),
+      dropped: ({ from }) =>
+        this.drops.dropped('too-many', { app: appOf(from), text: 'signals that wait for a lookup' }),
     })
   }
 

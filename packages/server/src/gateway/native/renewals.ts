@@ -104,7 +104,7 @@ export class Renewals {
   #refuse({ address, app, wire, peer }: NativeConnection, refused: Refused): ProtocolError {
     const { code, detail, retryAfterMs } = refused
     const { metrics, onRefused } = this.#options
-    onRefused({ wire, code, detail: ownText(refused) })
+    onRefused({ wire, code, app: app?.app, detail: ownText(refused) })
     if (app !== undefined) metrics.appRefused(app.policy.label, code)
     if (!temporary[code] && peer !== undefined)
       this.#limits.claimFailed(address, peer, app?.policy.limits.name.failuresPerMinute ?? 0)

@@ -174,6 +174,7 @@ describe('arriving', () => {
       expect(fixture.refused.at(-1)).toEqual({
         wire: 'peerjs',
         code: 'forbidden',
+        app: 'default',
         detail: text,
         origin: undefined,
       })

@@ -159,7 +159,7 @@ export class PeerJsHttp {
     const answer = await revocations.check(app, holderOf(allowed))
     if (answer.ok) return true
     if (answer.code === 'access-unavailable') throw new RegistryUnavailable(answer.detail)
-    this.#options.onRefused({ wire: 'peerjs', code: answer.code, detail: answer.detail })
+    this.#options.onRefused({ wire: 'peerjs', code: answer.code, app, detail: answer.detail })
     return false
   }
 
@@ -172,7 +172,13 @@ export class PeerJsHttp {
     const { onRefused } = this.#options
     const { origin } = headers
     if (!isOriginAllowed(policy.origins, origin)) {
-      onRefused({ wire: 'peerjs', code: WRONG_ORIGIN.reason, detail: WRONG_ORIGIN.detail, origin })
+      onRefused({
+        wire: 'peerjs',
+        code: WRONG_ORIGIN.reason,
+        app: policy.app,
+        detail: WRONG_ORIGIN.detail,
+        origin,
+      })
       return undefined
     }
     const asked: AdmitRequest = { isNameMade: false, wire: 'peerjs', address, token: key, headers }
@@ -180,7 +186,7 @@ export class PeerJsHttp {
     if (app !== undefined) asked.app = app
     const admitted = await (this.#options.access ?? policy).admit(asked)
     if (admitted.ok) return (await this.#mayList(admitted)) ? admitted.app : undefined
-    onRefused({ wire: 'peerjs', code: admitted.code, detail: refusals.key, origin })
+    onRefused({ wire: 'peerjs', code: admitted.code, app: policy.app, detail: refusals.key, origin })
     return undefined
   }
 

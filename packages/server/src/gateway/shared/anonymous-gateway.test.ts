@@ -2,6 +2,7 @@ import type { AnonymousSession, Node, RoomText } from '@peerage/core'
 import type { RoomId } from '@peerage/protocol'
 import { limits as wireLimits } from '@peerage/protocol'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import type { WirePeer } from '@peerage/test-support/wire-peer.js'
 import { eventually } from '../../testing/peerjs-fixture.js'
 import type { WireFixture, WireFixtureOptions } from '../../testing/wire-fixture.js'
 import { closeWires, sockets, startWire } from '../../testing/wire-fixture.js'
@@ -72,8 +73,17 @@ async function refusalOf(
   const peer = fixture.connect(path, { headers })
   await peer.opened()
   await eventually('refused', () => fixture.seen.slice(before).some((line) => line.startsWith('registered')))
+  return lateEndOf(fixture, peer)
+}
+
+/** How the gateway closes a peer that it has turned away. y-webrtc comes back at once, so it must not be soon. */
+async function lateEndOf(
+  { clock }: Pick<WireFixture<EchoGateway>, 'clock'>,
+  peer: WirePeer,
+): Promise<{ code: number; reason: string }> {
+  await clock.advance(1_999)
   expect(peer.end).toBeUndefined()
-  await fixture.clock.advance(REFUSED_MS)
+  await clock.advance(REFUSED_MS - 1_999)
   return peer.ended()
 }
 
@@ -187,8 +197,8 @@ describe('the URL of a peer', () => {
 
 describe('a peer that may not come in', () => {
   test.each([
-    ['/at/echo/chess', 4502, 'the token is missing or wrong'],
-    ['/at/echo/chess?key=wrong', 4502, 'the token is missing or wrong'],
+    ['/at/echo/chess', 4502, 'the key is missing or wrong: the URL needs it, as ?key=…'],
+    ['/at/echo/chess?key=wrong', 4502, 'the key is missing or wrong: the URL needs it, as ?key=…'],
     ['/at/echo/other', 4502, 'this app is not served here'],
   ])('[UW4] %s is closed with %i and is told why', async (path, code, reason) => {
     expect(await refusalOf(await startEcho(withKey), path)).toEqual({ code, reason })
@@ -248,12 +258,22 @@ describe('a peer that may not come in', () => {
     await peer.opened()
     await eventually('refused', () => fixture.seen.includes('registered forbidden'))
     for (let i = 0; i < 100; i++) peer.send('hello')
-    peer.socket.ping()
-    await new Promise((resolve) => peer.socket.once('pong', resolve))
+    expect((await lateEndOf(fixture, peer)).code).toBe(4502)
     expect(peer.frames).toEqual([])
-    await fixture.clock.advance(REFUSED_MS)
-    expect((await peer.ended()).code).toBe(4502)
   })
+})
+
+test('[UW4] frames of a peer that is turned away are hardly read', async () => {
+  const pause = vi.spyOn(EchoConnection.prototype, 'pause')
+  const fixture = await startEcho(withKey)
+  const peer = fixture.connect('/at/echo/chess')
+  await peer.opened()
+  await eventually('refused', () => fixture.seen.includes('registered forbidden'))
+  for (let i = 0; i < 100; i++) peer.send('x'.repeat(10_000))
+  await eventually('a pause', () => pause.mock.calls.length > 0)
+  expect((await lateEndOf(fixture, peer)).code).toBe(4502)
+  // One for each 100 ms.
+  expect(pause.mock.calls.length).toBeLessThan(50)
 })
 
 describe('frames that come before the answer', () => {
@@ -276,14 +296,14 @@ describe('frames that come before the answer', () => {
   test.each([
     ['1,024 frames', 1_025, 'x'],
     ['256 KiB', 5, 'x'.repeat(65_000)],
-  ])('[UW3] beyond %s close the connection', async (_, count, text) => {
+  ])('[UW3] [UW4] beyond %s close the connection late', async (_, count, text) => {
     const { rules } = slowAccess()
-    const { connect, seen } = await startEcho({ access: rules })
-    const peer = connect('/at/echo')
+    const fixture = await startEcho({ access: rules })
+    const peer = fixture.connect('/at/echo')
     await peer.opened()
     for (let i = 0; i < count; i++) peer.send(text)
-    expect((await peer.ended()).code).toBe(4004)
-    expect(seen).toContain('rejected too-many')
+    await eventually('too many', () => fixture.seen.includes('rejected too-many'))
+    expect((await lateEndOf(fixture, peer)).code).toBe(4004)
   })
 
   test('[UW3] a peer that has gone before the answer is not let in', async () => {
@@ -327,7 +347,8 @@ describe('frames that come while an earlier one is handled', () => {
   })
 
   test('[UW3] are not handled if that fails: the connection is closed with 4008, and the error is reported', async () => {
-    const { connect, gateway, seen } = await startEcho()
+    const fixture = await startEcho()
+    const { connect, gateway, seen } = fixture
     const { slow, go } = heldBack()
     gateway.slow = slow.then(() => Promise.reject(new Error('a bug')))
     const peer = connect('/at/echo')
@@ -336,9 +357,9 @@ describe('frames that come while an earlier one is handled', () => {
     peer.socket.ping()
     await new Promise((resolve) => peer.socket.once('pong', resolve))
     go()
-    expect((await peer.ended()).code).toBe(4008)
+    await eventually('the error', () => seen.includes('error frame Error: a bug'))
+    expect((await lateEndOf(fixture, peer)).code).toBe(4008)
     expect(peer.frames).toEqual([])
-    expect(seen).toContain('error frame Error: a bug')
   })
 
   test('[UW3] are not handled after the end', async () => {
@@ -408,8 +429,9 @@ describe('frames of a peer', () => {
     expect(own?.maySay(100, 1, now + 1_000)).toBe(true)
   })
 
-  test('[UW6] malformed ones are dropped and counted, and after 100 the connection is closed', async () => {
-    const { connect, seen, logs } = await startEcho()
+  test('[UW4] [UW6] malformed ones are dropped and counted, and after 100 the connection is closed late', async () => {
+    const fixture = await startEcho()
+    const { connect, seen, logs } = fixture
     const peer = connect('/at/echo')
     await peer.opened()
     for (let i = 0; i < 100; i++) peer.send('{')
@@ -417,9 +439,12 @@ describe('frames of a peer', () => {
     await peer.frame(1)
     expect(seen.filter((line) => line === 'rejected malformed')).toHaveLength(100)
     peer.send('{')
-    expect((await peer.ended()).code).toBe(4503)
+    for (let i = 0; i < 10; i++) peer.send('too late')
+    await eventually('101', () => seen.filter((line) => line === 'rejected malformed').length === 101)
+    expect((await lateEndOf(fixture, peer)).code).toBe(4503)
+    expect(peer.frames).toHaveLength(1)
     expect(logs).toEqual([
-      { event: 'dropped', details: { wire: 'trystero', what: 'malformed', text: 'no JSON' } },
+      { event: 'dropped', details: { wire: 'trystero', what: 'malformed', app: 'default', text: 'no JSON' } },
     ])
   })
 
@@ -433,16 +458,49 @@ describe('frames of a peer', () => {
     expect(seen).toContain('rejected malformed')
   })
 
-  test('[UW6] above the frame limit end the connection with 1009, and the neighbours are served', async () => {
-    const { connect, seen } = await startEcho()
+  test('[UW4] [UW6] above the frame limit end the connection late with 1009, and the neighbours are served', async () => {
+    const fixture = await startEcho()
+    const { connect, seen } = fixture
     const [peer, neighbour] = [connect('/at/echo'), connect('/at/echo')]
     await peer.opened()
     await neighbour.opened()
     peer.send('x'.repeat(sockets.frameBytes + 1))
-    expect((await peer.ended()).code).toBe(1009)
+    await eventually('too long', () => seen.includes('rejected fault'))
+    // What it sends now is not read.
+    for (let i = 0; i < 100; i++) peer.send('x'.repeat(sockets.frameBytes))
     neighbour.send('hello')
     await neighbour.frame(1)
-    expect(seen).toContain('rejected fault')
+    expect(await lateEndOf(fixture, peer)).toEqual({ code: 1009, reason: 'a frame may have 65536 bytes' })
+    expect(peer.frames).toEqual([])
+    await eventually('ended', () => fixture.gateway.connections === 1)
+    expect(seen).toContain('closed protocol')
+  })
+
+  test('[UW4] that break the protocol end the connection late, and it may go before', async () => {
+    const fixture = await startEcho()
+    const { connect, seen, gateway } = fixture
+    const [peer, hasty] = [connect('/at/echo'), connect('/at/echo')]
+    await peer.opened()
+    await hasty.opened()
+    // Text that is no UTF-8.
+    for (const { socket } of [peer, hasty]) socket.send(Buffer.from([0xff]), { binary: false })
+    await eventually('faults', () => seen.filter((line) => line === 'rejected fault').length === 2)
+    hasty.socket.terminate()
+    await eventually('gone', () => gateway.connections === 1)
+    expect((await lateEndOf(fixture, peer)).code).toBe(1007)
+    await eventually('ended', () => gateway.connections === 0)
+  })
+
+  test('[UW4] far over the rates end the connection late, and are not read until then', async () => {
+    const connection = { ...unlimited.connection, messagesPerSecond: 10 }
+    const fixture = await startEcho({ limitValues: { ...unlimited, connection } })
+    const peer = fixture.connect('/at/echo')
+    await peer.opened()
+    const over = (): number => fixture.seen.filter((line) => line === 'rejected rate-limited').length
+    for (let i = 0; i < 3_000; i++) peer.send('flood')
+    await eventually('over', () => over() >= 1_201)
+    expect((await lateEndOf(fixture, peer)).code).toBe(4004)
+    expect(over()).toBe(1_201)
   })
 
   test('in binary are read as text', async () => {
@@ -502,7 +560,7 @@ describe('how a connection ends', () => {
     const peers = [connect('/at/echo'), connect('/at/echo')]
     await eventually('in', () => gateway.all.length === 2 && gateway.all.every(({ session }) => session))
     for (const connection of gateway.all) {
-      gateway.lateCloses.add(connection, 3_000, 'registry-unavailable', 'begin anew')
+      gateway.lateCloses.add(connection, 3_000, 'registry-unavailable', { text: 'begin anew' })
       gateway.lateCloses.add(connection, 1_000, 'internal')
       gateway.lateCloses.add(connection, 5_000, 'internal')
     }

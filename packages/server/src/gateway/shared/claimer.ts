@@ -218,7 +218,8 @@ export class Claimer {
   ): Refusal {
     const { code, detail, retryAfterMs } = refused
     const { onRefused, metrics } = this.#options
-    onRefused({ wire: connection.wire, code, detail: ownText(refused), origin })
+    const app = use?.isServed === true ? use.app : undefined
+    onRefused({ wire: connection.wire, code, app, detail: ownText(refused), origin })
     metrics.appRefused(use?.policy.label ?? OTHER, code)
     const retry = retryAfterMs === undefined ? {} : { retryAfterMs }
     // The peer did nothing wrong.

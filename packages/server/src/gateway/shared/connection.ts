@@ -297,7 +297,7 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     if (!this.isOpen) return
     this.host.writer.flush(this.#stream)
     // RFC 6455 §7.4.1: 1000 means that the purpose of the connection has been fulfilled.
-    this.#socket.close(1000)
+    this.#socket.close(1000, '')
   }
 
   /** Cuts a peer that does not read or is gone, because no close frame would reach it. */
@@ -306,7 +306,12 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     this.#socket.terminate()
   }
 
-  /** The peer broke the WebSocket protocol or the frame limit. ws closes the socket with the fitting code. */
+  /** The peer broke the WebSocket protocol or the frame limit. `code`: how to close (RFC 6455 §7.4.1). `failed` follows. */
+  faulted(code: number): void {
+    this.#socket.close(code, '')
+  }
+
+  /** The socket has failed, or the peer broke the WebSocket protocol. */
   failed(_error: Error): void {
     this.isFaulty = true
   }

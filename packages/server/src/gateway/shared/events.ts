@@ -1,4 +1,5 @@
 import type { Wire } from '@peerage/core'
+import type { App } from '@peerage/protocol'
 
 /** The events that gateways count. Every label is from a closed set, never a text that a peer chose. */
 export interface GatewayMetrics {
@@ -22,6 +23,8 @@ export interface AccessRefusal {
   wire: Wire
   /** The error code of the refusal, or `origin`. */
   code: string
+  /** The app that the peer asked for. Absent if it is not served, or not known yet. */
+  app?: App | undefined
   /** What the peer was told. Absent if the application wrote it, because it may hold a name. */
   detail?: string | undefined
   /** The Origin header, if there was one. */

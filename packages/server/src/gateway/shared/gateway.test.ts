@@ -13,6 +13,7 @@ import { parsePeer } from '@peerage/protocol'
 import { afterEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { attachTo } from '../../http/attach.js'
+import { unservedAt } from '../../http/unserved.js'
 import { unlimited } from '../../testing/unlimited.js'
 import { AppBudgets } from '../../apps/budgets.js'
 import { appsOf } from '../../testing/apps.js'
@@ -128,7 +129,13 @@ async function startEcho(): Promise<{ node: Node; gateway: EchoGateway; url: str
   })
   gateway.start()
   const server = createServer()
-  const detach = attachTo(server, { gateways: [gateway], owner: { hasEnded: () => false }, clock, metrics })
+  const detach = attachTo(server, {
+    gateways: [gateway],
+    owner: { hasEnded: () => false },
+    unserved: (path) => unservedAt(path, [gateway.endpoint.path], []),
+    clock,
+    metrics,
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   closers.push(

@@ -1,14 +1,15 @@
 import { CoarseTimers, type Clock } from '@peerage/core'
 import type { CloseReason } from '@peerage/protocol'
+import type { CloseOptions } from './connection.js'
 
 /** A connection that is closed later. */
 interface Closable {
-  close(reason: CloseReason, options?: { text?: string }): void
+  close(reason: CloseReason, options?: CloseOptions): void
 }
 
 interface How {
   reason: CloseReason
-  text: string | undefined
+  options: CloseOptions
 }
 
 /** Closes connections later, each at its own time. Thousands of them share a few timers. */
@@ -27,11 +28,11 @@ export class LateCloses {
   }
 
   /**
-   * Closes the connection `ms` from now, up to 250 ms late. `text`: the text of the close in place of that of its reason.
-   * If the connection is to be closed already, the earlier time and the first reason count.
+   * Closes the connection `ms` from now, up to 250 ms late. If the connection is to be closed already, the earlier time
+   * and the first reason count.
    */
-  add(connection: Closable, ms: number, reason: CloseReason, text?: string): void {
-    if (!this.#how.has(connection)) this.#how.set(connection, { reason, text })
+  add(connection: Closable, ms: number, reason: CloseReason, options: CloseOptions = {}): void {
+    if (!this.#how.has(connection)) this.#how.set(connection, { reason, options })
     this.#timers.add(connection, ms)
   }
 
@@ -49,6 +50,6 @@ export class LateCloses {
   #close(connection: Closable): void {
     const how = this.#how.get(connection)
     this.#how.delete(connection)
-    if (how !== undefined) connection.close(how.reason, how.text === undefined ? {} : { text: how.text })
+    if (how !== undefined) connection.close(how.reason, how.options)
   }
 }

@@ -6,6 +6,7 @@ interface Owner {
   pinged(data: unknown): void
   ponged(): void
   ended(code: number): void
+  faulted(code: number): void
   failed(error: Error): void
 }
 
@@ -15,6 +16,14 @@ interface Owner {
  */
 export class OwnedWebSocket extends WebSocket {
   owner: Owner | undefined
+
+  // ws closes by itself after a fault of the peer. Only then it passes a code alone: we, and its answer to a close frame,
+  // pass a text too. It reads nothing more from the peer, and it can still write.
+  override close(code?: number, text?: string | Buffer): void {
+    const { owner } = this
+    if (owner !== undefined && code !== undefined && text === undefined) owner.faulted(code)
+    else super.close(code, text)
+  }
 
   // No event has more than two arguments. Rest parameters would allocate an array for each event.
   override emit(event: string | symbol, first?: unknown, second?: unknown): boolean {

@@ -33,12 +33,6 @@ export const DRAINING: UpgradeRefusal = {
   retryAfterMs: DRAIN_RETRY_MS,
 }
 
-export const UNKNOWN_PATH: UpgradeRefusal = {
-  status: '404 Not Found',
-  reason: 'path',
-  detail: 'no WebSocket endpoint at this path',
-}
-
 export function overLimit({ reason, retryAfterMs }: Refusal): UpgradeRefusal {
   return { status: '503 Service Unavailable', reason, detail: reason, retryAfterMs }
 }

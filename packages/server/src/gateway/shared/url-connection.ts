@@ -1,5 +1,6 @@
 import type { AnonymousSession, OnError, OnlineSession, Wire } from '@peerage/core'
-import type { ConnectionHost } from './connection.js'
+import type { CloseReason } from '@peerage/protocol'
+import type { CloseOptions, ConnectionHost } from './connection.js'
 import { WebSocketConnection } from './connection.js'
 import type { Drops } from './drops.js'
 import { costOf, holdsTooMuch } from './frame-cost.js'
@@ -12,6 +13,14 @@ export interface UrlHost extends ConnectionHost {
   readonly frameBytes: number
   readonly drops: Drops
   readonly onError: OnError
+  /** Closes the connection late, and takes no frame of it until then [UW4]. */
+  turnAway(connection: Turnable, reason: CloseReason, options?: CloseOptions): void
+}
+
+/** A connection that can be closed late. */
+export interface Turnable {
+  close(reason: CloseReason, options?: CloseOptions): void
+  turnedAway(): void
 }
 
 /**
@@ -20,8 +29,10 @@ export interface UrlHost extends ConnectionHost {
  */
 const MAX_WAITING_FRAMES = 1_024
 const MAX_WAITING_BYTES = 256 * 1024
-/** A connection that sends more malformed frames than this is closed with `protocol`. */
+/** A connection that sends more malformed frames than this is turned away with `protocol`. */
 const MAX_MALFORMED = 100
+/** The code of a close because of a frame that is too long (RFC 6455 §7.4.1). */
+const TOO_LONG = 1009
 
 /**
  * The connection of a peer that presents everything in its URL, so that it sends frames before it is let in. These frames
@@ -36,7 +47,7 @@ export abstract class UrlConnection<
   #malformed = 0
   /** Whether a frame is being handled, so that the next one waits. */
   #isBusy = false
-  /** Frames that wait, in order. `dropped`: the peer is not let in, and no frame counts any more. */
+  /** Frames that wait, in order. `dropped`: the peer has been turned away, and its frames mean nothing any more. */
   #waiting: { frames: string[]; bytes: number } | 'dropped' | undefined
 
   constructor({ id, socket, stream, address }: Arrival, host: Host) {
@@ -64,6 +75,8 @@ export abstract class UrlConnection<
   protected take(text: string): void {
     // Frames that waited during a pause come after the end, too.
     if (!this.isOpen) return
+    // It will be closed. What it sends until then waits in the network.
+    if (this.#waiting === 'dropped') return this.pause(OVER_PAUSE_MS)
     const { session } = this
     if (session === undefined || this.#isBusy) this.#keep(text)
     else this.#handle(session, text)
@@ -80,20 +93,20 @@ export abstract class UrlConnection<
       })
       .catch((error: unknown) => {
         this.host.onError(error, { stage: 'frame' })
-        this.close('internal')
+        this.host.turnAway(this, 'internal')
       })
   }
 
   #takeWaiting(session: S): void {
     const waiting = this.#waiting
     if (typeof waiting !== 'object') return
-    while (!this.#isBusy && this.isOpen) {
+    while (!this.#isBusy && this.isOpen && this.#waiting === waiting) {
       const text = waiting.frames.shift()
       if (text === undefined) break
       waiting.bytes -= Buffer.byteLength(text)
       this.#handle(session, text)
     }
-    if (waiting.frames.length === 0 || !this.isOpen) this.#waiting = undefined
+    if (this.#waiting === waiting && (waiting.frames.length === 0 || !this.isOpen)) this.#waiting = undefined
   }
 
   /** The peer has been let in. Handles the frames that came before. */
@@ -103,17 +116,22 @@ export abstract class UrlConnection<
     this.#takeWaiting(session)
   }
 
-  /** The peer is not let in, and will be closed. Its frames mean nothing any more. */
+  /** The peer will be closed. Its frames mean nothing any more. */
   turnedAway(): void {
     this.#waiting = 'dropped'
   }
 
-  /** Drops a malformed frame, and closes the connection if there were too many. `text`: what is wrong with it. */
+  /** Drops a malformed frame, and turns the peer away if there were too many. `text`: what is wrong with it. */
   malformed(text: string): void {
-    this.host.drops.dropped('malformed', { text })
+    this.dropped('malformed', { text })
     this.app?.count(false)
     this.#malformed++
-    if (this.#malformed > MAX_MALFORMED) this.close('protocol')
+    if (this.#malformed > MAX_MALFORMED) this.host.turnAway(this, 'protocol')
+  }
+
+  /** A frame is not parsed, because that would be slow. `text`: what is wrong with it. */
+  protected tooComplex(text: string): void {
+    this.malformed(text)
   }
 
   /** Writes a frame of another peer. */
@@ -123,16 +141,36 @@ export abstract class UrlConnection<
     return isTaken
   }
 
+  override strike(now: number): void {
+    if (this.rates.strike(now)) return
+    this.host.turnAway(this, 'rate-limited')
+    // Pings count too, and go on.
+    this.pause(OVER_PAUSE_MS)
+  }
+
+  override faulted(code: number): void {
+    const isLong = code === TOO_LONG
+    this.host.turnAway(this, 'protocol', {
+      code,
+      text: isLong ? `a frame may have ${this.host.frameBytes} bytes` : 'malformed WebSocket frame',
+    })
+  }
+
   override failed(error: Error): void {
     super.failed(error)
     const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name
-    const { drops, frameBytes } = this.host
-    drops.dropped('fault', { code, text: error.message, frameBytes })
+    this.dropped('fault', { code, text: error.message, frameBytes: this.host.frameBytes })
   }
 
   override ended(code: number): void {
     super.ended(code)
     this.#waiting = undefined
+  }
+
+  /** Counts something that is dropped, and logs it. `what` is from a closed set. */
+  protected dropped(what: string, details: Record<string, unknown> = {}): void {
+    const { app } = this
+    this.host.drops.dropped(what, app === undefined ? details : { app: app.app, ...details })
   }
 
   #keep(text: string): void {
@@ -143,9 +181,8 @@ export abstract class UrlConnection<
       this.#waiting.frames.push(text)
       return
     }
-    this.turnedAway()
-    this.host.drops.dropped('too-many', { text: 'frames that wait' })
-    this.close('rate-limited')
+    this.dropped('too-many', { text: 'frames that wait' })
+    this.host.turnAway(this, 'rate-limited')
   }
 
   #mayReceive(text: string): boolean {
@@ -157,11 +194,11 @@ export abstract class UrlConnection<
     const isOver = messages.take(1, now) > 0 || bytes.take(cost, now) > 0 || signals.take(length, now) > 0
     if (!isOver) {
       if (!holdsTooMuch(cost, length)) return true
-      this.malformed('the frame holds more keys, strings or numbers than any message has')
+      this.tooComplex('the frame holds more keys, strings or numbers than any message has')
       return false
     }
     if (cost > LONG_BYTES) this.pause(OVER_PAUSE_MS)
-    this.host.drops.dropped('rate-limited')
+    this.dropped('rate-limited')
     this.app?.count(false)
     this.strike(now)
     this.missed('rate-limited')

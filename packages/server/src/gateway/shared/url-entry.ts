@@ -8,21 +8,14 @@ import type { AdmitRequest } from './access.js'
 import type { Applicant, Claimed } from './claimer.js'
 import { Claimer } from './claimer.js'
 import type { GatewayOptions } from './gateway.js'
-import type { LateCloses } from './late-closes.js'
 import type { UrlConnection, UrlHost } from './url-connection.js'
 import type { UrlCredentials } from './url-credentials.js'
 
 export interface UrlEntryOptions extends GatewayOptions {
   wire: Wire
   accessEnds: AccessEnds
-  lateCloses: LateCloses
+  turnAway: UrlHost['turnAway']
 }
-
-/**
- * A refused peer is closed after this time, and at most twice this time. y-webrtc connects again at once after every
- * close of an open socket, whatever the code, so the wait is what keeps it from coming a hundred times a second.
- */
-const REFUSED_MS = 2_000
 
 /** Lets peers in that present everything in their URL, with a name or without. A refused peer is told why, and closed. */
 export class UrlEntry {
@@ -75,12 +68,11 @@ export class UrlEntry {
     code: ErrorCode,
     text: string,
   ): void {
-    const { lateCloses, metrics, wire } = this.#options
+    const { metrics, turnAway, wire } = this.#options
     metrics.registered(wire, code)
-    connection.turnedAway()
     const reason = reasonOf(code)
     if (reason === 'drain') connection.close(reason)
-    else lateCloses.add(connection, REFUSED_MS * (1 + Math.random()), reason, text)
+    else turnAway(connection, reason, { text })
   }
 
   async #settled<T extends { ok: true }>(
@@ -95,8 +87,7 @@ export class UrlEntry {
     } catch (error) {
       this.#options.onError(error, { stage: 'claim' })
       this.#options.metrics.registered(this.#options.wire, 'internal')
-      connection.turnedAway()
-      this.#options.lateCloses.add(connection, REFUSED_MS, 'internal')
+      this.#options.turnAway(connection, 'internal')
     }
     return undefined
   }

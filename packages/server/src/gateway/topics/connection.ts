@@ -17,6 +17,12 @@ export interface TopicHost extends UrlHost {
   lost(connection: TopicConnection, why: Loss): void
 }
 
+const DROPPED_TEXTS = {
+  forbidden: 'topics that the access rules do not allow',
+  'too-many': 'topics beyond the limits',
+  'rate-limited': 'topics and publications over a rate',
+}
+
 /** A peer that has shown more ids than this in a topic gets everything. */
 const MAX_SHOWN = 8
 
@@ -51,7 +57,7 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
 
   /** Something that the peer asked for is not done. The wire has no word for that. */
   drop(what: 'forbidden' | 'too-many' | 'rate-limited'): void {
-    this.host.drops.dropped(what, { text: 'topics' })
+    this.dropped(what, { text: DROPPED_TEXTS[what] })
     this.app?.count(false)
   }
 

@@ -65,7 +65,7 @@ export class TopicGateway extends AnonymousGateway<TopicConnection> implements T
   }
 
   #closeLater(connection: TopicConnection, why: Loss, ms: number): void {
-    if (!this.lateCloses.has(connection)) this.lateCloses.add(connection, ms, why, LOST_TEXT)
+    if (!this.lateCloses.has(connection)) this.lateCloses.add(connection, ms, why, { text: LOST_TEXT })
   }
 
   #doubtMs(): number {

@@ -1,6 +1,7 @@
 import type { AnonymousSession } from '@peerage/core'
 import { AnonymousConnection } from '../shared/anonymous-gateway.js'
 import type { UrlHost } from '../shared/url-connection.js'
+import { MAX_OFFERS, encodeFailure } from './wire.js'
 
 export interface WebTorrentHost extends UrlHost {
   readonly swarms: {
@@ -12,5 +13,11 @@ export interface WebTorrentHost extends UrlHost {
 export class WebTorrentConnection extends AnonymousConnection<WebTorrentHost> {
   protected receive(session: AnonymousSession, text: string): undefined {
     this.host.swarms.receive(this, session, text)
+  }
+
+  /** Every announce is answered [WT13]. */
+  protected override tooComplex(text: string): void {
+    this.write(encodeFailure(`${text}; an announce has at most ${MAX_OFFERS} offers`, ''))
+    this.malformed(text)
   }
 }

@@ -106,11 +106,31 @@ describe('malformed frames', () => {
       else expect(action).toBe('scrape')
   }
 
+  test.each([82, 84, 90, 1_000])('[WT13] [WT14] an announce with %i offers is answered', async (count) => {
+    const { connect } = await startTracker()
+    const peer = connect('/announce')
+    await peer.opened()
+    const offers = Array.from({ length: count }, () => ({ offer: { type: 'offer', sdp: '' }, offer_id: '' }))
+    peer.send({ ...announceOf('swarm', 'peer'), offers })
+    await peer.frame(1)
+    if (count > 84)
+      expect(framesOf(peer)).toEqual([
+        {
+          action: 'announce',
+          'failure reason': expect.stringContaining('an announce has at most 82 offers'),
+          info_hash: '',
+        },
+      ])
+    else expect(framesOf(peer, 'interval')).toHaveLength(1)
+  })
+
   test('[WT13] a socket with more than a hundred of them is closed', async () => {
-    const { connect, seen } = await startTracker()
+    const { connect, clock, seen } = await startTracker()
     const peer = connect('/announce')
     await peer.opened()
     for (let n = 0; n <= 100; n++) peer.send('{}')
+    await peer.frame(101)
+    await clock.advance(4_250)
     await peer.ended()
     expect(framesOf(peer, 'failure reason')).toHaveLength(101)
     expect(seen.filter((text) => text === 'rejected malformed')).toHaveLength(101)
