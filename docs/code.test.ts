@@ -63,6 +63,12 @@ const GIVEN: Readonly<Record<string, string>> = {
       const createPeerage: typeof import('@peerage/server').createPeerage
       const WebrtcProvider: typeof import('y-webrtc').WebrtcProvider
       const doc: import('yjs').Doc
+      const WebTorrent: typeof import('webtorrent')
+      const joinRoom: typeof import('@trystero-p2p/torrent').joinRoom
+      const signaling: string[]
+      const relayConfig: { urls: string[] }
+      const files: FileList
+      const infoHash: string
       const server: import('node:http').Server
     }`,
   'docs/peerjs.md': `

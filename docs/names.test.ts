@@ -24,6 +24,8 @@ const FOREIGN = new Set(
     // PeerJS
     ['message-too-big', 'peer-unavailable', 'server-error', 'unavailable-id'],
     ['binary-utf8', 'createWebSocketServer', 'generateClientId'],
+    // trystero
+    ['turnConfig'],
     // Optional packages of ws
     ['bufferutil', 'utf-8-validate'],
   ].flat(),

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { connect } from '@peerage/client'
+import { verifyTurnCredentials } from '@peerage/stun'
 import { blocksOf, documents, inlineCodeOf, programOf } from '@peerage/test-support/documents.js'
 import { REPOSITORY, startNode, type Node } from '@peerage/test-support/node.js'
 import { freePort } from '@peerage/test-support/ports.js'
@@ -182,6 +183,20 @@ test(
     const ann = await connect(url, { name: 'ann', token })
     await ann.leave()
     await expect(connect(url, { name: 'ben', token })).rejects.toMatchObject({ code: 'forbidden' })
+  },
+  SLOW_MS,
+)
+
+test(
+  'docs/wires.md: ice-servers.mjs makes credentials that a TURN server takes',
+  async () => {
+    const secret = 'a-secret-of-this-test'
+    await writeFile(join(folder, 'turn-secret'), `${secret}\n`)
+    const { url } = await startServer('docs/wires.md', 'ice-servers.mjs')
+    const [, turn]: Record<string, string>[] = JSON.parse(await (await fetch(url)).text())
+    const { username = '', credential: password = '' } = turn ?? {}
+    const verdict = verifyTurnCredentials({ username, password, secrets: [secret], nowMs: Date.now() })
+    expect(verdict).toMatchObject({ ok: true })
   },
   SLOW_MS,
 )

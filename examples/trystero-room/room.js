@@ -2,13 +2,15 @@ import { joinRoom } from '@trystero-p2p/torrent'
 
 const { searchParams, hash } = new URL(location.href)
 const server = new URL(searchParams.get('server') ?? 'ws://127.0.0.1:9000')
+// A node of Peerage also answers STUN, at the port after its own.
+const port = Number(server.port) || (server.protocol === 'wss:' ? 443 : 80)
+const stun = searchParams.get('stun') ?? `${server.hostname}:${port + 1}`
 
 const room = joinRoom(
   {
     appId: 'peerage-example',
     relayConfig: { urls: [`${server.origin}/announce/default`] },
-    // A node of Peerage also answers STUN, at the port after its own.
-    rtcConfig: { iceServers: [{ urls: `stun:${server.hostname}:${Number(server.port) + 1}` }] },
+    rtcConfig: { iceServers: [{ urls: `stun:${stun}` }] },
     password: searchParams.get('password') ?? undefined,
   },
   hash.slice(1) || 'example',

@@ -2,12 +2,14 @@ import WebTorrent from 'webtorrent/dist/webtorrent.min.js'
 
 const { searchParams, hash } = new URL(location.href)
 const server = new URL(searchParams.get('server') ?? 'ws://127.0.0.1:9000')
+// A node of Peerage also answers STUN, at the port after its own.
+const port = Number(server.port) || (server.protocol === 'wss:' ? 443 : 80)
+const stun = searchParams.get('stun') ?? `${server.hostname}:${port + 1}`
 const tracker = `${server.origin}/announce/default`
 
 const [link, progress, save] = ['#link', '#progress', '#save'].map((id) => document.querySelector(id))
 const client = new WebTorrent({
-  // A node of Peerage also answers STUN, at the port after its own.
-  tracker: { rtcConfig: { iceServers: [{ urls: `stun:${server.hostname}:${Number(server.port) + 1}` }] } },
+  tracker: { rtcConfig: { iceServers: [{ urls: `stun:${stun}` }] } },
 })
 
 // The link ends with the hash of the file's torrent: whoever has the link fetches the file, and shares it too.
@@ -25,7 +27,7 @@ if (hash !== '') {
   })
 }
 document.querySelector('#file').addEventListener('change', ({ target }) => {
-  const torrent = client.seed(target.files, { announceList: [[tracker]] })
+  const torrent = client.seed(target.files, { announce: [tracker] })
   // From the tracker's answer on, others find the file.
   torrent.once('trackerAnnounce', () => {
     link.href = `#${torrent.infoHash}`

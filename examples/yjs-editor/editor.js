@@ -3,14 +3,16 @@ import * as Y from 'yjs'
 
 const { searchParams, hash } = new URL(location.href)
 const server = new URL(searchParams.get('server') ?? 'ws://127.0.0.1:9000')
+// A node of Peerage also answers STUN, at the port after its own.
+const port = Number(server.port) || (server.protocol === 'wss:' ? 443 : 80)
+const stun = searchParams.get('stun') ?? `${server.hostname}:${port + 1}`
 
 const text = new Y.Doc().getText('text')
 const provider = new WebrtcProvider(hash.slice(1) || 'example', text.doc, {
   signaling: [`${server.origin}/y-webrtc/default`],
   // Only who knows it can read what the server passes on.
   password: searchParams.get('password') ?? undefined,
-  // A node of Peerage also answers STUN, at the port after its own.
-  peerOpts: { config: { iceServers: [{ urls: `stun:${server.hostname}:${Number(server.port) + 1}` }] } },
+  peerOpts: { config: { iceServers: [{ urls: `stun:${stun}` }] } },
 })
 
 const area = document.querySelector('#text')
