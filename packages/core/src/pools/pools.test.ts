@@ -156,6 +156,41 @@ test('after a flush each node writes its memberships back', async () => {
   expect(await a.pools.sizes([pool])).toEqual([{ members: 2, marked: 1 }])
 })
 
+test('a mark goes with its member to another node, and is written back from there after a flush', async () => {
+  const { a, b, cluster, clock, times } = await two()
+  const [here, there, bob] = [visitor(a), visitor(b), visitor(a)]
+  await a.pools.enter(here.session, pool, 'alice', { ...once, marked: true })
+  await b.pools.enter(there.session, pool, 'alice', once)
+  await a.end(here.connection.id, 'left')
+  await a.pools.settled()
+  cluster.flush()
+  await clock.advance(times.beatMs)
+  await a.pools.enter(bob.session, pool, 'bob', once)
+  expect(await a.pools.sizes([pool])).toEqual([{ members: 2, marked: 1 }])
+  // The membership of the socket there ends, and with it the mark.
+  await b.end(there.connection.id, 'left')
+  await b.pools.settled()
+  await a.pools.enter(bob.session, pool, 'alice', once)
+  expect(await a.pools.sizes([pool])).toEqual([{ members: 2, marked: 0 }])
+})
+
+test('a mark lasts as long as the membership, on the same connection and on another one of the node', async () => {
+  const { a, clock } = await two()
+  const [one, other] = [visitor(a), visitor(a)]
+  const markedAfter = async (from: Visitor): Promise<number | undefined> => {
+    const entered = await a.pools.enter(from.session, pool, 'alice', once)
+    return typeof entered === 'string' ? undefined : entered.size.marked
+  }
+  await a.pools.enter(one.session, pool, 'alice', { ...once, marked: true })
+  expect(await markedAfter(one)).toBe(1)
+  expect(await markedAfter(other)).toBe(1)
+  await a.pools.leave(other.session, pool, 'alice')
+  expect(await markedAfter(other)).toBe(0)
+  await a.pools.enter(other.session, pool, 'alice', { ...once, marked: true })
+  await clock.advance(TTL_MS)
+  expect(await markedAfter(other)).toBe(0)
+})
+
 test('[I7] after a lapse the members are found under the new NodeId', async () => {
   const { a, b, clock, cuts, times } = await two()
   const [alice, bob] = [visitor(a), visitor(b)]
