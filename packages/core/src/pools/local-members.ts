@@ -52,7 +52,7 @@ export class LocalMembers {
     if (found?.connection === connection && found.movedAt < since) found.movedAt = since
   }
 
-  /** Adds or renews a membership. Undefined: the connection, or the node, has too many. */
+  /** Adds or renews a membership. Undefined: the connection has too many, in this pool or in all, or the node has. */
   enter({
     pool,
     id,
@@ -64,14 +64,14 @@ export class LocalMembers {
     | undefined {
     const now = this.#clock.monotonic()
     const endsAt = now + ttlMs
-    const known = this.#byPool.get(pool)?.get(id)
+    const known = this.#current(pool, id, now)
     const isMarked = marked || (known !== undefined && known.marked && isHere(known, now))
     if (known?.connection === connection) {
       known.marked = isMarked
       known.endsAt = endsAt
       return known
     }
-    if (!this.#hasRoom(connection)) return undefined
+    if (!this.#hasRoom(connection, pool, now)) return undefined
     if (known !== undefined) this.delete(known)
     const made: LocalMember = { pool, id, connection, marked: isMarked, since: 0, movedAt: 0, endsAt }
     const members = this.#byPool.get(pool)
@@ -141,12 +141,24 @@ export class LocalMembers {
     }
   }
 
-  #hasRoom(connection: ConnectionId): boolean {
-    const own = this.#byConnection.get(connection)
+  /** The membership, if it has not ended. */
+  #current(pool: RoomId, id: string, now: number): LocalMember | undefined {
+    const found = this.#byPool.get(pool)?.get(id)
+    if (found === undefined || found.endsAt > now) return found
+    this.delete(found)
+    return undefined
+  }
+
+  #hasRoom(connection: ConnectionId, pool: RoomId, now: number): boolean {
     if (this.#count >= MEMBERSHIPS_PER_NODE) return false
-    if (!(own instanceof Set) || own.size < limits.pools) return true
-    this.#forgetEnded(own)
-    return own.size < limits.pools
+    const own = this.#byConnection.get(connection)
+    if (!(own instanceof Set)) return true
+    if (own.size >= limits.pools) this.#forgetEnded(own)
+    if (own.size >= limits.pools) return false
+    // Also those that have moved: they may come back. Draws would otherwise find hardly any other connection.
+    let same = 0
+    for (const member of own) if (member.pool === pool && member.endsAt > now) same++
+    return same < limits.membershipsPerPool
   }
 
   #of(connection: ConnectionId): Iterable<LocalMember> {

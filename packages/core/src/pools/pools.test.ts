@@ -271,6 +271,28 @@ test('a connection may be in a thousand pools, and memberships that have ended d
   expect(a.pools.count).toBe(1)
 })
 
+test('a connection has eight members in a pool, so that draws find other connections', async () => {
+  const { a, b, clock } = await two()
+  const [one, other] = [visitor(a), visitor(b)]
+  const enter = (i: number): ReturnType<Node['pools']['enter']> =>
+    a.pools.enter(one.session, pool, `m${i}`, { ...once, ttlMs: 10_000 })
+  for (let i = 0; i < 8; i++) expect(await enter(i)).not.toBe('too-many')
+  expect(await enter(8)).toBe('too-many')
+  expect(await enter(7)).not.toBe('too-many')
+  expect(await a.pools.enter(one.session, poolNamed('q'), 'm8', once)).not.toBe('too-many')
+  // A member that has moved to another connection may come back, so it counts.
+  await b.pools.enter(other.session, pool, 'm0', once)
+  await clock.advance(0)
+  expect(await enter(8)).toBe('too-many')
+  await a.pools.leave(one.session, pool, 'm7')
+  expect(await enter(8)).not.toBe('too-many')
+  expect((await a.pools.sizes([pool]))[0]?.members).toBe(8)
+  // Memberships that have ended do not count, and are new ones when they come again.
+  await clock.advance(11_000)
+  for (let i = 10; i < 18; i++) expect(await enter(i)).not.toBe('too-many')
+  expect(await enter(1)).toBe('too-many')
+})
+
 test('the node forgets memberships that have ended by themselves', async () => {
   const { a, clock, cluster, times } = await two()
   const alice = visitor(a)

@@ -31,7 +31,8 @@ export interface EnterOptions {
 }
 
 /**
- * `too-many`: the connection, or the node, is in too many pools, or the pool is full. `parted`: the connection has ended.
+ * `too-many`: the connection has too many memberships, in this pool or in all, or the node has, or the pool is full.
+ * `parted`: the connection has ended.
  */
 export type Entered = { drawn: PoolMember[]; size: PoolSize } | 'too-many' | 'parted'
 

@@ -270,7 +270,7 @@ describe('faults', () => {
     const live = await startTracker({ time, cluster })
     const [gone, here, two] = [dead, live, live].map(({ connect }) => connect('/announce'))
     if (!gone || !here || !two) throw new Error('unreachable')
-    for (let n = 0; n < 20; n++) await announced(gone, 's', `gone-${n}`)
+    for (let n = 0; n < 8; n++) await announced(gone, 's', `gone-${n}`)
     await announced(here, 's', 'here')
     await time.advance(2_000)
     isDead = true
