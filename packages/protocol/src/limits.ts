@@ -26,6 +26,8 @@ export const limits = {
   seats: 1_000,
   /** Memberships in pools that one connection may have. */
   pools: 1_000,
+  /** Memberships in one pool that one connection may have. A few clients of one program share a connection. */
+  membershipsPerPool: 8,
   /** Members of one room. */
   membersPerRoom: 10_000,
   /** Members in one `roomed` or `changed`. */

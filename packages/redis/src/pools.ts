@@ -44,7 +44,13 @@ export class RedisPools implements PoolRegistry {
       const other = this.#read(answer[i] ?? '', answer[i + 1] ?? '')
       if (other !== undefined) drawn.push(other)
     }
-    const entered = { drawn, size: sizeOf(answer[0], answer[1]), since: Number(answer[2]) }
+    const [since, own] = (answer[2] ?? '').split(' ')
+    const entered = {
+      drawn,
+      size: sizeOf(answer[0], answer[1]),
+      since: Number(since),
+      marked: own === 'm',
+    }
     const place = answer[3] ?? ''
     const former = place === '' ? undefined : this.#read(member.id, place)
     if (former === undefined) return entered

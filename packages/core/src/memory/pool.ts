@@ -38,6 +38,7 @@ export class MemoryPool {
     return this.#byId.get(id)
   }
 
+  /** A known member that was marked stays marked. */
   put(member: PoolMember, since: number, expiresAt: number): void {
     this.expiresAt = Math.max(this.expiresAt, expiresAt)
     const known = this.#byId.get(member.id)
@@ -51,9 +52,11 @@ export class MemoryPool {
     if (known === undefined) {
       this.#byId.set(member.id, entry)
       this.#all.push(entry)
-    } else if (entry.member.marked) this.#marked--
-    if (member.marked) this.#marked++
-    entry.member = member
+      if (member.marked) this.#marked++
+    } else if (!entry.member.marked) {
+      if (member.marked) this.#marked++
+      entry.member = member
+    } else entry.member = member.marked ? member : { ...member, marked: true }
     entry.since = since
     entry.expiresAt = expiresAt
     // A renewal changes nothing here: the pool looks again when it finds that the membership goes on.

@@ -27,8 +27,9 @@ export class MemoryPools implements PoolRegistry {
     const since = sinceOf(entry, member, now)
     const { node, connection } = entry?.member ?? member
     members.put(member, since, now + ttlMs)
+    const marked = members.get(member.id)?.member.marked ?? false
     if (known === undefined) this.#store.pools.set(pool, members)
-    const answer = { drawn: members.draw(draw, member.id), size: members.size, since }
+    const answer = { drawn: members.draw(draw, member.id), size: members.size, since, marked }
     return isAt(member, { node, connection }) ? answer : { ...answer, former: { node, connection } }
   }
 

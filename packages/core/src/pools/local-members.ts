@@ -1,12 +1,14 @@
 import type { ConnectionId, RoomId } from '@peerage/protocol'
 import { limits } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
+import type { Drawn } from './registry.js'
 
 /** A membership of a connection of this node. */
 export interface LocalMember {
   readonly pool: RoomId
   readonly id: string
   readonly connection: ConnectionId
+  /** It stays until the membership ends. */
   marked: boolean
   /** See `KeptMember`. */
   since: number
@@ -50,7 +52,7 @@ export class LocalMembers {
     if (found?.connection === connection && found.movedAt < since) found.movedAt = since
   }
 
-  /** Adds or renews a membership. Undefined: the connection, or the node, has too many. */
+  /** Adds or renews a membership. Undefined: the connection has too many, in this pool or in all, or the node has. */
   enter({
     pool,
     id,
@@ -60,16 +62,18 @@ export class LocalMembers {
   }: Pick<LocalMember, 'pool' | 'id' | 'connection' | 'marked'> & { ttlMs: number }):
     | LocalMember
     | undefined {
-    const endsAt = this.#clock.monotonic() + ttlMs
-    const known = this.#byPool.get(pool)?.get(id)
+    const now = this.#clock.monotonic()
+    const endsAt = now + ttlMs
+    const known = this.#current(pool, id, now)
+    const isMarked = marked || (known !== undefined && known.marked && isHere(known, now))
     if (known?.connection === connection) {
-      known.marked = marked
+      known.marked = isMarked
       known.endsAt = endsAt
       return known
     }
-    if (!this.#hasRoom(connection)) return undefined
+    if (!this.#hasRoom(connection, pool, now)) return undefined
     if (known !== undefined) this.delete(known)
-    const made: LocalMember = { pool, id, connection, marked, since: 0, movedAt: 0, endsAt }
+    const made: LocalMember = { pool, id, connection, marked: isMarked, since: 0, movedAt: 0, endsAt }
     const members = this.#byPool.get(pool)
     if (members === undefined) this.#byPool.set(pool, new Map([[id, made]]))
     else members.set(id, made)
@@ -82,8 +86,10 @@ export class LocalMembers {
   }
 
   /** The registry has the membership now. */
-  entered(member: LocalMember, since: number, ttlMs: number): void {
+  entered(member: LocalMember, { since, marked }: Pick<Drawn, 'since' | 'marked'>, ttlMs: number): void {
     member.since = since
+    // The member may have got its mark on another node. A later `enter` may have set it here meanwhile.
+    if (marked) member.marked = true
     // From the answer on, so that it does not end before the registry's own.
     member.endsAt = this.#clock.monotonic() + ttlMs
   }
@@ -135,12 +141,24 @@ export class LocalMembers {
     }
   }
 
-  #hasRoom(connection: ConnectionId): boolean {
-    const own = this.#byConnection.get(connection)
+  /** The membership, if it has not ended. */
+  #current(pool: RoomId, id: string, now: number): LocalMember | undefined {
+    const found = this.#byPool.get(pool)?.get(id)
+    if (found === undefined || found.endsAt > now) return found
+    this.delete(found)
+    return undefined
+  }
+
+  #hasRoom(connection: ConnectionId, pool: RoomId, now: number): boolean {
     if (this.#count >= MEMBERSHIPS_PER_NODE) return false
-    if (!(own instanceof Set) || own.size < limits.pools) return true
-    this.#forgetEnded(own)
-    return own.size < limits.pools
+    const own = this.#byConnection.get(connection)
+    if (!(own instanceof Set)) return true
+    if (own.size >= limits.pools) this.#forgetEnded(own)
+    if (own.size >= limits.pools) return false
+    // Also those that have moved: they may come back. Draws would otherwise find hardly any other connection.
+    let same = 0
+    for (const member of own) if (member.pool === pool && member.endsAt > now) same++
+    return same < limits.membershipsPerPool
   }
 
   #of(connection: ConnectionId): Iterable<LocalMember> {

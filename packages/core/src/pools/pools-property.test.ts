@@ -111,11 +111,12 @@ class Model {
   }: Extract<Step, { type: 'enter' }>): Promise<void> {
     const socket = this.#sockets.get(place) ?? this.#connect(place)
     if (this.#killed.has(socket.node)) return
-    const former = this.#members.get(self)?.socket
-    if (former !== undefined && former !== socket) former.isStale = true
+    const former = this.#members.get(self)
+    if (former !== undefined && former.socket !== socket) former.socket.isStale = true
     const entered = await socket.node.pools.enter(socket.session, pool, self, { marked, draw, ttlMs })
     if (typeof entered === 'string') throw new Error(entered)
-    this.#members.set(self, { socket, marked, endsAt: this.#made.clock.monotonic() + ttlMs })
+    const isMarked = marked || former?.marked === true
+    this.#members.set(self, { socket, marked: isMarked, endsAt: this.#made.clock.monotonic() + ttlMs })
     const ids = entered.drawn.map((one) => one.id)
     expect(ids).not.toContain(self)
     expect(new Set(ids).size).toBe(ids.length)

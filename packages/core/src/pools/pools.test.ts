@@ -156,6 +156,41 @@ test('after a flush each node writes its memberships back', async () => {
   expect(await a.pools.sizes([pool])).toEqual([{ members: 2, marked: 1 }])
 })
 
+test('a mark goes with its member to another node, and is written back from there after a flush', async () => {
+  const { a, b, cluster, clock, times } = await two()
+  const [here, there, bob] = [visitor(a), visitor(b), visitor(a)]
+  await a.pools.enter(here.session, pool, 'alice', { ...once, marked: true })
+  await b.pools.enter(there.session, pool, 'alice', once)
+  await a.end(here.connection.id, 'left')
+  await a.pools.settled()
+  cluster.flush()
+  await clock.advance(times.beatMs)
+  await a.pools.enter(bob.session, pool, 'bob', once)
+  expect(await a.pools.sizes([pool])).toEqual([{ members: 2, marked: 1 }])
+  // The membership of the socket there ends, and with it the mark.
+  await b.end(there.connection.id, 'left')
+  await b.pools.settled()
+  await a.pools.enter(bob.session, pool, 'alice', once)
+  expect(await a.pools.sizes([pool])).toEqual([{ members: 2, marked: 0 }])
+})
+
+test('a mark lasts as long as the membership, on the same connection and on another one of the node', async () => {
+  const { a, clock } = await two()
+  const [one, other] = [visitor(a), visitor(a)]
+  const markedAfter = async (from: Visitor): Promise<number | undefined> => {
+    const entered = await a.pools.enter(from.session, pool, 'alice', once)
+    return typeof entered === 'string' ? undefined : entered.size.marked
+  }
+  await a.pools.enter(one.session, pool, 'alice', { ...once, marked: true })
+  expect(await markedAfter(one)).toBe(1)
+  expect(await markedAfter(other)).toBe(1)
+  await a.pools.leave(other.session, pool, 'alice')
+  expect(await markedAfter(other)).toBe(0)
+  await a.pools.enter(other.session, pool, 'alice', { ...once, marked: true })
+  await clock.advance(TTL_MS)
+  expect(await markedAfter(other)).toBe(0)
+})
+
 test('[I7] after a lapse the members are found under the new NodeId', async () => {
   const { a, b, clock, cuts, times } = await two()
   const [alice, bob] = [visitor(a), visitor(b)]
@@ -234,6 +269,28 @@ test('a connection may be in a thousand pools, and memberships that have ended d
   await clock.advance(11_000)
   expect(await enter(1_000)).not.toBe('too-many')
   expect(a.pools.count).toBe(1)
+})
+
+test('a connection has eight members in a pool, so that draws find other connections', async () => {
+  const { a, b, clock } = await two()
+  const [one, other] = [visitor(a), visitor(b)]
+  const enter = (i: number): ReturnType<Node['pools']['enter']> =>
+    a.pools.enter(one.session, pool, `m${i}`, { ...once, ttlMs: 10_000 })
+  for (let i = 0; i < 8; i++) expect(await enter(i)).not.toBe('too-many')
+  expect(await enter(8)).toBe('too-many')
+  expect(await enter(7)).not.toBe('too-many')
+  expect(await a.pools.enter(one.session, poolNamed('q'), 'm8', once)).not.toBe('too-many')
+  // A member that has moved to another connection may come back, so it counts.
+  await b.pools.enter(other.session, pool, 'm0', once)
+  await clock.advance(0)
+  expect(await enter(8)).toBe('too-many')
+  await a.pools.leave(one.session, pool, 'm7')
+  expect(await enter(8)).not.toBe('too-many')
+  expect((await a.pools.sizes([pool]))[0]?.members).toBe(8)
+  // Memberships that have ended do not count, and are new ones when they come again.
+  await clock.advance(11_000)
+  for (let i = 10; i < 18; i++) expect(await enter(i)).not.toBe('too-many')
+  expect(await enter(1)).toBe('too-many')
 })
 
 test('the node forgets memberships that have ended by themselves', async () => {

@@ -22,6 +22,7 @@ export interface PoolsOptions {
 }
 
 export interface EnterOptions {
+  /** A member that was marked before stays so, whatever this says. */
   marked: boolean
   /** How many other members to draw. */
   draw: number
@@ -30,7 +31,8 @@ export interface EnterOptions {
 }
 
 /**
- * `too-many`: the connection, or the node, is in too many pools, or the pool is full. `parted`: the connection has ended.
+ * `too-many`: the connection has too many memberships, in this pool or in all, or the node has, or the pool is full.
+ * `parted`: the connection has ended.
  */
 export type Entered = { drawn: PoolMember[]; size: PoolSize } | 'too-many' | 'parted'
 
@@ -87,14 +89,14 @@ export class Pools {
     const held = this.#members.enter({ pool, id, connection, marked, ttlMs })
     if (held === undefined) return 'too-many'
     const spare = draw > 0 && this.#isAnyDead() ? draw + SPARE : 0
-    const member = { id, node: heartbeat.id, connection, marked }
+    const member = { id, node: heartbeat.id, connection, marked: held.marked }
     const options = { ttlMs, draw: draw + spare, most: MEMBERS_PER_POOL }
     const entered = await registry.enter(pool, member, options)
     if (entered === 'full') {
       this.#members.delete(held)
       return 'too-many'
     }
-    this.#members.entered(held, entered.since, ttlMs)
+    this.#members.entered(held, entered, ttlMs)
     if (entered.former !== undefined) this.#tellMoved(pool, id, entered.former, entered.since)
     if (!this.#isHere(connection)) return 'parted'
     return { drawn: this.#reachable(pool, entered.drawn, draw), size: entered.size }

@@ -6,7 +6,10 @@ export interface PoolMember {
   id: string
   node: NodeId
   connection: ConnectionId
-  /** A mark of the wire's own, for example that the member has the whole file. Members with it are counted apart. */
+  /**
+   * A mark of the wire's own, for example that the member has the whole file. Members with it are counted apart. A member
+   * that has it keeps it until its membership ends.
+   */
   marked: boolean
 }
 
@@ -31,6 +34,8 @@ export interface Drawn {
   size: PoolSize
   /** When this connection first entered with this id (registry's ms). */
   since: number
+  /** Whether the member has the mark, from this `enter` or from an earlier one. */
+  marked: boolean
   /** Where the member was before, if this connection took the id over. */
   former?: Pick<PoolMember, 'node' | 'connection'>
 }
@@ -42,6 +47,7 @@ export interface Drawn {
  * - a membership ends when its member leaves, or `ttlMs` after it last entered or was kept. A pool without members leaves
  *   nothing behind [I16];
  * - the last connection that enters with an id has it: a former one can neither end nor renew that membership;
+ * - a mark stays until the membership ends, also when the member moves to another connection;
  * - times are milliseconds of the registry's own clock;
  * - in an outage every method rejects with RegistryUnavailable, within `commandMs`.
  */

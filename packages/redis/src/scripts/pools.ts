@@ -11,12 +11,16 @@ local function remove(ids)
 end
 local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now), 'LIMIT', 0, 1000)
 if #over > 0 then remove(over) end
+local function isMarkedAt(place) return string.sub(place, -2) == ' m' end
 local function put(id, known, place, ttl)
   redis.call('ZADD', KEYS[1], text(now + ttl + 1), id)
-  if place == known then return end
+  local isMarked = isMarkedAt(place)
+  -- A mark stays until the membership ends.
+  if not isMarked and known and isMarkedAt(known) then place, isMarked = place .. ' m', true end
+  if place == known then return isMarked end
   redis.call('HSET', places, id, place)
-  if string.sub(place, -2) == ' m' then redis.call('SADD', marked, id)
-  elseif known then redis.call('SREM', marked, id) end
+  if isMarked then redis.call('SADD', marked, id) end
+  return isMarked
 end
 local function expire()
   local latest = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
@@ -32,8 +36,9 @@ end
 
 /**
  * KEYS: pool. ARGV: id, `node connection `, '' or ' m', TTL, how many to draw, most members. Answers nothing if the pool is
- * full. Otherwise one text with a line each: the number of members, of marked ones, the since of the member, its former place
- * if it has moved, and for each drawn member its id and its place. One long text costs the node less than many short ones.
+ * full. Otherwise one text with a line each: the number of members, of marked ones, the since of the member (and ` m` if it
+ * is marked), its former place if it has moved, and for each drawn member its id and its place. One long text costs the
+ * node less than many short ones.
  */
 export const enterPoolScript = script(`${POOL}
 local id, at, draw = ARGV[1], ARGV[2], tonumber(ARGV[5])
@@ -46,10 +51,10 @@ if known then
   if string.sub(known, 1, #at) == at then since = before
   else since, former = text(math.max(now, before + 1)), known end
 end
-put(id, known, at .. since .. ARGV[3], tonumber(ARGV[4]))
+local isMarked = put(id, known, at .. since .. ARGV[3], tonumber(ARGV[4]))
 expire()
 local answer = { size() }
-answer[3], answer[4] = since, former
+answer[3], answer[4] = since .. (isMarked and ' m' or ''), former
 local function lines() return { table.concat(answer, '\\n') } end
 if draw == 0 then return lines() end
 local some = redis.call('ZRANDMEMBER', KEYS[1], draw + 1, 'WITHSCORES')

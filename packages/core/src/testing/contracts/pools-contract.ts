@@ -57,18 +57,36 @@ export function poolsContract(store: string, makeCluster: MakeCluster): void {
       expect(await others.leave(pool, alice)).toEqual({ left: false, size: { members: 0, marked: 0 } })
     })
 
-    test('marked members are counted apart, and a member may gain and lose its mark', async () => {
+    test('marked members are counted apart, and a member keeps its mark until it leaves', async () => {
       await enter(poolMember('alice', 'node-001 1', true))
       expect(await enter(poolMember('bob', 'node-001 2'))).toMatchObject({ size: { members: 2, marked: 1 } })
-      await enter(poolMember('bob', 'node-001 2', true))
+      expect(await enter(poolMember('bob', 'node-001 2', true))).toMatchObject({ marked: true })
       expect(await pools.sizes([pool])).toEqual([{ members: 2, marked: 2 }])
-      await enter(poolMember('alice', 'node-001 1', false))
-      expect(await pools.sizes([pool])).toEqual([{ members: 2, marked: 1 }])
+      expect(await enter(poolMember('alice'))).toMatchObject({
+        marked: true,
+        size: { members: 2, marked: 2 },
+      })
+      await pools.leave(pool, poolMember('alice'))
+      expect(await enter(poolMember('alice'))).toMatchObject({
+        marked: false,
+        size: { members: 2, marked: 1 },
+      })
       expect(await others.find(pool, 'bob')).toEqual(poolMember('bob', 'node-001 2', true))
       expect(await pools.leave(pool, poolMember('bob', 'node-001 2'))).toEqual({
         left: true,
         size: { members: 1, marked: 0 },
       })
+    })
+
+    test('a mark goes with its member to another connection, and keep does not remove it', async () => {
+      await enter(poolMember('alice', 'node-001 1', true))
+      const later = poolMember('alice', 'node-002 1')
+      const entered = await others.enter(pool, later, options)
+      if (entered === 'full') throw new Error('the pool is not full')
+      expect(entered).toMatchObject({ marked: true, size: { members: 1, marked: 1 } })
+      await others.keep(pool, [{ ...later, since: entered.since, ttlMs: TTL_MS }])
+      expect(await pools.find(pool, 'alice')).toEqual({ ...later, marked: true })
+      expect(await pools.sizes([pool])).toEqual([{ members: 1, marked: 1 }])
     })
 
     test('a draw has others, each once, and all of them if there are no more', async () => {
@@ -104,12 +122,13 @@ export function poolsContract(store: string, makeCluster: MakeCluster): void {
     })
 
     test('the last connection that entered with an id has it', async () => {
-      const [former, later] = [poolMember('alice', 'node-001 1', true), poolMember('alice', 'node-002 1')]
+      const [former, later] = [poolMember('alice', 'node-001 1'), poolMember('alice', 'node-002 1')]
       await enter(former)
       const { node, connection } = former
       expect(await others.enter(pool, later, options)).toMatchObject({
         size: { members: 1, marked: 0 },
         former: { node, connection },
+        marked: false,
       })
       expect(await others.enter(pool, later, options)).not.toHaveProperty('former')
       expect(await pools.leave(pool, former)).toEqual({ left: false, size: { members: 1, marked: 0 } })
@@ -180,9 +199,12 @@ export function poolsContract(store: string, makeCluster: MakeCluster): void {
         expect(asked.drawn.map(({ id }) => id).toSorted()).toEqual(['bob', 'carol'])
         expect(asked.size).toEqual({ members: 3, marked: 0 })
         expect(await pools.find(pool, 'alice')).toBeUndefined()
+        expect(await pools.enter(pool, poolMember('alice', 'node-001 1'), options)).toMatchObject({
+          marked: false,
+        })
         // A renewal may also end a membership earlier.
-        for (const [i, id] of ['bob', 'carol', 'dora'].entries())
-          await pools.enter(pool, poolMember(id, `node-001 ${i + 2}`), { ...options, ttlMs: 300 })
+        for (const [i, id] of ['alice', 'bob', 'carol', 'dora'].entries())
+          await pools.enter(pool, poolMember(id, `node-001 ${i + 1}`), { ...options, ttlMs: 300 })
         await cluster.pass(600)
         expect(await pools.sizes([pool])).toEqual([{ members: 0, marked: 0 }])
       } finally {

@@ -71,7 +71,28 @@ describe('announces', () => {
     expect(await announced(peer, 's', 'a', { left: 0 })).toMatchObject(counts(1, 0))
     expect(await announced(peer, 's', 'b', { left: 5, event: 'started' })).toMatchObject(counts(1, 1))
     expect(await announced(peer, 's', 'b', { event: 'completed' })).toMatchObject(counts(2, 0))
+  })
+
+  test('[WT4] a member that has the whole file keeps it, whatever a late announce says, until it stops', async () => {
+    const { connect } = await startTracker()
+    const peer = connect('/announce')
+    await announced(peer, 's', 'a')
+    expect(await announced(peer, 's', 'b', { event: 'completed' })).toMatchObject(counts(1, 1))
     expect(await announced(peer, 's', 'b')).toMatchObject(counts(1, 1))
+    expect(await announced(peer, 's', 'b', { left: 1 })).toMatchObject(counts(1, 1))
+    expect(await announced(peer, 's', 'b', { event: 'started', left: 1 })).toMatchObject(counts(1, 1))
+    expect(await announced(peer, 's', 'b', { event: 'stopped' })).toMatchObject(counts(0, 1))
+    expect(await announced(peer, 's', 'b', { event: 'started', left: 1 })).toMatchObject(counts(0, 2))
+  })
+
+  test('[WT4] a seeder that changes its socket and its node stays one', async () => {
+    const { a, b } = await startTwo()
+    const [former, later] = [a.connect('/announce'), b.connect('/announce')]
+    await announced(former, 's', 'a', { left: 0 })
+    expect(await announced(later, 's', 'a')).toMatchObject(counts(1, 0))
+    await former.close()
+    await expect.poll(() => a.node.sessions.count).toBe(0)
+    expect(await announced(later, 's', 'a')).toMatchObject(counts(1, 0))
   })
 
   test('[WT5] the reply comes before any offer, and has an interval within a tenth of the setting', async () => {
@@ -249,7 +270,7 @@ describe('faults', () => {
     const live = await startTracker({ time, cluster })
     const [gone, here, two] = [dead, live, live].map(({ connect }) => connect('/announce'))
     if (!gone || !here || !two) throw new Error('unreachable')
-    for (let n = 0; n < 20; n++) await announced(gone, 's', `gone-${n}`)
+    for (let n = 0; n < 8; n++) await announced(gone, 's', `gone-${n}`)
     await announced(here, 's', 'here')
     await time.advance(2_000)
     isDead = true

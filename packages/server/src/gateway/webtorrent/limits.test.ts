@@ -148,7 +148,7 @@ describe('limits', () => {
     }
     expect(framesOf(many, 'interval')).toHaveLength(limits.pools)
     expect(framesOf(many, 'failure reason')[0]).toMatchObject({
-      'failure reason': expect.stringContaining(`at most ${limits.pools} swarms`),
+      'failure reason': expect.stringContaining(`at most ${limits.pools} members`),
       info_hash: bytes20(`swarm-${limits.pools}`),
     })
     expect(node.pools.count).toBe(limits.pools)
@@ -156,6 +156,28 @@ describe('limits', () => {
     many.send(announceOf('swarm-0', 'many', { event: 'stopped' }))
     many.send(announceOf('swarm-9999', 'many'))
     await frameWith(many, 'interval', limits.pools + 2)
+  })
+
+  test('[WT14] a socket has eight members in a swarm, so offers find other sockets', async () => {
+    const { connect, node } = await startTracker()
+    const [many, one, two] = [connect('/announce'), connect('/announce'), connect('/announce')]
+    await announced(one, 's', 'one')
+    await many.opened()
+    for (let n = 0; n < 1_000; n++) many.send(announceOf('s', `many-${n}`))
+    await many.until('all answers', () => many.frames.length === 1_000)
+    expect(framesOf(many, 'interval')).toHaveLength(limits.membershipsPerPool)
+    expect(framesOf(many, 'failure reason').at(-1)).toEqual({
+      action: 'announce',
+      'failure reason': expect.stringContaining('8 of them in one swarm'),
+      info_hash: bytes20('s'),
+    })
+    expect(node.pools.count).toBe(9)
+    await announced(two, 's', 'two', { offers: offersOf('two', 9) })
+    await frameWith(one, 'offer')
+    // Its other swarms are not affected, and a member that stops makes room.
+    await announced(many, 't', 'many-8')
+    await announced(many, 's', 'many-0', { event: 'stopped' })
+    expect(await announced(many, 's', 'many-8')).toMatchObject({ incomplete: 10 })
   })
 
   test('[WT14] sockets that announce and vanish leave nothing behind', async () => {

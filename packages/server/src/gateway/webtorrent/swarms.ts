@@ -182,7 +182,9 @@ export class Swarms {
   }
 }
 
-const TOO_MANY = `at most ${limits.pools} swarms a connection, and the swarm or the node may be full; leave others first`
+const TOO_MANY =
+  `at most ${limits.pools} members a connection, and ${limits.membershipsPerPool} of them in one swarm; ` +
+  'the swarm or the node may be full, too; send stopped for others first'
 
 /** Access rules name a swarm by the 40 hex digits of its info_hash. */
 function isGranted(connection: WebTorrentConnection, frame: Request): boolean {
