@@ -216,7 +216,7 @@ export function attacksOnWires(kit) {
       const topic = `flood-${process.pid}`
       const listeners = []
       for (let i = 0; i < ROOM; i++) {
-        const ws = await mustOpen(i, PATHS['y-webrtc'])
+        const ws = await mustOpen(i, PATHS['y-webrtc'], () => i === 0 && saw('publication'))
         write(ws, text({ type: 'subscribe', topics: [topic] }))
         listeners.push(ws)
       }

@@ -64,8 +64,7 @@ export class AnonymousRooms {
 
   constructor(options: AnonymousRoomsOptions) {
     this.#options = options
-    const own = (room: RoomId): number => this.#rooms.get(room)?.members.size ?? 0
-    this.#counts = new MemberCounts({ ...options, own })
+    this.#counts = new MemberCounts({ ...options, own: (room) => this.own(room) })
   }
 
   /** In how many rooms this node has members. */
@@ -173,9 +172,14 @@ export class AnonymousRooms {
     return this.#byConnection.get(connection)?.size ?? 0
   }
 
+  /** How many members the room has on this node. */
+  own(room: RoomId): number {
+    return this.#rooms.get(room)?.members.size ?? 0
+  }
+
   /** How many members get a message: those of this node, and those of the others as of a beat ago. */
   reach(room: RoomId): number {
-    return (this.#rooms.get(room)?.members.size ?? 0) + this.#counts.others(room)
+    return this.own(room) + this.#counts.others(room)
   }
 
   /**

@@ -100,9 +100,15 @@ describe('signals', () => {
       },
     })
     const game = await enter(a)
-    for (let i = 0; i < 10; i++) game.peer.send('"KeepAlive"')
-    await expect.poll(() => a.seen.filter((what) => what === 'rejected rate-limited').length).toBe(6)
-    await settle(clock)
+    for (let i = 0; i < 6; i++) game.peer.send('"KeepAlive"')
+    game.peer.send('no frame of this wire')
+    const isRead = (): boolean => a.seen.includes('rejected malformed')
+    for (let passedMs = 0; passedMs < 1_000; passedMs += 250) {
+      expect(isRead()).toBe(false)
+      await settle(clock)
+      await clock.advance(250)
+    }
+    await expect.poll(async () => clock.advance(250).then(isRead)).toBe(true)
     expect(told(game)).toEqual([])
   })
 })

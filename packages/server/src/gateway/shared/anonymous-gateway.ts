@@ -49,16 +49,18 @@ export abstract class AnonymousConnection<Host extends UrlHost = UrlHost> extend
     return session === undefined || app === undefined ? undefined : { peer: undefined, app, grants: access }
   }
 
-  /**
-   * Counts a message to a room of so many members. False: the peer is over its rate, and the message must be dropped.
-   * `now` is on the monotonic clock.
-   */
-  maySay(members: number, bytes: number, now: number): boolean {
+  /** Pays for a message to a room of so many members, as `pays` does. */
+  paysToSay(members: number, bytes: number): true | Promise<boolean> {
+    const cost = members * Math.ceil(bytes / BYTES_PER_MEMBER)
+    return this.pays((now) => this.#saidAt(now).take(cost, now))
+  }
+
+  #saidAt(now: number): TokenBucket {
     const { messagesPerSecond } = limitsOf(this.host.limits, this.member)
     this.#said ??= new TokenBucket(MEMBERS_PER_MESSAGE * messagesPerSecond, now, { whole: true })
     this.#said.setRate(MEMBERS_PER_MESSAGE * messagesPerSecond, now)
     this.#said.parent = this.app?.said
-    return this.#said.take(members * Math.ceil(bytes / BYTES_PER_MEMBER), now) === 0
+    return this.#said
   }
 }
 

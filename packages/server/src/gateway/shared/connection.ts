@@ -71,6 +71,8 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
   protected readonly host: Host
   /** Whether the peer has answered a ping. Only the native wire promises pongs, so we wait for none before the first. */
   protected answersPings = false
+  /** False between `stopReading` and `readOn`. */
+  protected isReading = true
   readonly #socket: OwnedWebSocket
   /** The socket below the WebSocket. Whole frames are written to it directly. */
   readonly #stream: Duplex
@@ -171,6 +173,8 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
   protected relay(frame: string): boolean {
     if (!this.isOpen || (this.answersPings && this.#marks?.isBehind)) return false
     const bytes = Buffer.byteLength(frame)
+    // While the node leaves the peer's pongs unread, they cannot show how far it has read.
+    if (!this.isReading) return this.host.writer.relay(this.#stream, frame, bytes)
     const marks = (this.#marks ??= new Marks(this.host.writer.maxRelayed))
     // The frame and the ping behind it leave in one write.
     const isMarked = marks.isDueAfter(bytes)
@@ -270,6 +274,21 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
       this.take(text)
     })
     this.#reader.pause(ms, limit)
+  }
+
+  /** Reads nothing until `readOn`. Frames that the node has read from the socket already still come. */
+  protected stopReading(): void {
+    if (!this.isReading) return
+    this.isReading = false
+    this.#socket.pause()
+    this.#marks?.forgive()
+  }
+
+  /** Ends `stopReading`. */
+  protected readOn(): void {
+    if (this.isReading) return
+    this.isReading = true
+    this.#socket.resume()
   }
 
   #isLate(): boolean {

@@ -235,6 +235,18 @@ test('[WR4] each mark may be answered once, however late', () => {
   expect(marks.isOut).toBe(false)
 })
 
+test('[UW5] marks that the node itself leaves unanswered say nothing, and may be answered later', () => {
+  const [marks, to] = [new Marks(256 * KB), marked()]
+  marks.relayed(300 * KB, to)
+  expect([marks.isBehind, marks.beat(to)]).toEqual([true, true])
+  marks.forgive()
+  expect([marks.isBehind, marks.isOut, marks.beat(to)]).toEqual([false, false, true])
+  marks.relayed(32 * KB, to)
+  for (let n = 0; n < 9; n++) expect(marks.answered()).toBe(true)
+  expect(marks.isOut).toBe(true)
+  expect([marks.answered(), marks.answered()]).toEqual([true, false])
+})
+
 test('[WC4] a mark that could not be sent goes out with the next heartbeat', () => {
   const [marks, to] = [new Marks(256 * KB), marked()]
   to.takes = false

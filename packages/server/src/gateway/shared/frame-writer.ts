@@ -235,6 +235,8 @@ export class Marks {
   #out = 0
   /** How many bytes of other peers went out since the last mark. */
   #unmarked = 0
+  /** How many marks are unanswered and do not count any more. */
+  #forgiven = 0
   /** Whether the peer was behind at the last heartbeat and has answered no ping since. */
   #readsNothing = false
   readonly #maxUnread: number
@@ -279,10 +281,19 @@ export class Marks {
     this.#readsNothing = false
   }
 
+  /** The node itself leaves the pongs of the peer unread. What is unanswered so far says nothing about what the peer reads. */
+  forgive(): void {
+    this.#forgiven += this.#out
+    this.#out = 0
+    this.#unmarked = 0
+    this.#readsNothing = false
+  }
+
   /** A pong came that answers no ping of the heartbeat. False: it answers no mark either. */
   answered(): boolean {
-    if (this.#out === 0) return false
-    this.#out--
+    if (this.#forgiven > 0) this.#forgiven--
+    else if (this.#out > 0) this.#out--
+    else return false
     this.#readsNothing = false
     return true
   }

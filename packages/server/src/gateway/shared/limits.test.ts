@@ -2,7 +2,7 @@ import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { describe, expect, test } from 'vitest'
 import { defaultConfig } from '../../config/schema.js'
 import { KeyedBuckets, TokenBucket } from '../../lib/token-bucket.js'
-import { Limits } from './limits.js'
+import { Limits, Rates } from './limits.js'
 import { AppBudgets, type AppUse } from '../../apps/budgets.js'
 import type { ConfigInput } from '../../config/schema.js'
 import { appsOf } from '../../testing/apps.js'
@@ -17,6 +17,19 @@ function passes(most: number, take: () => boolean): number {
   while (passed < most && take()) passed++
   return passed
 }
+
+test('[UW5] a frame over one rate counts for none', () => {
+  const { connection } = unlimited
+  const rates = { ...connection, messagesPerSecond: 2, bytesPerSecond: 100, signalBytesPerSecond: 50 }
+  const used = new Rates(new Limits({ ...unlimited, connection: rates }, new FakeClock()), 0)
+  expect(used.takeSignal(60, 60, 0)).toBe(0)
+  // 40 bytes of signals are left, and 140 of all.
+  for (let n = 0; n < 10; n++) expect(used.takeSignal(60, 60, 0)).toBe(400)
+  for (let n = 0; n < 10; n++) expect(used.takeSignal(150, 10, 0)).toBe(100)
+  expect(used.takeSignal(100, 10, 0)).toBe(0)
+  expect([used.takeSignal(40, 10, 0), used.takeSignal(0, 10, 0)]).toEqual([0, 0])
+  expect(used.takeSignal(0, 0, 0)).toBe(500)
+})
 
 describe('a token bucket', () => {
   test('lets twice its rate through at once, then its rate, and says how long to wait', () => {

@@ -193,6 +193,21 @@ export class Rates {
     this.bytes.parent = app.bytes
   }
 
+  /**
+   * Counts a frame of a wire that carries almost only handshakes. Returns 0, or the milliseconds until it can be tried
+   * again. Then nothing was counted. `cost`: its cost against the limit of bytes.
+   */
+  takeSignal(cost: number, bytes: number, now: number): number {
+    const messageMs = this.messages.take(1, now)
+    if (messageMs > 0) return messageMs
+    const costMs = this.bytes.take(cost, now)
+    const signalMs = costMs > 0 ? costMs : this.signals.take(bytes, now)
+    if (signalMs === 0) return 0
+    this.messages.giveBack(1)
+    if (costMs === 0) this.bytes.giveBack(cost)
+    return signalMs
+  }
+
   /** Counts a refused message. False: there are so many that the connection must be closed. */
   strike(now: number): boolean {
     this.#strikes ??= new TokenBucket(STRIKES_PER_SECOND, now)

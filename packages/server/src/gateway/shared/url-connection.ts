@@ -5,7 +5,7 @@ import { WebSocketConnection } from './connection.js'
 import type { Drops } from './drops.js'
 import { costOf, holdsTooMuch } from './frame-cost.js'
 import type { Arrival } from './gateway.js'
-import { LONG_BYTES, OVER_PAUSE_MS } from './limits.js'
+import { OVER_PAUSE_MS } from './limits.js'
 
 /** What connections that enter by their URL need of their gateway. */
 export interface UrlHost extends ConnectionHost {
@@ -29,6 +29,8 @@ export interface Turnable {
  */
 const MAX_WAITING_FRAMES = 1_024
 const MAX_WAITING_BYTES = 256 * 1024
+/** A peer that would have to wait longer than this with one frame floods. The frame is dropped. */
+const MAX_SLOW_MS = 10_000
 /** A connection that sends more malformed frames than this is turned away with `protocol`. */
 const MAX_MALFORMED = 100
 /** The code of a close because of a frame that is too long (RFC 6455 §7.4.1). */
@@ -36,7 +38,9 @@ const TOO_LONG = 1009
 
 /**
  * The connection of a peer that presents everything in its URL, so that it sends frames before it is let in. These frames
- * wait. Each frame is counted before it is read. A subclass says what frames mean (`receive`, `send`).
+ * wait. Each frame is counted before it is read. A peer over its rates is slowed: its frames wait until it has paid. When
+ * many wait, its socket is not read, so its further frames stay with it, and none is lost. A subclass says what frames mean
+ * (`receive`, `send`).
  */
 export abstract class UrlConnection<
   Host extends UrlHost,
@@ -49,6 +53,8 @@ export abstract class UrlConnection<
   #isBusy = false
   /** Frames that wait, in order. `dropped`: the peer has been turned away, and its frames mean nothing any more. */
   #waiting: { frames: string[]; bytes: number } | 'dropped' | undefined
+  /** Ends the wait of a slowed peer. */
+  #endWait: (() => void) | undefined
 
   constructor({ id, socket, stream, address }: Arrival, host: Host) {
     super(id, socket, stream, address, host)
@@ -69,7 +75,7 @@ export abstract class UrlConnection<
    */
   protected abstract receive(session: S, text: string): Promise<void> | void
 
-  /** A frame from this peer was dropped because of its rates, or a frame for it because it reads too slowly. */
+  /** A frame from this peer was dropped because it floods, or a frame for it because it reads too slowly. */
   protected missed(_reason: 'rate-limited' | 'slow-consumer'): void {}
 
   protected take(text: string): void {
@@ -83,7 +89,14 @@ export abstract class UrlConnection<
   }
 
   #handle(session: S, text: string): void {
-    const handled = this.#mayReceive(text) ? this.receive(session, text) : undefined
+    const length = Buffer.byteLength(text)
+    const cost = costOf(text, length)
+    const read = (): Promise<void> | void => {
+      if (!holdsTooMuch(cost, length)) return this.receive(session, text)
+      this.tooComplex('the frame holds more keys, strings or numbers than any message has')
+    }
+    const paid = this.pays((now) => this.rates.takeSignal(cost, length, now))
+    const handled = paid === true ? read() : paid.then((isPaid) => (isPaid ? read() : undefined))
     if (handled === undefined) return
     this.#isBusy = true
     handled
@@ -97,16 +110,60 @@ export abstract class UrlConnection<
       })
   }
 
+  /** Handles the frames that wait, until one of them must wait for something. */
   #takeWaiting(session: S): void {
     const waiting = this.#waiting
-    if (typeof waiting !== 'object') return
+    if (waiting === 'dropped') return
     while (!this.#isBusy && this.isOpen && this.#waiting === waiting) {
-      const text = waiting.frames.shift()
-      if (text === undefined) break
+      const text = waiting?.frames.shift()
+      if (waiting === undefined || text === undefined) break
       waiting.bytes -= Buffer.byteLength(text)
       this.#handle(session, text)
     }
-    if (this.#waiting === waiting && (waiting.frames.length === 0 || !this.isOpen)) this.#waiting = undefined
+    if (this.#waiting === waiting && (waiting?.frames.length === 0 || !this.isOpen)) this.#waiting = undefined
+    if (this.#waiting === undefined && !this.#isBusy) this.readOn()
+  }
+
+  /**
+   * Waits until the peer may spend what `take` takes. `take` returns 0, or the milliseconds until it can be asked again.
+   * Meanwhile further frames of the peer wait. False: its frame must be dropped, because the peer has gone or has been
+   * turned away, or because it floods: it would wait for more than 10 s. A flood has been counted, and `missed` called.
+   */
+  pays(take: (now: number) => number): true | Promise<boolean> {
+    const ms = take(this.host.clock.monotonic())
+    return ms === 0 || this.#slowed(ms, take)
+  }
+
+  async #slowed(firstMs: number, take: (now: number) => number): Promise<boolean> {
+    let ms = firstMs
+    let leftMs = MAX_SLOW_MS
+    // Each wait is longer than the one before, because thousands may wait for the rate of one app.
+    for (let tries = 1; ; tries++) {
+      const waitMs = Math.max(ms, tries * OVER_PAUSE_MS)
+      const isFlood = waitMs > leftMs
+      if (isFlood) this.#flooded()
+      await this.#wait(isFlood ? OVER_PAUSE_MS : waitMs)
+      if (isFlood || !this.isOpen || this.#waiting === 'dropped') return false
+      leftMs -= waitMs
+      ms = take(this.host.clock.monotonic())
+      if (ms === 0) return true
+    }
+  }
+
+  #wait(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.host.clock.after(ms, resolve)
+      this.#endWait = () => {
+        timer.cancel()
+        resolve()
+      }
+    })
+  }
+
+  #flooded(): void {
+    this.dropped('rate-limited')
+    this.app?.count(false)
+    this.missed('rate-limited')
   }
 
   /** The peer has been let in. Handles the frames that came before. */
@@ -162,9 +219,21 @@ export abstract class UrlConnection<
     this.dropped('fault', { code, text: error.message, frameBytes: this.host.frameBytes })
   }
 
+  /** The pongs of a peer that is not read are not read either. The next ping shows whether it is there. */
+  override timedOut(): void {
+    if (this.isReading) super.timedOut()
+  }
+
+  override close(reason: CloseReason, options?: CloseOptions): void {
+    super.close(reason, options)
+    // The close frame of the peer is behind what it sent before.
+    this.readOn()
+  }
+
   override ended(code: number): void {
     super.ended(code)
     this.#waiting = undefined
+    this.#endWait?.()
   }
 
   /** Counts something that is dropped, and logs it. `what` is from a closed set. */
@@ -177,31 +246,15 @@ export abstract class UrlConnection<
     if (this.#waiting === 'dropped') return
     this.#waiting ??= { frames: [], bytes: 0 }
     this.#waiting.bytes += Buffer.byteLength(text)
-    if (this.#waiting.frames.length < MAX_WAITING_FRAMES && this.#waiting.bytes <= MAX_WAITING_BYTES) {
-      this.#waiting.frames.push(text)
+    const { frames, bytes } = this.#waiting
+    if (frames.length < MAX_WAITING_FRAMES && bytes <= MAX_WAITING_BYTES) {
+      frames.push(text)
+      const isHalf = frames.length >= MAX_WAITING_FRAMES / 2 || bytes >= MAX_WAITING_BYTES / 2
+      // What the node has read from the socket already still comes.
+      if (isHalf && this.session !== undefined) this.stopReading()
       return
     }
     this.dropped('too-many', { text: 'frames that wait' })
     this.host.turnAway(this, 'rate-limited')
-  }
-
-  #mayReceive(text: string): boolean {
-    const now = this.host.clock.monotonic()
-    const length = Buffer.byteLength(text)
-    const cost = costOf(text, length)
-    const { messages, bytes, signals } = this.rates
-    // Almost all that these wires carry is handshakes.
-    const isOver = messages.take(1, now) > 0 || bytes.take(cost, now) > 0 || signals.take(length, now) > 0
-    if (!isOver) {
-      if (!holdsTooMuch(cost, length)) return true
-      this.tooComplex('the frame holds more keys, strings or numbers than any message has')
-      return false
-    }
-    if (cost > LONG_BYTES) this.pause(OVER_PAUSE_MS)
-    this.dropped('rate-limited')
-    this.app?.count(false)
-    this.strike(now)
-    this.missed('rate-limited')
-    return false
   }
 }

@@ -15,12 +15,28 @@ export interface TopicHost extends UrlHost {
   frameOf(message: RoomText): string
   /** A publication to this peer or of this peer was lost. */
   lost(connection: TopicConnection, why: Loss): void
+  /** How many sockets of each room get only what is for them. */
+  readonly choosy: Choosy
+}
+
+/** How many sockets of each room get only what is for them. */
+export class Choosy {
+  readonly #counts = new Map<RoomId, number>()
+
+  of(room: RoomId): number {
+    return this.#counts.get(room) ?? 0
+  }
+
+  changed(room: RoomId, by: 1 | -1): void {
+    const count = this.of(room) + by
+    if (count === 0) this.#counts.delete(room)
+    else this.#counts.set(room, count)
+  }
 }
 
 const DROPPED_TEXTS = {
   forbidden: 'topics that the access rules do not allow',
   'too-many': 'topics beyond the limits',
-  'rate-limited': 'topics and publications over a rate',
 }
 
 /** A peer that has shown more ids than this in a topic gets everything. */
@@ -56,7 +72,7 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
   }
 
   /** Something that the peer asked for is not done. The wire has no word for that. */
-  drop(what: 'forbidden' | 'too-many' | 'rate-limited'): void {
+  drop(what: 'forbidden' | 'too-many'): void {
     this.dropped(what, { text: DROPPED_TEXTS[what] })
     this.app?.count(false)
   }
@@ -65,8 +81,13 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
   shows(room: RoomId, id: string): void {
     this.#shown ??= new Map()
     const shown = this.#shown.get(room)
-    if (shown === undefined) this.#shown.set(room, [digestOf(id)])
-    else if (shown.length <= MAX_SHOWN && !shown.includes(digestOf(id))) shown.push(digestOf(id))
+    if (shown === undefined) {
+      this.#shown.set(room, [digestOf(id)])
+      this.host.choosy.changed(room, 1)
+    } else if (shown.length <= MAX_SHOWN && !shown.includes(digestOf(id))) {
+      shown.push(digestOf(id))
+      if (shown.length > MAX_SHOWN) this.host.choosy.changed(room, -1)
+    }
   }
 
   /** The peer joins the room, and will announce itself there. */
@@ -86,8 +107,16 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
 
   /** The peer has left the room. */
   parted(room: RoomId): void {
-    this.#shown?.delete(room)
     this.#arrivals?.delete(room)
+    const shown = this.#shown?.get(room)
+    if (shown === undefined) return
+    this.#shown?.delete(room)
+    if (shown.length <= MAX_SHOWN) this.host.choosy.changed(room, -1)
+  }
+
+  override ended(code: number): void {
+    for (const room of this.#shown?.keys() ?? []) this.parted(room)
+    super.ended(code)
   }
 
   /**

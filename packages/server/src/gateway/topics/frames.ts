@@ -7,18 +7,24 @@ import { pause } from '../../lib/pause.js'
 import type { GatewayOptions } from '../shared/gateway.js'
 import { roomOfText } from '../shared/room-of-text.js'
 import type { TopicFrame, TopicWire } from './codec.js'
-import type { TopicConnection } from './connection.js'
+import type { Choosy, TopicConnection } from './connection.js'
 
 type Publication = Extract<TopicFrame, { type: 'publish' }>
 
 export interface TopicFramesOptions extends Pick<GatewayOptions, 'clock' | 'metrics'> {
   node: Pick<Node, 'anonymousRooms'>
   wire: TopicWire
+  choosy: Pick<Choosy, 'of'>
   onError: OnError
 }
 
 /** How many publications of one connection may be on their way to the channel. Further frames of the peer wait. */
 const MAX_SAYING = 64
+/**
+ * What a publication with an addressee costs at least, as a share of the members. The members of other nodes may be others
+ * than those of this one, so a sender could make the share here as small as it likes.
+ */
+const LEAST_SHARE = 0.1
 /** The pause before a join is tried again, while the registry is unavailable. */
 const REJOIN_MS = 1_000
 
@@ -65,12 +71,13 @@ export class TopicFrames {
     }
     if (joins.size === 0) return undefined
     // Each join costs as much as a message, so that nobody can join and leave hundreds of rooms with each frame.
-    if (connection.rates.messages.take(joins.size, this.#options.clock.monotonic()) > 0) {
-      connection.drop('rate-limited')
-      connection.lost('rate-limited')
-      return undefined
-    }
-    return Promise.all([...joins].map((room) => this.#join(connection, session, room))).then(() => {})
+    const paid = connection.pays((now) => connection.rates.messages.take(joins.size, now))
+    if (paid === true) return this.#joinAll(connection, session, joins)
+    return paid.then((isPaid) => (isPaid ? this.#joinAll(connection, session, joins) : undefined))
+  }
+
+  async #joinAll(connection: TopicConnection, session: AnonymousSession, rooms: Set<RoomId>): Promise<void> {
+    await Promise.all([...rooms].map((room) => this.#join(connection, session, room)))
   }
 
   /** Never rejects. */
@@ -116,21 +123,33 @@ export class TopicFrames {
     session: AnonymousSession,
     { topic, text, from, to }: Publication,
   ): Promise<void> | undefined {
-    const { node, clock } = this.#options
-    const rooms = node.anonymousRooms
     const room = this.#roomOf(connection, session.app, topic)
     if (room === undefined) return undefined
-    const bytes = Buffer.byteLength(text)
-    if (!connection.maySay(Math.max(1, rooms.reach(room)), bytes, clock.monotonic())) {
-      connection.drop('rate-limited')
-      connection.lost('rate-limited')
-      return undefined
+    if (from !== undefined && this.#options.node.anonymousRooms.has(connection.id, room))
+      connection.shows(room, from)
+    const say = (): Promise<void> | undefined => {
+      connection.app?.count(true)
+      const said = this.#say(connection, session, { room, text, to })
+      return connection.saying >= MAX_SAYING ? said : undefined
     }
-    if (from !== undefined && rooms.has(connection.id, room)) connection.shows(room, from)
-    connection.app?.count(true)
     connection.says(room)
-    const said = this.#say(connection, session, { room, text, to })
-    return connection.saying >= MAX_SAYING ? said : undefined
+    const paid = connection.paysToSay(this.#reachOf(connection, room, to), Buffer.byteLength(text))
+    return paid === true ? say() : paid.then((isPaid) => (isPaid ? say() : undefined))
+  }
+
+  /**
+   * For how many members a publication costs. If it has an addressee, that is the share of the members that do not choose:
+   * the share among this node's own members stands for that among all.
+   */
+  #reachOf(connection: TopicConnection, room: RoomId, to: string | undefined): number {
+    const rooms = this.#options.node.anonymousRooms
+    const members = Math.max(1, rooms.reach(room))
+    if (to === undefined) return members
+    const own = rooms.own(room)
+    const neighbours = rooms.has(connection.id, room) ? own - 1 : own
+    if (neighbours === 0) return members
+    const share = (own - this.#options.choosy.of(room)) / neighbours
+    return Math.ceil(members * Math.min(1, Math.max(LEAST_SHARE, share)))
   }
 
   /** Never rejects. */

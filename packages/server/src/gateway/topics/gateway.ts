@@ -3,7 +3,7 @@ import { AnonymousGateway } from '../shared/anonymous-gateway.js'
 import type { Arrival, GatewayOptions, SocketOptions } from '../shared/gateway.js'
 import type { TopicWire } from './codec.js'
 import type { Loss, TopicHost } from './connection.js'
-import { TopicConnection } from './connection.js'
+import { Choosy, TopicConnection } from './connection.js'
 import { TopicFrames } from './frames.js'
 
 export interface TopicGatewayOptions extends GatewayOptions, SocketOptions {
@@ -31,6 +31,7 @@ const DOUBT_MOST_MS = 30_000
  */
 export class TopicGateway extends AnonymousGateway<TopicConnection> implements TopicHost {
   readonly frames: TopicFrames
+  readonly choosy = new Choosy()
   readonly #wire: TopicWire
   /** The newest publication and its frame: all members of this node get it one after the other. */
   #newest: { message: RoomText; frame: string } | undefined
@@ -43,7 +44,7 @@ export class TopicGateway extends AnonymousGateway<TopicConnection> implements T
     })
     const { node } = options
     this.#wire = wire
-    this.frames = new TopicFrames({ ...options, wire })
+    this.frames = new TopicFrames({ ...options, wire, choosy: this.choosy })
     if (!wire.beginsAnew) return
     node.anonymousRooms.onMissed((id) => {
       const connection = node.sessions.get(id)?.connection

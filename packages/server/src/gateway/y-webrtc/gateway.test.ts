@@ -1,14 +1,16 @@
 import type { Backend } from '@peerage/core'
 import { RegistryUnavailable } from '@peerage/core'
 import { limits as wireLimits } from '@peerage/protocol'
+import type { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { WirePeer } from '@peerage/test-support/wire-peer.js'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { eventually } from '../../testing/peerjs-fixture.js'
 import { malformedFrames } from '../../testing/malformed-frames.js'
 import { framesOf, twoNodes, type TopicNode } from '../../testing/topics-fixture.js'
 import { unlimited } from '../../testing/unlimited.js'
 import { closeWires, type WireFixtureOptions } from '../../testing/wire-fixture.js'
 import type { CheckedAccess } from '../shared/access.js'
+import { TopicConnection } from '../topics/connection.js'
 import { yWebrtc } from './wire.js'
 
 const start = (more: WireFixtureOptions = {}) => twoNodes(yWebrtc, more)
@@ -44,6 +46,14 @@ const fromOf = (publications: unknown[]): unknown[] =>
 
 /** The publications that a peer got. */
 const got = (peer: WirePeer): unknown[] => framesOf(peer).filter((frame) => JSON.stringify(frame) !== PONG)
+
+/** Lets time pass, so that the sockets are read meanwhile. */
+async function passed(clock: FakeClock, ms: number): Promise<void> {
+  for (let leftMs = ms; leftMs > 0; leftMs -= 500) {
+    for (let n = 0; n < 20; n++) await new Promise((resolve) => setImmediate(resolve))
+    await clock.advance(Math.min(leftMs, 500))
+  }
+}
 
 afterEach(closeWires)
 
@@ -397,30 +407,98 @@ describe('what a peer may use', () => {
     await eventually('left', () => a.node.anonymousRooms.count === 0)
   })
 
-  test('[YW12] a join costs as much as a message', async () => {
+  test('[YW12] a join costs as much as a message, and waits over the rate', async () => {
     const connection = { ...unlimited.connection, messagesPerSecond: 100 }
     const { a, clock } = await start({ limitValues: { ...unlimited, connection } })
     const alice = await subscribed(a)
     for (const part of ['a', 'b', 'c'])
       alice.send(subscribe(...Array.from({ length: 90 }, (_, n) => `${part}${n}`)))
-    await eventually('refused', () => a.seen.includes('rejected rate-limited'))
-    expect(a.node.anonymousRooms.count).toBe(180)
-    await clock.advance(6_250)
-    expect((await alice.ended()).code).toBe(4004)
+    await eventually('joined', () => a.node.anonymousRooms.count === 180)
+    await passed(clock, 1_000)
+    await eventually('joined', () => a.node.anonymousRooms.count === 270)
+    expect(alice.end).toBeUndefined()
   })
 
-  test('[YW12] a publication costs one for each subscriber', async () => {
-    const connection = { ...unlimited.connection, messagesPerSecond: 5 }
-    const { a, b, clock } = await start({ limitValues: { ...unlimited, connection } })
-    const peers = await Promise.all(
-      Array.from({ length: 20 }, (_, n) => subscribed(n % 2 === 0 ? a : b, 'room')),
-    )
+  // 50 members a second, and 100 at once.
+  const slow = {
+    limitValues: { ...unlimited, connection: { ...unlimited.connection, messagesPerSecond: 5 } },
+  }
+  const forwarded = (node: TopicNode): number => node.seen.filter((line) => line === 'room forwarded').length
+
+  /** Peers on both nodes, subscribed to the topic `room`. */
+  async function crowd({ a, b }: { a: TopicNode; b: TopicNode }, size: number): Promise<WirePeer[]> {
+    return Promise.all(Array.from({ length: size }, (_, n) => subscribed(n % 2 === 0 ? a : b, 'room')))
+  }
+
+  test('[YW12] a publication costs one for each subscriber, and waits over the rate', async () => {
+    const nodes = await start(slow)
+    const { a, clock } = nodes
+    const peers = await crowd(nodes, 20)
     const [alice] = peers
     await clock.advance(2_000)
-    // 50 a second, and 100 at once.
-    for (let n = 0; n < 6; n++) alice?.send(publish('room', n))
-    await eventually('refused', () => a.seen.includes('rejected rate-limited'))
-    expect(a.seen.filter((line) => line === 'room forwarded')).toHaveLength(5)
+    for (let n = 0; n < 8; n++) alice?.send(publish('room', n))
+    await eventually('forwarded', () => forwarded(a) === 5)
+    await passed(clock, 390)
+    expect(forwarded(a)).toBe(5)
+    await passed(clock, 10)
+    for (const peer of peers) await peer.frame(1 + 6)
+    await passed(clock, 400)
+    await passed(clock, 400)
+    for (const peer of peers) {
+      await peer.frame(1 + 8)
+      expect(got(peer)).toMatchObject(Array.from({ length: 8 }, (_, n) => publish('room', n)))
+    }
+    expect(alice?.end).toBeUndefined()
+  })
+
+  test('[YW10] a peer whose publication would wait for more than 10 s is closed with 4004', async () => {
+    const nodes = await start(slow)
+    const { a, clock } = nodes
+    const [alice] = await crowd(nodes, 20)
+    await clock.advance(2_000)
+    alice?.send(publish('room', 'x'.repeat(40_000)))
+    alice?.send(publish('room', 'one more'))
+    await eventually('dropped', () => a.seen.includes('rejected rate-limited'))
+    await clock.advance(6_250)
+    expect((await alice?.ended())?.code).toBe(4004)
+    expect(forwarded(a)).toBe(1)
+  })
+
+  test('[YW12] a publication with an addressee costs the share of this node that does not choose, at least a tenth', async () => {
+    const nodes = await start()
+    const pays = vi.spyOn(TopicConnection.prototype, 'paysToSay')
+    const peers = await crowd(nodes, 20)
+    const [alice, , other, , last] = peers
+    if (alice === undefined || other === undefined || last === undefined) throw new Error('there are 20')
+    await passed(nodes.clock, 2_000)
+    /** For how many members a publication of the peer costs. */
+    const costOf = async (peer: WirePeer, publication: object): Promise<number | undefined> => {
+      peer.send(publication)
+      await synced(peer)
+      return pays.mock.lastCall?.[0]
+    }
+    const toNobody = signal('room', 'alice', 'nobody')
+    expect(await costOf(alice, publish('room', { from: 'alice' }))).toBe(20)
+    // Of the nine neighbours on its node nobody has shown an id, so all of them get it.
+    expect(await costOf(alice, toNobody)).toBe(20)
+    for (const [n, peer] of peers.entries())
+      if (peer !== alice && n % 2 === 0) await costOf(peer, announce('room', `id-${n}`))
+    expect(await costOf(alice, toNobody)).toBe(2)
+    // One gets everything, because it has shown too many ids.
+    for (let n = 0; n < 8; n++) await costOf(other, announce('room', `id-2-${n}`))
+    expect(await costOf(alice, toNobody)).toBe(Math.ceil((20 * 1) / 9))
+    // Another one is new.
+    last.send({ type: 'unsubscribe', topics: ['room'] })
+    last.send(subscribe('room'))
+    await synced(last)
+    expect(await costOf(alice, toNobody)).toBe(Math.ceil((20 * 2) / 9))
+    for (const peer of [other, last]) await peer.close()
+    await passed(nodes.clock, 2_000)
+    expect(await costOf(alice, toNobody)).toBe(2)
+    // Its node has nobody else, so nothing shows whom it reaches.
+    for (const [n, peer] of peers.entries()) if (peer !== alice && n % 2 === 0) await peer.close()
+    await passed(nodes.clock, 2_000)
+    expect(await costOf(alice, toNobody)).toBe(11)
   })
 
   test('[YW12] 2,000 sockets that subscribe and vanish leave nothing behind', async () => {
