@@ -125,7 +125,7 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     return this.#marks?.isBehind || this.host.writer.isBehind(this.#stream)
   }
 
-  /** How much the peer may send. Made with its first frame. It follows the policy of the app over reloads. */
+  /** How much the peer may send. An idle peer has none, because they take 500 bytes. It follows the policy of the app over reloads. */
   get rates(): Rates {
     if (this.#rates === undefined) {
       this.#rates = new Rates(this.host.limits, this.host.clock.monotonic(), this.member)
@@ -209,6 +209,7 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
 
   ping(): void {
     if (!this.isOpen) return
+    if (this.#rates?.isUnused(this.host.clock.monotonic())) this.#rates = undefined
     const reads = (this.#marks?.beat(this) ?? true) || !this.answersPings
     if (!reads || this.host.writer.isStuck(this.#stream)) this.abandon('slow-consumer')
     // If a mark is unanswered, its answer serves as well and comes earlier.

@@ -2,7 +2,7 @@ import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { describe, expect, test } from 'vitest'
 import { defaultConfig } from '../../config/schema.js'
 import { KeyedBuckets, TokenBucket } from '../../lib/token-bucket.js'
-import { Limits } from './limits.js'
+import { Limits, Rates } from './limits.js'
 import { AppBudgets, type AppUse } from '../../apps/budgets.js'
 import type { ConfigInput } from '../../config/schema.js'
 import { appsOf } from '../../testing/apps.js'
@@ -85,6 +85,23 @@ describe('a token bucket', () => {
     expect(passes(100, () => own.take(1, 0) === 0)).toBe(4)
     expect(own.take(1, 0)).toBe(500)
   })
+})
+
+test('rates are unused again when all of their buckets are full, that of the refusals included', () => {
+  const limits = new Limits(defaultConfig.limits, new FakeClock())
+  const { messagesPerSecond, bytesPerSecond, signalBytesPerSecond } = defaultConfig.limits.connection
+  const uses: ((rates: Rates) => unknown)[] = [
+    (rates) => rates.messages.take(2 * messagesPerSecond, 0),
+    (rates) => rates.bytes.take(2 * bytesPerSecond, 0),
+    (rates) => rates.signals.take(2 * signalBytesPerSecond, 0),
+    (rates) => passes(1_200, () => rates.strike(0)),
+  ]
+  for (const use of uses) {
+    const rates = new Rates(limits, 0)
+    expect(rates.isUnused(0)).toBe(true)
+    use(rates)
+    expect([rates.isUnused(1_990), rates.isUnused(2_000)]).toEqual([false, true])
+  }
 })
 
 test('buckets by key are forgotten when full, and a flood of keys costs no memory', () => {
