@@ -55,7 +55,8 @@ interface LocalRoom {
 export class AnonymousRooms {
   readonly #options: AnonymousRoomsOptions
   readonly #rooms = new Map<RoomId, LocalRoom>()
-  readonly #byConnection = new Map<ConnectionId, Set<RoomId>>()
+  /** Most connections are in one room. A set takes 200 bytes. */
+  readonly #byConnection = new Map<ConnectionId, RoomId | Set<RoomId>>()
   readonly #counts: MemberCounts
   readonly #listeners: OnMissed[] = []
   /** Rooms in which own texts have not come back, and for how many beats none has. */
@@ -93,10 +94,11 @@ export class AnonymousRooms {
   #enter(connection: Connection, id: RoomId): LocalRoom | undefined {
     const known = this.#rooms.get(id)
     if (known?.members.has(connection.id)) return known
+    if (!this.#hasPlace(this.countOf(connection.id), known === undefined)) return undefined
     const rooms = this.#byConnection.get(connection.id)
-    if (!this.#hasPlace(rooms?.size ?? 0, known === undefined)) return undefined
-    if (rooms) rooms.add(id)
-    else this.#byConnection.set(connection.id, new Set([id]))
+    if (rooms === undefined) this.#byConnection.set(connection.id, id)
+    else if (typeof rooms === 'object') rooms.add(id)
+    else this.#byConnection.set(connection.id, new Set([rooms, id]))
     this.#memberships++
     const room = known ?? this.#open(id)
     room.members.set(connection.id, connection)
@@ -145,10 +147,11 @@ export class AnonymousRooms {
   }
 
   #release(connection: ConnectionId, id: RoomId): void {
+    if (!this.has(connection, id)) return
     const rooms = this.#byConnection.get(connection)
-    if (!rooms?.delete(id)) return
     this.#memberships--
-    if (rooms.size === 0) this.#byConnection.delete(connection)
+    if (typeof rooms === 'object') rooms.delete(id)
+    if (rooms === id || this.countOf(connection) === 0) this.#byConnection.delete(connection)
   }
 
   #close(room: LocalRoom): void {
@@ -160,16 +163,20 @@ export class AnonymousRooms {
 
   /** The connection has ended: it leaves all its rooms. */
   forget(connection: ConnectionId): void {
-    for (const id of this.#byConnection.get(connection) ?? []) this.part(connection, id)
+    const rooms = this.#byConnection.get(connection) ?? []
+    for (const id of typeof rooms === 'object' ? rooms : [rooms]) this.part(connection, id)
   }
 
   has(connection: ConnectionId, room: RoomId): boolean {
-    return this.#byConnection.get(connection)?.has(room) === true
+    const rooms = this.#byConnection.get(connection)
+    return typeof rooms === 'object' ? rooms.has(room) : rooms === room
   }
 
   /** How many rooms the connection is in. */
   countOf(connection: ConnectionId): number {
-    return this.#byConnection.get(connection)?.size ?? 0
+    const rooms = this.#byConnection.get(connection)
+    if (rooms === undefined) return 0
+    return typeof rooms === 'object' ? rooms.size : 1
   }
 
   /** How many members the room has on this node. */

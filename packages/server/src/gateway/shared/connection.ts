@@ -16,6 +16,7 @@ import { Rates } from './limits.js'
 import type { OwnedWebSocket } from './owned-web-socket.js'
 import type { HoldLimit } from './pausable-reader.js'
 import { PausableReader } from './pausable-reader.js'
+import { textOf } from './text-of.js'
 
 /** What connections need of their gateway. All of them share this one object, so that an idle peer holds no closures. */
 export interface ConnectionHost {
@@ -126,7 +127,7 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     return this.#marks?.isBehind || this.host.writer.isBehind(this.#stream)
   }
 
-  /** How much the peer may send. Made with its first frame. It follows the policy of the app over reloads. */
+  /** How much the peer may send. An idle peer has none, because they take 500 bytes. It follows the policy of the app over reloads. */
   get rates(): Rates {
     if (this.#rates === undefined) {
       this.#rates = new Rates(this.host.limits, this.host.clock.monotonic(), this.member)
@@ -212,6 +213,7 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
 
   ping(): void {
     if (!this.isOpen) return
+    if (this.#rates?.isUnused(this.host.clock.monotonic())) this.#rates = undefined
     const reads = (this.#marks?.beat(this) ?? true) || !this.answersPings
     if (!reads || this.host.writer.isStuck(this.#stream)) this.abandon('slow-consumer')
     // If a mark is unanswered, its answer serves as well and comes earlier.
@@ -228,7 +230,7 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     if (this.#isLate()) return
     this.heard = this.spoke = true
     if (!Buffer.isBuffer(data) || (isBinary && this.refusesBinary())) return
-    const text = data.toString()
+    const text = textOf(data)
     if (this.#reader) this.#reader.received(text)
     else this.take(text)
   }

@@ -100,6 +100,23 @@ describe('a token bucket', () => {
   })
 })
 
+test('rates are unused again when all of their buckets are full, that of the refusals included', () => {
+  const limits = new Limits(defaultConfig.limits, new FakeClock())
+  const { messagesPerSecond, bytesPerSecond, signalBytesPerSecond } = defaultConfig.limits.connection
+  const uses: ((rates: Rates) => unknown)[] = [
+    (rates) => rates.messages.take(2 * messagesPerSecond, 0),
+    (rates) => rates.bytes.take(2 * bytesPerSecond, 0),
+    (rates) => rates.signals.take(2 * signalBytesPerSecond, 0),
+    (rates) => passes(1_200, () => rates.strike(0)),
+  ]
+  for (const use of uses) {
+    const rates = new Rates(limits, 0)
+    expect(rates.isUnused(0)).toBe(true)
+    use(rates)
+    expect([rates.isUnused(1_990), rates.isUnused(2_000)]).toEqual([false, true])
+  }
+})
+
 test('buckets by key are forgotten when full, and a flood of keys costs no memory', () => {
   const clock = new FakeClock()
   const buckets = new KeyedBuckets(10, clock, { max: 100 })

@@ -208,6 +208,12 @@ export class Rates {
     return signalMs
   }
 
+  /** Whether nothing is used any more, so that new rates would be the same. */
+  isUnused(now: number): boolean {
+    const own = [this.messages, this.bytes, this.signals, this.#strikes]
+    return own.every((bucket) => bucket === undefined || bucket.isFull(now))
+  }
+
   /** Counts a refused message. False: there are so many that the connection must be closed. */
   strike(now: number): boolean {
     this.#strikes ??= new TokenBucket(STRIKES_PER_SECOND, now)

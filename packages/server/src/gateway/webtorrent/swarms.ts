@@ -14,6 +14,7 @@ import {
   encodeScrape,
   encodeScrapeFailure,
   encodeWarning,
+  sourceOf,
 } from './wire.js'
 
 type Frame<T extends TrackerFrame['type']> = Extract<TrackerFrame, { type: T }>
@@ -122,10 +123,11 @@ export class Swarms {
       return
     }
     this.#reply(connection, place, entered.size)
+    const from = sourceOf(place)
     for (const [index, member] of entered.drawn.entries()) {
       const offer = offers[index]
       if (offer === undefined) break
-      const frame = encodeOffer(offer, place)
+      const frame = encodeOffer(offer, from)
       node.pools.hand(pool, member, frame)
       metrics.routed(WIRE, 'signal', 'forwarded', frame.length)
     }
