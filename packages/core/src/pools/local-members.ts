@@ -10,6 +10,8 @@ export interface LocalMember {
   readonly connection: ConnectionId
   /** It stays until the membership ends. */
   marked: boolean
+  /** When it began on this node (monotonic ms). */
+  readonly beganAt: number
   /** See `KeptMember`. */
   since: number
   /** The id has had another connection, on another node, since then (registry's ms). It is there, if it is later. */
@@ -73,7 +75,16 @@ export class LocalMembers {
     }
     if (!this.#hasRoom(connection, pool, now)) return undefined
     if (known !== undefined) this.delete(known)
-    const made: LocalMember = { pool, id, connection, marked: isMarked, since: 0, movedAt: 0, endsAt }
+    const made: LocalMember = {
+      pool,
+      id,
+      connection,
+      marked: isMarked,
+      beganAt: now,
+      since: 0,
+      movedAt: 0,
+      endsAt,
+    }
     const members = this.#byPool.get(pool)
     if (members === undefined) this.#byPool.set(pool, new Map([[id, made]]))
     else members.set(id, made)
@@ -120,6 +131,11 @@ export class LocalMembers {
       const current = [...members.values()].filter((member) => isHere(member, now))
       if (current.length > 0) yield [pool, current]
     }
+  }
+
+  /** How long it has been there, in milliseconds. */
+  ageOf({ beganAt }: LocalMember): number {
+    return this.#clock.monotonic() - beganAt
   }
 
   endsIn({ endsAt }: LocalMember): number {

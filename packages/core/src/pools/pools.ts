@@ -31,10 +31,11 @@ export interface EnterOptions {
 }
 
 /**
+ * `ageMs`: for how long the connection has been a member under this id.
  * `too-many`: the connection has too many memberships, in this pool or in all, or the node has, or the pool is full.
  * `parted`: the connection has ended.
  */
-export type Entered = { drawn: PoolMember[]; size: PoolSize } | 'too-many' | 'parted'
+export type Entered = { drawn: PoolMember[]; size: PoolSize; ageMs: number } | 'too-many' | 'parted'
 
 type Place = Pick<PoolMember, 'node' | 'connection'>
 
@@ -99,7 +100,8 @@ export class Pools {
     this.#members.entered(held, entered, ttlMs)
     if (entered.former !== undefined) this.#tellMoved(pool, id, entered.former, entered.since)
     if (!this.#isHere(connection)) return 'parted'
-    return { drawn: this.#reachable(pool, entered.drawn, draw), size: entered.size }
+    const drawn = this.#reachable(pool, entered.drawn, draw)
+    return { drawn, size: entered.size, ageMs: this.#members.ageOf(held) }
   }
 
   /** Resolves with the size after that. Rejects with RegistryUnavailable: then the membership ends later. */

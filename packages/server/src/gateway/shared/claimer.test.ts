@@ -274,6 +274,56 @@ describe('a peer without a name', () => {
     expect([budgets.of(games)?.connections, connection.app]).toEqual([0, undefined])
   })
 
+  test('[UW4] waits while the node is cut off from the store, and comes in when that is back', async () => {
+    let isCutOff = true
+    const taken: Parameters<ClaimerOptions['node']['admit']>[] = []
+    const { enter, clock, budgets } = claimer(settings, {
+      node: {
+        claim,
+        admit: (...given) =>
+          isCutOff ? { ok: false, code: 'registry-unavailable' } : lets(taken).admit(...given),
+      },
+    })
+    const entering = enter(applicant('made', allowed))
+    await clock.advance(3_000)
+    expect(budgets.of(games)?.connections).toBe(1)
+    isCutOff = false
+    await clock.advance(1_000)
+    expect(await entering).toMatchObject({ ok: true, session: { app: 'games' } })
+    expect(taken).toHaveLength(1)
+  })
+
+  test('[UW4] waits five seconds, and then gives its place in the app back', async () => {
+    const { enter, clock, budgets } = claimer(settings, {
+      node: { claim, admit: () => ({ ok: false, code: 'registry-unavailable' }) },
+    })
+    const entering = enter(applicant('made', allowed))
+    await clock.advance(4_900)
+    expect(budgets.of(games)?.connections).toBe(1)
+    await clock.advance(100)
+    expect(await entering).toEqual({ ok: false, code: 'registry-unavailable', waitMs: 0 })
+    expect(budgets.of(games)?.connections).toBe(0)
+  })
+
+  test('[UW4] that goes while it waits for the store is not tried again', async () => {
+    let tries = 0
+    const { enter, clock, connection } = claimer(settings, {
+      node: {
+        claim,
+        admit: () => {
+          tries++
+          return { ok: false, code: 'registry-unavailable' }
+        },
+      },
+    })
+    const entering = enter(applicant('made', allowed))
+    await clock.advance(1_000)
+    connection.close('slow-consumer')
+    await clock.advance(5_000)
+    expect(await entering).toBeUndefined()
+    expect(tries).toBe(2)
+  })
+
   test('[UW4] is refused if its identity is banned', async () => {
     const taken: Parameters<ClaimerOptions['node']['admit']>[] = []
     const { enter } = claimer(settings, {

@@ -16,6 +16,7 @@ import type { AppPolicies } from '../../apps/policy.js'
 import { pause } from '../../lib/pause.js'
 import type { AccessDecision, Allowed, CheckedAccess } from './access.js'
 import { isOriginAllowed } from './access.js'
+import { admitPatiently } from './admit-patiently.js'
 import type { GatewayMetrics, OnRefused } from './events.js'
 import type { Limits } from './limits.js'
 import { WRONG_ORIGIN } from './refuse-upgrade.js'
@@ -155,10 +156,10 @@ export class Claimer {
     const admitted = await this.#admit(connection, applicant)
     if (!admitted?.ok) return admitted
     const { use, allowed } = admitted
-    const outcome = this.#options.node.admit(connection, allowed.app, heldBy(allowed).holder)
+    const outcome = await admitPatiently(this.#options, connection, allowed.app, heldBy(allowed).holder)
     if (!outcome.ok) {
       leaveApp(connection)
-      return { ok: false, code: outcome.code, waitMs: 0 }
+      return connection.isOpen ? { ok: false, code: outcome.code, waitMs: 0 } : undefined
     }
     closeUnserved(connection, use)
     return outcome

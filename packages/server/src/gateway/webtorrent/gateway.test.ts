@@ -96,8 +96,10 @@ describe('announces', () => {
   })
 
   test('[WT5] the reply comes before any offer, and has an interval within a tenth of the setting', async () => {
-    const { connect } = await startTracker()
+    const { connect, clock } = await startTracker()
     const peer = connect('/announce')
+    await announced(peer, 's', 'a')
+    await clock.advance(40_000)
     const intervals = new Set<unknown>()
     for (let n = 0; n < 30; n++) intervals.add((await announced(peer, 's', 'a')).interval)
     expect(Math.min(...[...intervals].map(Number))).toBeGreaterThanOrEqual(108)
@@ -109,6 +111,36 @@ describe('announces', () => {
       ...counts(0, 1),
       info_hash: bytes20('s'),
     })
+  })
+
+  test('[WT5] a newcomer of a small swarm announces again soon, and then later and later', async () => {
+    const { connect, clock } = await startTracker()
+    const peer = connect('/announce')
+    const at: number[] = []
+    for (let ms = 0; at.length < 6;) {
+      at.push(ms / 1_000)
+      const interval = Number((await announced(peer, 's', 'a')).interval) * 1_000
+      await clock.advance(interval)
+      ms += interval
+    }
+    // 0, 15, 75, 195, 315 and 435, and a tenth of each step more or less.
+    for (const [n, due] of [0, 15, 75, 195, 315, 435].entries())
+      expect(Math.abs((at[n] ?? 0) - due)).toBeLessThanOrEqual(due / 5)
+    expect((await announced(peer, 't', 'a')).interval).toBeLessThan(20)
+    // The first announces of trystero come within two seconds.
+    await clock.advance(1_300)
+    expect((await announced(peer, 't', 'a')).interval).toBeLessThanOrEqual(21)
+    expect((await announced(peer, 't', 'a', { event: 'stopped' })).interval).toBeGreaterThan(100)
+    expect((await announced(peer, 't', 'a')).interval).toBeLessThan(20)
+  })
+
+  test('[WT5] a newcomer of a large swarm, and one where the setting is shorter, has the interval of the setting', async () => {
+    const { connect } = await startTracker()
+    for (let n = 0; n < 50; n++)
+      expect((await announced(connect('/announce'), 's', `${n}`)).interval).toBeLessThan(20)
+    expect((await announced(connect('/announce'), 's', 'last')).interval).toBeGreaterThan(100)
+    const short = await startTracker({}, { intervalMs: 5_000 })
+    expect((await announced(short.connect('/announce'), 's', 'a')).interval).toBeOneOf([5, 6])
   })
 
   test('[WT6] completed and update without offers get a reply only, whatever numwant says', async () => {

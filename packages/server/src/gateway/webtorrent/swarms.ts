@@ -32,6 +32,12 @@ export interface SwarmsOptions extends Pick<
 const WIRE = 'webtorrent'
 /** Each interval is up to this share shorter or longer, so that members that came together do not stay together. */
 const INTERVAL_SPREAD = 0.1
+/** A newcomer announces again after this time, and then later and later. So a lost offer or answer is soon replaced. */
+const FIRST_MS = 15_000
+/** The interval grows by this many times the age. So a membership of ten minutes has a quarter more announces. */
+const GROWTH = 3
+/** In a larger swarm it is enough that some of the offers arrive. */
+const SMALL_SWARM = 50
 /** A member that is silent for this many intervals has left: one announce may be lost. */
 const SILENT_INTERVALS = 2.5
 /** trystero announces a room that it is not active in this often, whatever the interval. */
@@ -39,7 +45,7 @@ const DORMANT_MS = 120_000
 /** The reference server tells clients to scrape five times less often than to announce. */
 const SCRAPE_INTERVALS = 5
 /** After an announce that failed for now, the member shall announce again within twice this time. */
-const RETRY_SECONDS = 10
+const RETRY_MS = 10_000
 /** The length of all frames of this node that wait for the registry. So a slow registry costs bounded memory. */
 const MAX_WAITING = 32 * 1024 * 1024
 /** What a frame costs while it waits, besides its text. */
@@ -65,8 +71,7 @@ export class Swarms {
     const frame = decodeTrackerFrame(text)
     if (frame.type === 'malformed') {
       connection.write(frame.reply)
-      connection.malformed(frame.why)
-      return
+      return connection.malformed(frame.why)
     }
     if (!isGranted(connection, frame)) return this.#refuse(connection, frame, 'forbidden', text.length)
     const cost = text.length + WAITING_COST
@@ -91,12 +96,12 @@ export class Swarms {
           await this.#announce(connection, session, frame)
           break
         case 'stopped':
-          await this.#stopped(connection, session, frame)
+          await this.#stopped(connection, session, frame.place)
           break
         case 'answer':
           return await this.#answer(session, frame)
         case 'scrape':
-          await this.#scrape(connection, session, frame)
+          await this.#scrape(connection, session, frame.swarms)
       }
       metrics.routed(WIRE, 'room', 'forwarded', bytes, clock.monotonic() - begunAt)
     } catch (error) {
@@ -122,7 +127,7 @@ export class Swarms {
       connection.write(encodeFailure(TOO_MANY, place.infoHash))
       return
     }
-    this.#reply(connection, place, entered.size)
+    this.#reply(connection, place, entered.size, entered.ageMs)
     const from = sourceOf(place)
     for (const [index, member] of entered.drawn.entries()) {
       const offer = offers[index]
@@ -133,13 +138,9 @@ export class Swarms {
     }
   }
 
-  async #stopped(
-    connection: WebTorrentConnection,
-    session: AnonymousSession,
-    { place }: Frame<'stopped'>,
-  ): Promise<void> {
+  async #stopped(connection: WebTorrentConnection, session: AnonymousSession, place: Place): Promise<void> {
     const size = await this.#options.node.pools.leave(session, poolOf(session, place), place.member)
-    this.#reply(connection, place, size)
+    this.#reply(connection, place, size, Number.POSITIVE_INFINITY)
   }
 
   async #answer(session: AnonymousSession, { place, to, frame }: Frame<'answer'>): Promise<void> {
@@ -148,20 +149,17 @@ export class Swarms {
     metrics.routed(WIRE, 'signal', isHanded ? 'forwarded' : 'unavailable', frame.length)
   }
 
-  async #scrape(
-    connection: WebTorrentConnection,
-    session: AnonymousSession,
-    { swarms }: Frame<'scrape'>,
-  ): Promise<void> {
+  async #scrape(connection: WebTorrentConnection, { app }: AnonymousSession, swarms: Swarm[]): Promise<void> {
     const { node, intervalMs } = this.#options
-    const sizes = await node.pools.sizes(swarms.map((swarm) => poolOf(session, swarm)))
-    connection.write(encodeScrape(swarms, sizes, Math.ceil((intervalMs * SCRAPE_INTERVALS) / 1_000)))
+    const sizes = await node.pools.sizes(swarms.map(({ room }) => roomIdOf(app, room, WIRE)))
+    connection.write(encodeScrape(swarms, sizes, intervalMs * SCRAPE_INTERVALS))
   }
 
-  #reply(connection: WebTorrentConnection, place: Place, size: PoolSize): void {
-    const spread = 1 + INTERVAL_SPREAD * (2 * this.#random() - 1)
-    const interval = Math.max(1, Math.round((this.#options.intervalMs * spread) / 1_000))
-    connection.write(encodeReply(place, size, interval))
+  /** `ageMs`: how long the peer has been a member. */
+  #reply(connection: WebTorrentConnection, place: Place, size: PoolSize, ageMs: number): void {
+    const { intervalMs } = this.#options
+    const ms = size.members > SMALL_SWARM ? intervalMs : Math.min(intervalMs, FIRST_MS + GROWTH * ageMs)
+    connection.write(encodeReply(place, size, ms * (1 + INTERVAL_SPREAD * (2 * this.#random() - 1))))
   }
 
   /** Nobody is told of an answer that is not relayed, as on the reference server. */
@@ -179,7 +177,7 @@ export class Swarms {
       connection.write(
         code === 'forbidden'
           ? encodeFailure(text, frame.place.infoHash)
-          : encodeWarning(frame.place, text, Math.ceil(RETRY_SECONDS * (1 + this.#random()))),
+          : encodeWarning(frame.place, text, RETRY_MS * (1 + this.#random())),
       )
   }
 }

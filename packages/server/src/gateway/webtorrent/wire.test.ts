@@ -215,7 +215,7 @@ describe('scrapes', () => {
   })
 
   test('[WT9] the answer has the sizes by info_hash', () => {
-    const text = encodeScrape([swarmOf(HASH), swarmOf(OTHER)], [{ members: 5, marked: 2 }], 600)
+    const text = encodeScrape([swarmOf(HASH), swarmOf(OTHER)], [{ members: 5, marked: 2 }], 600_000)
     expect(JSON.parse(text)).toEqual({
       action: 'scrape',
       files: {
@@ -229,14 +229,14 @@ describe('scrapes', () => {
 
 test('[WT5] replies name the swarm as the client sent it', () => {
   const place = swarmOf(HASH)
-  expect(JSON.parse(encodeReply(place, { members: 3, marked: 1 }, 120))).toEqual({
+  expect(JSON.parse(encodeReply(place, { members: 3, marked: 1 }, 119_700))).toEqual({
     action: 'announce',
     interval: 120,
     complete: 1,
     incomplete: 2,
     info_hash: HASH,
   })
-  expect(JSON.parse(encodeWarning(place, 'later', 15))).toEqual({
+  expect(JSON.parse(encodeWarning(place, 'later', 15_000))).toEqual({
     action: 'announce',
     'warning message': 'later',
     interval: 15,

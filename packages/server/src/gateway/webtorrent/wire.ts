@@ -214,17 +214,22 @@ function asciiJson(bytes: string): string {
   return `"${text}"`
 }
 
-/** The answer to an announce. `interval`: when the peer shall announce again, in whole seconds. */
-export function encodeReply({ infoHash }: Swarm, { members, marked }: PoolSize, interval: number): string {
-  return `{"action":"announce","interval":${interval},"complete":${marked},"incomplete":${members - marked},"info_hash":${JSON.stringify(infoHash)}}`
+/** The answer to an announce. The peer shall announce again after `intervalMs`. */
+export function encodeReply({ infoHash }: Swarm, { members, marked }: PoolSize, intervalMs: number): string {
+  return `{"action":"announce","interval":${secondsOf(intervalMs)},"complete":${marked},"incomplete":${members - marked},"info_hash":${JSON.stringify(infoHash)}}`
+}
+
+/** The wire has whole seconds, and a client ignores an interval of 0. */
+function secondsOf(ms: number): number {
+  return Math.max(1, Math.round(ms / 1_000))
 }
 
 /**
- * The peer's announce failed for now. A client takes the `interval` of a warning, so it comes back sooner than after a
+ * The peer's announce failed for now. A client takes the interval of a warning, so it comes back sooner than after a
  * failure.
  */
-export function encodeWarning({ infoHash }: Swarm, text: string, interval: number): string {
-  return `{"action":"announce","warning message":${JSON.stringify(text)},"interval":${interval},"info_hash":${JSON.stringify(infoHash)}}`
+export function encodeWarning({ infoHash }: Swarm, text: string, intervalMs: number): string {
+  return `{"action":"announce","warning message":${JSON.stringify(text)},"interval":${secondsOf(intervalMs)},"info_hash":${JSON.stringify(infoHash)}}`
 }
 
 /**
@@ -239,11 +244,15 @@ export function encodeScrapeFailure(why: string): string {
   return `{"action":"scrape","failure reason":${JSON.stringify(why)}}`
 }
 
-/** The answer to a scrape. The wire calls the members that have the whole file `downloaded`, too. `interval` is in seconds. */
-export function encodeScrape(swarms: readonly Swarm[], sizes: readonly PoolSize[], interval: number): string {
+/** The answer to a scrape. The wire calls the members that have the whole file `downloaded`, too. */
+export function encodeScrape(
+  swarms: readonly Swarm[],
+  sizes: readonly PoolSize[],
+  intervalMs: number,
+): string {
   const files = swarms.map(({ infoHash }, index) => {
     const { members, marked } = sizes[index] ?? { members: 0, marked: 0 }
     return `${JSON.stringify(infoHash)}:{"complete":${marked},"incomplete":${members - marked},"downloaded":${marked}}`
   })
-  return `{"action":"scrape","files":{${files.join(',')}},"flags":{"min_request_interval":${interval}}}`
+  return `{"action":"scrape","files":{${files.join(',')}},"flags":{"min_request_interval":${secondsOf(intervalMs)}}}`
 }
