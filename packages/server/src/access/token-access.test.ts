@@ -325,6 +325,7 @@ describe('claims', () => {
       identity: 'alice',
       isOwnName: true,
       endsAt: (now + 1_800) * 1_000,
+      toleranceMs: 30_000,
       issuedAt: now * 1_000,
       tokenId: 'token-1',
       keyThumbprint: jkt,

@@ -2,7 +2,7 @@ import type { Clock, OnError } from '@peerage/core'
 import { Semaphore } from '@peerage/core'
 import type { App } from '@peerage/protocol'
 import type { AccessDecision, AdmitRequest } from '../gateway/shared/access.js'
-import { readClaims, type Claims } from './claims.js'
+import { CLOCK_TOLERANCE_MS, readClaims, type Claims } from './claims.js'
 import { RemoteKeys } from './jwks.js'
 import type { KeySource } from './key-source.js'
 import { nameOfToken } from './names.js'
@@ -76,6 +76,7 @@ function decide(app: App, request: AdmitRequest, claims: Claims): AccessDecision
     identity: subject,
     isOwnName: named.isOwnName,
     endsAt,
+    toleranceMs: CLOCK_TOLERANCE_MS,
     ...grants,
     ...(named.name !== undefined && { name: named.name }),
     ...(issuedAt !== undefined && { issuedAt }),

@@ -182,6 +182,18 @@ describe('the end of a token', () => {
     await vi.waitFor(() => expect(gateway.connections).toBe(0))
   })
 
+  test('[WC8] a peer that comes in with a token that has just ended may stay until nobody takes it any more', async () => {
+    const allowed: Record<string, Partial<Allowed>> = { a: {} }
+    const { url, clock, endsAt } = await startEnding(allowed)
+    allowed['a'] = { endsAt: endsAt(-5_000), toleranceMs: 30_000 }
+    const alice = new RawPeer(url)
+    expect(await alice.claim({ name: 'alice', token: 'a' })).toMatchObject({ tokenMs: 0 })
+    await clock.advance(24_900)
+    expect(await ask(alice, 'lookup', { id: 1, names: ['bob'] })).toMatchObject(['found', {}])
+    await clock.advance(10_500)
+    expect(await alice.end()).toMatchObject({ code: 4504 })
+  })
+
   test('[WR12] a new token of the same identity replaces the end, the grants and the rates', async () => {
     const allowed: Record<string, Partial<Allowed>> = { 'a-1': {}, 'a-2': {} }
     const { url, clock, endsAt, access } = await startEnding(allowed)

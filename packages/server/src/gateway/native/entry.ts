@@ -198,7 +198,7 @@ export class NativeEntry {
       }),
     )
     connection.named(peer)
-    accessEnds.set(connection, access?.endsAt)
+    accessEnds.set(connection, access)
   }
 }
 

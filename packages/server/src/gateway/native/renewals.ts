@@ -78,7 +78,7 @@ export class Renewals {
     this.#options.node.sessions.apply(connection.id, { type: 'renewed', holder: holderOf(renewed) })
     connection.access = renewed
     connection.followRates()
-    this.#options.accessEnds.set(connection, renewed.endsAt)
+    this.#options.accessEnds.set(connection, renewed)
     this.#ungranted.end(connection, session)
     return { type: 'renewed', id, ...tokenMsOf(renewed, this.#clock.now()) }
   }
@@ -97,7 +97,7 @@ export class Renewals {
     if (revoked.ok) return admitted
     if (revoked.code !== 'access-unavailable' || former.endsAt === undefined) return revoked
     const until = Math.max(former.endsAt, this.#clock.now() + UNCHECKED_MS)
-    return { ...admitted, endsAt: Math.min(admitted.endsAt ?? until, until) }
+    return { ...admitted, endsAt: Math.min(admitted.endsAt ?? until, until), toleranceMs: 0 }
   }
 
   /** A refused renewal changes nothing: the connection ends when its former token does. */

@@ -227,11 +227,14 @@ describe('what a token grants', () => {
   test('[PJ23] when its token ends a client is closed with 4504, and its id waits for it', async () => {
     const { open, token, clock, node } = await startTokens()
     const alice = await open({ id: 'alice', token: `${await token()}~own` })
-    await clock.advance(59_000)
-    expect(alice.end).toBeUndefined()
-    await clock.advance(12_000)
+    const bob = await open({ id: 'bob', token: await token({ sub: 'bob', exp: clock.now() / 1_000 + 600 }) })
+    // Until 30 s after its end, the token would be taken again.
+    await clock.advance(89_500)
+    alice.send(offer('bob'))
+    await bob.next('OFFER')
+    await clock.advance(11_000)
     expect(await alice.ended()).toEqual({ code: 4504, reason: 'the access token is no longer valid' })
-    await eventually('away', () => node.sessions.onlineCount === 0)
+    await eventually('away', () => node.sessions.onlineCount === 1)
     const again = await open({ id: 'alice', token: `${await token()}~own` })
     expect(again.frames).toEqual(['{"type":"OPEN"}'])
   })

@@ -122,7 +122,7 @@ export class PeerJsEntry {
   async #welcome(connection: PeerJsConnection, session: OnlineSession): Promise<void> {
     const { node, accessEnds, onError } = this.#options
     connection.named(session.peer)
-    if (connection.isOpen) accessEnds.set(connection, connection.access?.endsAt)
+    if (connection.isOpen) accessEnds.set(connection, connection.access)
     // A peer that answers the ping has read OPEN, so it knows that it has the name.
     connection.writeAndPing(OPEN_FRAME)
     this.#tell('connection', session.peer)

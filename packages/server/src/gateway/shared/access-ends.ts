@@ -1,6 +1,7 @@
 import type { Clock } from '@peerage/core'
 import { CoarseTimers } from '@peerage/core'
 import type { CloseReason } from '@peerage/protocol'
+import type { Allowed } from './access.js'
 
 /** Tokens of many peers end at the same second. Their connections end spread over this time. */
 const SPREAD_MS = 10_000
@@ -15,8 +16,8 @@ export interface Ending {
 }
 
 /**
- * Closes connections with `token-expired` when their access ends, up to 10 s later. Tokens are checked with a tolerance
- * of 30 s, so nobody keeps an access longer than that.
+ * Closes connections with `token-expired` when their access and its tolerance have ended, up to 10 s later. By then the
+ * same token is refused, so a peer that comes back with it does not come in again.
  */
 export class AccessEnds {
   readonly #clock: Clock
@@ -29,10 +30,10 @@ export class AccessEnds {
     })
   }
 
-  /** The access of the connection ends at this time (Unix ms), or never. It replaces the earlier time. */
-  set(connection: Ending, endsAt: number | undefined): void {
+  /** The end of this access replaces that of the former one. An access without an end ends never. */
+  set(connection: Ending, { endsAt, toleranceMs = 0 }: Pick<Allowed, 'endsAt' | 'toleranceMs'> = {}): void {
     this.#timers.delete(connection)
-    connection.endsAt = endsAt === undefined ? undefined : endsAt + Math.random() * SPREAD_MS
+    connection.endsAt = endsAt === undefined ? undefined : endsAt + toleranceMs + Math.random() * SPREAD_MS
     this.#wait(connection)
   }
 

@@ -97,6 +97,11 @@ export interface Allowed extends Grants {
   isOwnName?: boolean
   /** When the access ends (Unix ms). Absent: it does not end. */
   endsAt?: number
+  /**
+   * How much longer the node lets the peer stay, in ms. A token is taken until some seconds after its `exp`, because clocks
+   * differ. If such a peer were closed at once, it would come in again with the same token, and be closed again. Absent: 0.
+   */
+  toleranceMs?: number
   /** `jti` and `iat` (Unix ms) of the token, by which an application server can revoke it. */
   tokenId?: string
   issuedAt?: number

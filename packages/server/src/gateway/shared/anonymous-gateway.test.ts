@@ -3,10 +3,12 @@ import type { RoomId } from '@peerage/protocol'
 import { limits as wireLimits } from '@peerage/protocol'
 import type { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { WirePeer } from '@peerage/test-support/wire-peer.js'
 import { eventually } from '../../testing/peerjs-fixture.js'
 import type { WireFixture, WireFixtureOptions } from '../../testing/wire-fixture.js'
 import { closeWires, sockets, startWire } from '../../testing/wire-fixture.js'
+import { claimsOfAlice, SECRET, sign } from '../../testing/tokens.js'
 import { unlimited } from '../../testing/unlimited.js'
 import type { AccessDecision, AdmitRequest } from './access.js'
 import { AnonymousConnection, AnonymousGateway } from './anonymous-gateway.js'
@@ -568,6 +570,28 @@ describe('how a connection ends', () => {
     await eventually('in', () => gateway.all[0]?.session !== undefined)
     await clock.advance(1_250)
     expect((await peer.ended()).code).toBe(4504)
+  })
+
+  // A client of y-webrtc once came in, was closed and came back four times a second: each time with a token that had
+  // ended, but within the 30 s by which clocks may differ.
+  test('[UW7] a token that has just ended lets its peer in once, and is refused when that access ends', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(0)
+    const time = new FakeClock()
+    const token = await sign({ ...claimsOfAlice(time.now()), exp: time.now() / 1_000 - 28 })
+    const access = { mode: 'token', token: { algorithms: ['HS256'], secret: SECRET } } as const
+    const fixture = await startEcho({ time, settings: { apps: { chat: { access } }, defaultApp: 'chat' } })
+    const { connect, gateway } = fixture
+    const path = `/at/echo/chat?token=${token}`
+    const peer = connect(path)
+    await eventually('in', () => gateway.all[0]?.session !== undefined)
+    await time.advance(1_900)
+    expect(gateway.all[0]?.isOpen).toBe(true)
+    await time.advance(350)
+    expect((await peer.ended()).code).toBe(4504)
+    expect(await refusalOf(fixture, path)).toEqual({
+      code: 4502,
+      reason: 'the token has expired; get a new one',
+    })
   })
 
   test('[UW8] a connection that is to be closed later is closed at the earliest of its times, with the first reason', async () => {

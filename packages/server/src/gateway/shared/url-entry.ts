@@ -93,7 +93,7 @@ export class UrlEntry {
   }
 
   #isIn(connection: UrlConnection<UrlHost, AnonymousSession> | UrlConnection<UrlHost, OnlineSession>): void {
-    if (connection.isOpen) this.#options.accessEnds.set(connection, connection.access?.endsAt)
+    if (connection.isOpen) this.#options.accessEnds.set(connection, connection.access)
   }
 
   #applicantOf(
