@@ -406,9 +406,12 @@ describe('cluster', () => {
   })
   const URL_LINE = /^Open (http:\/\/127\.0\.0\.1:\d+\/) in a browser, and the link that the page shows/
 
-  async function startCluster(): Promise<{ child: Child; url: string; pids: number[] }> {
+  async function startCluster(
+    flags: readonly string[] = [],
+    env: Record<string, string> = {},
+  ): Promise<{ child: Child; url: string; pids: number[] }> {
     const port = await freePort()
-    const child = await peerage(['cluster', '--nodes', '3', '--port', String(port)])
+    const child = await peerage(['cluster', '--nodes', '3', '--port', String(port), ...flags], env)
     const url = await child.line((line) => URL_LINE.exec(line)?.[1], 60_000)
     const pids = await childrenOf(child.pid)
     cleanups.push(() => {
@@ -428,6 +431,27 @@ describe('cluster', () => {
     await child.kill('SIGINT')
     expect(await child.stopped).toEqual({ code: 0, signal: null })
     expect(pids.filter(isAlive)).toEqual([])
+  })
+
+  // It once had no such flags, and ignored PEERAGE_Y_WEBRTC without a word.
+  test('a flag switches a wire on, and a variable that is ignored is named', async () => {
+    const { child, url } = await startCluster(['--y-webrtc', '--matchbox'], { PEERAGE_TRYSTERO: '1' })
+    const wires = url.replace('http', 'ws')
+    await child.line((line) => line === `Clients of y-webrtc connect to ${wires}y-webrtc/{app}` || undefined)
+    expect(child.output()).toMatch(/these are ignored: .*PEERAGE_TRYSTERO/)
+    const opened = async (path: string): Promise<boolean> => {
+      const socket = new WebSocket(wires + path)
+      cleanups.push(() => socket.terminate())
+      return once(socket, 'open').then(
+        () => true,
+        () => false,
+      )
+    }
+    expect(await Promise.all(['y-webrtc', 'matchbox/table', 'trystero'].map(opened))).toEqual([
+      true,
+      true,
+      false,
+    ])
   })
 
   test('a killed node is only reported; a killed Redis ends the cluster', async () => {

@@ -7,6 +7,7 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { inTurn } from '@peerage/core'
 import { bounded, closeServer, listenTcp } from '../http/listen.js'
+import type { UrlWire } from '../config/url-wires.js'
 import { reasonOf } from '../lib/reason.js'
 import { locate, startProcess, type ClusterProcess } from './cluster-process.js'
 import { toldToEnd, type ExitCode, type Surroundings } from './surroundings.js'
@@ -16,6 +17,8 @@ export interface ClusterOptions {
   /** HAProxy's port on 127.0.0.1. */
   port: number
   verbose: boolean
+  /** The wires that each node serves beside those that are on by default. */
+  wires: readonly UrlWire[]
 }
 
 /** deploy/haproxy.cfg names this many nodes. */
@@ -42,6 +45,9 @@ export async function cluster(options: ClusterOptions, surroundings: Surrounding
   const wrong = problemsOf(options)
   for (const problem of wrong) err(`peerage: ${problem}`)
   if (wrong.length > 0) return 2
+  const ignored = Object.keys(env).filter(isSetting)
+  if (ignored.length > 0)
+    err(`peerage: this cluster takes no settings from variables, so these are ignored: ${ignored.join(', ')}`)
   const path = env['PATH'] ?? ''
   const redis = locate(PROGRAMS.redis.names, path)
   const haproxy = locate(PROGRAMS.haproxy.names, path)
@@ -63,6 +69,8 @@ export async function cluster(options: ClusterOptions, surroundings: Surrounding
     out(
       `\nOpen ${url} in a browser, and the link that the page shows in another tab. HAProxy picks a node for each.`,
     )
+    for (const { client, pattern } of options.wires)
+      out(`Clients of ${client} connect to ws://${new URL(url).host}${pattern}`)
     out('To see a node fail, end one of them with kill -9. Ctrl-C ends everything.')
     const failure = await running.watch()
     if (failure !== undefined) err(`peerage: ${failure}`)
@@ -76,6 +84,9 @@ export async function cluster(options: ClusterOptions, surroundings: Surrounding
     await running.end()
   }
 }
+
+/** Whether the variable is a setting. The nodes of this command must not take over those of the operator's own node. */
+const isSetting = (variable: string): boolean => variable.startsWith('PEERAGE_')
 
 function problemsOf({ nodes, port }: ClusterOptions): string[] {
   const problems: string[] = []
@@ -167,6 +178,7 @@ class LocalCluster {
       BIN,
       'serve',
       ...flags(settings),
+      ...this.#options.wires.map(({ flag }) => flag),
     ])
     const port = await this.#orEnd(
       child,
@@ -194,8 +206,7 @@ class LocalCluster {
     env: Readonly<Record<string, string>> = {},
   ): Promise<ClusterProcess> {
     const { out, env: ours } = this.#surroundings
-    // The nodes of this command must not take over the settings of the operator's own node.
-    const inherited = Object.entries(ours).filter(([variable]) => !variable.startsWith('PEERAGE_'))
+    const inherited = Object.entries(ours).filter(([variable]) => !isSetting(variable))
     const child = await startProcess({
       name,
       command,

@@ -204,7 +204,7 @@ function strays(command: Command, leaves: readonly TextLeaf[]): Layer['problems'
     const flag = word.split('=')[0] ?? word
     if (!isFlag) return [{ path: word, source: 'command line', problem: 'is not expected here' }]
     const near = closest(flag, known)
-    const hint = near === undefined ? '' : `; did you mean ${near}?`
-    return [{ path: flag, source: 'command line', problem: `is not a flag of this command${hint}` }]
+    const hint = near === undefined ? 'see --help' : `did you mean ${near}?`
+    return [{ path: flag, source: 'command line', problem: `is not a flag of this command; ${hint}` }]
   })
 }

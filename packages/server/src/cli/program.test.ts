@@ -87,11 +87,24 @@ test.each([
   [['serve', '--prot', '1'], '--prot (command line): is not a flag of this command', 'did you mean --port?'],
   [['serve', '--log-formt', 'json'], '--log-formt', 'did you mean --log-format?'],
   [['cluster', '--nods', '3'], "unknown option '--nods'", 'Did you mean --nodes?'],
+  [['cluster', '--y-webrtx'], "unknown option '--y-webrtx'", 'Did you mean --y-webrtc?'],
 ])('%j suggests the nearest one', async (args, what, hint) => {
   const { code, err } = await peerage(args)
   expect(code).toBe(2)
   expect(err).toContain(what)
   expect(err).toContain(hint)
+})
+
+test.each([
+  [['serve', '--quite-wrong'], '--quite-wrong (command line): is not a flag of this command; see --help'],
+  [['cluster', '--quite-wrong'], "error: unknown option '--quite-wrong'\nSee peerage cluster --help"],
+  [['cluster', 'three'], 'Expected 0 arguments but got 1.\nSee peerage cluster --help'],
+  [['token', 'verify', '--app', 'a', '--quite-wrong'], 'See peerage token verify --help'],
+  [['frobnicate'], "error: unknown command 'frobnicate'\nSee peerage --help"],
+])('%j names the help', async (args, says) => {
+  const { code, err } = await peerage(args)
+  expect(code).toBe(2)
+  expect(err).toContain(says)
 })
 
 test.each(['--help', 'help'])('%s of a command is its help', async (word) => {

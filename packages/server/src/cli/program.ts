@@ -1,12 +1,13 @@
 import { systemClock } from '@peerage/core'
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { createBackend } from '../backend.js'
 import { nodeDefinition } from '../config/check.js'
 import { toMarkdown, toYaml } from '../config/print.js'
 import { printedSettings } from '../config/printed-settings.js'
-import type { Config } from '../config/schema.js'
+import { defaultConfig, type Config } from '../config/schema.js'
 import { stunDefinition } from '../config/stun.js'
 import { unwatchedFiles, UnusableFile } from '../config/tls-files.js'
+import { urlWires } from '../config/url-wires.js'
 import { createOwnServer } from '../http/own-server.js'
 import { readVersion } from '../lib/version.js'
 import { cluster } from './cluster.js'
@@ -41,9 +42,20 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
     return code
   } catch (error) {
     // Commander has printed what is wrong. Printing help or the version is not a failure.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-    throw error
+    if (!(error instanceof CommanderError)) throw error
+    if (NEEDS_HELP.includes(error.code))
+      surroundings.err(`See ${surroundings.startedAs.program}${commandsOf(program, argv)} --help`)
+    return error.exitCode === 0 ? 0 : 2
   }
+}
+
+/** The codes of Commander for words that a command does not know. */
+const NEEDS_HELP = ['commander.unknownCommand', 'commander.unknownOption', 'commander.excessArguments']
+
+/** The commands with which the line begins, such as ` token mint`. */
+function commandsOf(command: Command, [word, ...rest]: readonly string[]): string {
+  const next = command.commands.find((each) => each.name() === word)
+  return next === undefined ? '' : ` ${next.name()}${commandsOf(next, rest)}`
 }
 
 /** For `help serv` and `serv --help`, Commander prints the general help. It refuses the word alone, with a suggestion. */
@@ -159,13 +171,21 @@ function addCluster(command: Command, { surroundings, finish }: Execution): void
     .option('--nodes <number>', 'how many nodes, 1 to 12 (default 3)')
     .option('--port <number>', 'where HAProxy listens on 127.0.0.1 (default 9000)')
     .option('--verbose', 'print the output of every process')
-  addExamples(command, [[`${surroundings.startedAs.program} cluster --nodes 3`, 'three nodes']])
+  const wires = urlWires(defaultConfig)
+  for (const { flag, client, pattern } of wires)
+    command.option(flag, `also serve unmodified clients of ${client}, at ${pattern}`)
+  const { program } = surroundings.startedAs
+  addExamples(command, [
+    [`${program} cluster --nodes 3`, 'three nodes'],
+    [`${program} cluster --nodes 2 --y-webrtc`, 'two nodes, for pages with y-webrtc'],
+  ])
   for (const option of command.options) refuseFlags(command, option)
   refuseRepeats(command)
   command.action(async () => {
     const given = command.opts<{ nodes?: string; port?: string; verbose?: boolean }>()
     const { nodes = '3', port = '9000', verbose = false } = given
-    finish(await cluster({ nodes: Number(nodes), port: Number(port), verbose }, surroundings))
+    const on = wires.filter(({ flag }) => command.getOptionValue(new Option(flag).attributeName()) === true)
+    finish(await cluster({ nodes: Number(nodes), port: Number(port), verbose, wires: on }, surroundings))
   })
 }
 

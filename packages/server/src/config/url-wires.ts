@@ -12,6 +12,8 @@ export interface UrlWire {
   isOn: boolean
   /** The name of its client. */
   client: string
+  /** The flag that switches it on, such as `--y-webrtc`. */
+  flag: string
   /** What switches it on, such as `yWebrtc.enabled (--y-webrtc)`. */
   setting: string
 }
@@ -32,6 +34,7 @@ export function urlWires(config: Config): UrlWire[] {
     pattern: base + below + rest,
     isOn: config[section].enabled,
     client,
+    flag,
     setting: `${section}.enabled (${flag})`,
   }))
 }
