@@ -15,6 +15,7 @@ const client = new WebTorrent({
 // The link ends with the hash of the file's torrent: whoever has the link fetches the file, and shares it too.
 if (hash !== '') {
   document.querySelector('#give').hidden = true
+  document.querySelector('#get').hidden = false
   const torrent = client.add(hash.slice(1), { announce: [tracker] })
   torrent.on('download', () => {
     progress.value = Math.floor(torrent.progress * 100)
@@ -32,5 +33,6 @@ document.querySelector('#file').addEventListener('change', ({ target }) => {
   torrent.once('trackerAnnounce', () => {
     link.href = `#${torrent.infoHash}`
     link.textContent = link.href
+    document.querySelector('#given').hidden = false
   })
 })

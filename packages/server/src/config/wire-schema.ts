@@ -45,7 +45,7 @@ const webtorrent = section({
   ),
   intervalMs: set(
     whole(10_000, 3_600_000).default(120_000),
-    'how often a WebTorrent client announces, give or take a tenth; a client that does not announce for 2.5 times as long, and for 5 minutes, leaves its swarm',
+    'how often a WebTorrent client announces, from 10 s to an hour, give or take a tenth; a client that does not announce for 2.5 times as long, and for 5 minutes, leaves its swarm',
   ),
 })
 
