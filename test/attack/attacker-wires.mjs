@@ -100,13 +100,13 @@ export function attacksOnWires(kit) {
     }
   }
 
-  /** Resolves with how the socket reacted to one frame. */
+  /** Resolves with how the socket reacted to one frame. A socket that is turned away is closed up to 4.25 s later. */
   async function probe(i, path, frame) {
     const ws = await open(i, path)
     if (ws === undefined) return 'not let in'
     const closed = new Promise((resolve) => ws.once('close', (code) => resolve(`closed ${code}`)))
     write(ws, frame)
-    const answer = await Promise.race([closed, delay(300, 'stays')])
+    const answer = await Promise.race([closed, delay(frame.length > FRAME_BYTES ? 6_000 : 300, 'stays')])
     ws.terminate()
     return answer
   }
@@ -127,8 +127,7 @@ export function attacksOnWires(kit) {
       }
       for (let n = 0; !isOver(); n++)
         await Promise.all(
-          WIRES.map(async (wire) => {
-            const size = sizes[n % sizes.length]
+          WIRES.flatMap((wire) => sizes.map((size) => [wire, size])).map(async ([wire, size]) => {
             const tail = wire === 'matchbox' ? '"}}' : '"}'
             const frame = `${heads[wire].padEnd(size - tail.length, 'x')}${tail}`
             saw(`${frame.length} bytes: ${await probe(n, PATHS[wire], frame)}`)
