@@ -89,7 +89,7 @@ describe('coming in', () => {
     const { IdAssigned: id } = JSON.parse(await peer.frame(1)) as { IdAssigned: string }
     const [session] = node.sessions.allOnline()
     expect([session?.peer, session?.holder?.identity]).toEqual([`default/${id}`, 'alice'])
-    await clock.advance(72_000)
+    await clock.advance(102_000)
     expect(await peer.ended()).toMatchObject({ code: 4504 })
   })
 
