@@ -437,7 +437,8 @@ describe('cluster', () => {
   test('a flag switches a wire on, and a variable that is ignored is named', async () => {
     const { child, url } = await startCluster(['--y-webrtc', '--matchbox'], { PEERAGE_TRYSTERO: '1' })
     const wires = url.replace('http', 'ws')
-    await child.line((line) => line === `Clients of y-webrtc connect to ${wires}y-webrtc/{app}` || undefined)
+    const says = `Clients of y-webrtc connect to ${wires}y-webrtc/{app}`
+    await child.line((line) => line === says || undefined, START_MS)
     expect(child.output()).toMatch(/these are ignored: .*PEERAGE_TRYSTERO/)
     const opened = async (path: string): Promise<boolean> => {
       const socket = new WebSocket(wires + path)

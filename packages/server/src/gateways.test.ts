@@ -71,6 +71,37 @@ test('[UW1] connections without a name count for their app in the metrics', asyn
   socket.terminate()
 })
 
+// A node drops what is above its limits, and nothing warned of it.
+test('what a node holds of peers without names is in the metrics', async () => {
+  const { url, node } = await listen({ yWebrtc: { enabled: true }, webtorrent: { enabled: true } })
+  const metrics = [
+    'peerage_anonymous_peers',
+    'peerage_anonymous_rooms',
+    'peerage_anonymous_room_memberships',
+    'peerage_pool_memberships',
+  ]
+  const counts = async (): Promise<number[]> => {
+    const text = await node.metrics()
+    return metrics.map((name) => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1]))
+  }
+  expect(await counts()).toEqual([0, 0, 0, 0])
+  const open = async (path: string, frame: object): Promise<WebSocket> => {
+    const socket = new WebSocket(url + path)
+    await once(socket, 'open')
+    socket.send(JSON.stringify(frame))
+    return socket
+  }
+  const announce = { action: 'announce', info_hash: 'h'.repeat(20), peer_id: 'p'.repeat(20), left: 0 }
+  const sockets = await Promise.all([
+    open('/y-webrtc', { type: 'subscribe', topics: ['a', 'b'] }),
+    open('/y-webrtc', { type: 'subscribe', topics: ['b'] }),
+    open('/announce', { ...announce, uploaded: 0, downloaded: 0, numwant: 0, offers: [] }),
+  ])
+  await expect.poll(counts).toEqual([3, 2, 3, 1])
+  for (const socket of sockets) socket.terminate()
+  await expect.poll(counts).toEqual([0, 0, 0, 0])
+})
+
 test('[UW8] a drain closes the connections of each wire with 4000', async () => {
   const on = { enabled: true }
   const { url, node } = await listen({ yWebrtc: on, trystero: on, webtorrent: on, matchbox: on })

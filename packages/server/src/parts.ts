@@ -95,6 +95,12 @@ export function createParts(options: PartsOptions): Parts {
     connections: () => new Map(gateways.map((gateway) => [gateway.wire, gateway.connections])),
     apps: () => peersByApp(node, apps),
     names: () => node.leases.count,
+    anonymous: () => ({
+      peers: node.sessions.anonymousCount,
+      rooms: node.anonymousRooms.count,
+      roomMemberships: node.anonymousRooms.memberships,
+      poolMemberships: node.pools.count,
+    }),
     fenced: () => node.fenced,
     draining: () => node.draining,
     stun: () => p2p.counters,

@@ -73,6 +73,11 @@ export class AnonymousRooms {
     return this.#rooms.size
   }
 
+  /** In how many rooms the connections of this node are, added up. */
+  get memberships(): number {
+    return this.#memberships
+  }
+
   /**
    * Resolves when the connection gets every message from then on. Rejects with RegistryUnavailable: then it is no member.
    * If it leaves the room meanwhile, the leave wins.

@@ -38,6 +38,23 @@ test('[UW7] an app with tokens gets a warning, because a token in a fixed URL ex
   expect(findings[1]?.text).toMatch(/^chat: .*locks them out/)
 })
 
+test('[UW2] an app of pages only gets a warning if games with matchbox may come', () => {
+  const origins = ['https://a.example']
+  const warnings = (input: ConfigInput) =>
+    check(input).flatMap(({ verdict, text }) => (verdict === 'warn' ? [text] : []))
+  const matchbox = { enabled: true }
+  expect(warnings({ matchbox, origins })).toEqual([
+    expect.stringMatching(/^default: only pages .* a native game with matchbox is refused/),
+  ])
+  const access = { key: 'a-shared-key-of-many-characters' }
+  expect(warnings({ matchbox, apps: { games: { access, origins }, pages: { origins }, any: {} } })).toEqual([
+    expect.stringMatching(/^pages: /),
+  ])
+  expect(warnings({ matchbox, origins, access })).toEqual([])
+  expect(warnings({ matchbox })).toEqual([])
+  expect(warnings({ yWebrtc: { enabled: true }, origins })).toEqual([])
+})
+
 describe('without TURN', () => {
   const advice = async (input: ConfigInput) =>
     (await checkAdvice(configSchema.parse(input))).find(({ subject }) => subject === 'turn')?.text

@@ -46,6 +46,7 @@ function observed(): Metrics {
     connections: () => new Map([['native', 3] as const, ['peerjs', 4] as const]),
     apps: () => new Map([['chat', 2]]),
     names: () => 7,
+    anonymous: () => ({ peers: 11, rooms: 12, roomMemberships: 13, poolMemberships: 14 }),
     ready: () => true,
     nodesLive: () => 2,
     fenced: () => false,

@@ -21,10 +21,11 @@ export class Metrics {
   readonly #counts = new MessageCounts()
   readonly #appCounts = new AppCounts()
   readonly #connects = this.#counter('peerage_connects_total', 'Connections that were opened.', ['gateway'])
-  readonly #registrations = this.#counter('peerage_registrations_total', 'Claims of names, by result.', [
-    'gateway',
-    'result',
-  ])
+  readonly #registrations = this.#counter(
+    'peerage_registrations_total',
+    'Peers that asked to come in, with a name or without one, by result.',
+    ['gateway', 'result'],
+  )
   readonly #messages = this.#counter(
     'peerage_messages_total',
     'Messages of local peers, by their outcome at this node.',

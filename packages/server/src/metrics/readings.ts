@@ -10,6 +10,11 @@ export interface Readings {
   apps: () => ReadonlyMap<string, number>
   /** How many names the peers of this node hold. */
   names: () => number
+  /**
+   * What this node has of peers without names: the peers, their rooms (topics of y-webrtc and trystero), and the places of
+   * the peers in rooms and in pools (swarms of WebTorrent).
+   */
+  anonymous: () => { peers: number; rooms: number; roomMemberships: number; poolMemberships: number }
   ready: () => boolean
   /** Whether the node is cut off from the cluster, because it could not renew its own lease in time [I12]. */
   fenced: () => boolean
@@ -35,7 +40,7 @@ export function observeProcess(registry: Registry): void {
 
 /** Observes the gauges of this node, and the counters that its components keep themselves. */
 export function observeReadings(registry: Registry, readings: Readings): void {
-  const gauge = (name: string, help: string, read: () => number | boolean): void =>
+  const gauge: ObserveGauge = (name, help, read) =>
     observeGauge(registry, { name, help, labels: [], read: () => [[{}, Number(read())]] })
   const counter = (name: string, help: string, labels: string[], read: Read): void =>
     observeCounter(registry, { name, help, labels, read })
@@ -52,6 +57,7 @@ export function observeReadings(registry: Registry, readings: Readings): void {
     read: () => [...readings.apps()].map(([app, count]) => [{ app }, count]),
   })
   gauge('peerage_names', 'Names that peers of this node hold.', readings.names)
+  observeAnonymous(gauge, readings.anonymous)
   gauge('peerage_ready', '1 while this node takes new peers.', readings.ready)
   gauge('peerage_fenced', '1 while this node is cut off from the cluster.', readings.fenced)
   gauge('peerage_draining', '1 while this node moves its peers to other nodes.', readings.draining)
@@ -96,6 +102,28 @@ export function observeReadings(registry: Registry, readings: Readings): void {
     () => by('result', stunResults(readings.stun())),
   )
   gauge('peerage_nodes_live', 'Nodes that this node sees alive.', readings.nodesLive)
+}
+
+type ObserveGauge = (name: string, help: string, read: () => number | boolean) => void
+
+/** Above its limits, a node drops what more its peers ask for. So an operator must see what comes near to them. */
+function observeAnonymous(gauge: ObserveGauge, read: Readings['anonymous']): void {
+  gauge('peerage_anonymous_peers', 'Peers without names that this node has let in.', () => read().peers)
+  gauge(
+    'peerage_anonymous_rooms',
+    'Rooms of peers without names, such as topics of y-webrtc, with members on this node. At most 100,000.',
+    () => read().rooms,
+  )
+  gauge(
+    'peerage_anonymous_room_memberships',
+    'Memberships of peers on this node in these rooms. At most 500,000.',
+    () => read().roomMemberships,
+  )
+  gauge(
+    'peerage_pool_memberships',
+    'Memberships in pools, such as swarms of WebTorrent, of peers on this node. At most 200,000.',
+    () => read().poolMemberships,
+  )
 }
 
 /** Values by their labels, each from a closed set. */

@@ -1,10 +1,10 @@
 import type { AnonymousSession, Node, RoomText } from '@peerage/core'
 import type { RoomId } from '@peerage/protocol'
 import { limits as wireLimits } from '@peerage/protocol'
-import type { FakeClock } from '@peerage/test-support/fake-clock.js'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { WirePeer } from '@peerage/test-support/wire-peer.js'
+import type { ConfigInput } from '../../config/schema.js'
 import { eventually } from '../../testing/peerjs-fixture.js'
 import type { WireFixture, WireFixtureOptions } from '../../testing/wire-fixture.js'
 import { closeWires, sockets, startWire } from '../../testing/wire-fixture.js'
@@ -578,7 +578,7 @@ describe('how a connection ends', () => {
     vi.spyOn(Math, 'random').mockReturnValue(0)
     const time = new FakeClock()
     const token = await sign({ ...claimsOfAlice(time.now()), exp: time.now() / 1_000 - 28 })
-    const access = { mode: 'token', token: { algorithms: ['HS256'], secret: SECRET } } as const
+    const access: ConfigInput['access'] = { mode: 'token', token: { algorithms: ['HS256'], secret: SECRET } }
     const fixture = await startEcho({ time, settings: { apps: { chat: { access } }, defaultApp: 'chat' } })
     const { connect, gateway } = fixture
     const path = `/at/echo/chat?token=${token}`
