@@ -107,7 +107,8 @@ test('[WR12] [WL10] a peer renews its token in place, and other nodes reach it o
 })
 
 test('[WC8] when a token ends that is not renewed, the peer is closed for good, and its name waits for it', async () => {
-  const ann = await enter(2, 'ann-2', { token: await tokenOf('ann-2', { seconds: 3 }) })
+  // A token is taken until 30 s after its end.
+  const ann = await enter(2, 'ann-2', { token: await tokenOf('ann-2', { seconds: -25 }) })
   const states = statesOf(ann)
   const bob = await enter(1, 'bob-2', { token: await tokenOf('bob-2') })
   await expect
@@ -137,7 +138,7 @@ test('[WR13] a token says whom a peer reaches and which rooms it joins, whoever 
 })
 
 test('[PJ19] [PJ23] at the end of its token a PeerJS client is closed, and comes back with the next one on another node', async () => {
-  const tom = await open(0, { id: 'tom', token: `${await tokenOf('tom', { seconds: 3 })}~own` })
+  const tom = await open(0, { id: 'tom', token: `${await tokenOf('tom', { seconds: -25 })}~own` })
   const eve = await open(1, { id: 'eve', token: `${await tokenOf('eve')}~own` })
   tom.send(offer('eve'))
   expect((await eve.next('OFFER')).src).toBe('tom')
