@@ -7,6 +7,7 @@ import { must } from './testing/cluster.js'
 import { cutOf, cutOff, testCluster, two } from './testing/nodes.js'
 import type { Arrival } from './testing/peers.js'
 import { arrive, comeIn, messageFrom, peerNamed } from './testing/peers.js'
+import { RENEW_ROUND_BEATS } from './times.js'
 
 const hall = must(parseRoom('hall'))
 
@@ -468,6 +469,67 @@ describe('names', () => {
     await b.stop()
     expect(clock.pending).toBe(0)
     expect(cluster.size()).toMatchObject({ inboxes: 0, watchers: 0 })
+  })
+})
+
+describe('a peer that cannot come back, on a node that was away', () => {
+  /** Ann is on node a, and bob, who cannot come back, on node b. Both are in the hall. */
+  async function inHall() {
+    const made = await two()
+    const { a, b, clock, cuts } = made
+    const [ann, bob] = [await arrive(a, 'ann'), await arrive(b, 'bob')]
+    bob.connection.leavesAtEnd = true
+    await a.rooms.join(ann.session, hall)
+    await b.rooms.join(bob.session, hall)
+    await clock.advance(made.times.beatMs)
+    const away = async (ms: number): Promise<void> => {
+      cutOff(cuts, b, true)
+      await clock.advance(ms)
+      cutOff(cuts, b, false)
+      await clock.advance(5 * made.times.beatMs)
+    }
+    const names = async (): Promise<string[]> =>
+      (await a.rooms.list(ann.session, hall)).members.map(({ name }) => name)
+    return { ...made, ann, bob, away, names }
+  }
+
+  test('is closed if the others may have been told that it has left, and frees what it had', async () => {
+    const { a, b, ann, bob, away, names, times } = await inHall()
+    await away(times.nameTtlMs + 20_000)
+    expect(changesOf(ann).at(-1)).toBe('bob left')
+    expect(bob.connection.closed).toBe('registry-unavailable')
+    expect(await names()).toEqual(['ann'])
+    expect(await a.lookup([peerNamed('bob')])).toMatchObject([{ state: 'offline' }])
+    expect(b.rooms.count).toBe(0)
+  })
+
+  test('stays if its membership has not ended', async () => {
+    const { ann, bob, away, names, times } = await inHall()
+    await away(times.nameTtlMs - RENEW_ROUND_BEATS * times.beatMs - times.beatMs)
+    expect(bob.connection.closed).toBeUndefined()
+    expect(changesOf(ann)).not.toContain('bob left')
+    expect(await names()).toEqual(['ann', 'bob'])
+  })
+
+  test('stays if all nodes were without the store, because nobody was told anything', async () => {
+    const { a, cluster, clock, ann, bob, names, times, events } = await inHall()
+    cluster.setDown(true)
+    await clock.advance(times.nameTtlMs + 20_000)
+    cluster.setDown(false)
+    await clock.advance(2 * RENEW_ROUND_BEATS * times.beatMs)
+    expect(events.filter((event) => event === 'lapsed')).toHaveLength(2)
+    expect(bob.connection.closed).toBeUndefined()
+    expect(changesOf(ann)).not.toContain('bob left')
+    expect(await names()).toEqual(['ann', 'bob'])
+    expect(await a.lookup([peerNamed('bob')])).toMatchObject([{ state: 'online' }])
+  })
+
+  test('stays if it may come back, as a peer of the native wire', async () => {
+    const { bob, away, names, times } = await inHall()
+    bob.connection.leavesAtEnd = false
+    await away(times.nameTtlMs + 20_000)
+    expect(bob.connection.closed).toBeUndefined()
+    expect(await names()).toEqual(['ann', 'bob'])
   })
 })
 

@@ -1,4 +1,4 @@
-import type { App, ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
+import type { App, CloseReason, ConnectionId, ErrorCode, NodeId, Peer } from '@peerage/protocol'
 import { closeCodes, mayReconnect } from '@peerage/protocol'
 import type { Backend, BackendEvent, OnError } from './backend.js'
 import type { Clock } from './lib/clock.js'
@@ -169,7 +169,12 @@ export class Node {
     })
     this.watchers = new Watchers(shared)
     this.anonymousRooms = new AnonymousRooms({ ...shared, registry: backend.rooms })
-    this.rooms = new Rooms({ ...shared, registry: backend.rooms, seats: backend.seats })
+    this.rooms = new Rooms({
+      ...shared,
+      registry: backend.rooms,
+      seats: backend.seats,
+      replaced: (id) => this.#replaced(id),
+    })
     this.pools = new Pools({ ...shared, registry: backend.pools })
     this.disconnects = new Disconnects({
       ...shared,
@@ -290,17 +295,28 @@ export class Node {
   }
 
   #disconnected(session: AdmittedSession, { code, text }: Required<CloseOptions>): void {
-    const { connection } = session
     // A peer whose token was revoked may come back with another one, as after the end of a token.
     const isRevoked = code === closeCodes['token-expired']
     const reason = isRevoked ? 'token-expired' : 'disconnected'
+    const ending = isRevoked || mayReconnect(code) ? 'dropped' : 'left'
+    this.#closeAtOnce(session, ending, reason, isRevoked ? {} : { code, text })
+  }
+
+  /** For the others, this peer has left a room or has no seat any more. So it must learn that it is alone. */
+  #replaced(id: ConnectionId): void {
+    const session = this.sessions.get(id)
+    if (session?.state === 'online') this.#closeAtOnce(session, 'left', 'registry-unavailable')
+  }
+
+  /** Ends what the peer holds without waiting for its socket to end. */
+  #closeAtOnce(session: AdmittedSession, how: Ending, reason: CloseReason, options?: CloseOptions): void {
+    const { connection } = session
     this.watchers.forget(connection.id)
     this.sessions.apply(connection.id, { type: 'close', reason })
-    const ending = isRevoked || mayReconnect(code) ? 'dropped' : 'left'
-    this.#endName(session, connection.id, ending).catch((error: unknown) =>
+    this.#endName(session, connection.id, how).catch((error: unknown) =>
       this.#options.onError(error, { stage: 'disconnect' }),
     )
-    connection.close(reason, isRevoked ? {} : { code, text })
+    connection.close(reason, options)
   }
 
   async #endName(session: Session | undefined, connection: ConnectionId, how: Ending): Promise<void> {

@@ -31,6 +31,8 @@ export interface Entry {
   joining: number
   /** Whether the membership is in the registry. */
   joined: boolean
+  /** Until this time (monotonic ms) the registry keeps the membership, as far as this node knows. */
+  keptUntil: number
   ended: 'no' | 'left' | 'dropped'
 }
 

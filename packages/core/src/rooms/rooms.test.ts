@@ -67,6 +67,7 @@ async function scene() {
     nameTtlMs: times.nameTtlMs,
     graceMs: times.graceMs,
     nodes: { status: () => ({ state: 'live' }), list: () => [] },
+    replaced: () => undefined,
     onError: (error) => errors.push(error),
   })
   const turn = (): Promise<void> => clock.advance(0)

@@ -1,4 +1,4 @@
-import type { App, ConnectionId, Name, Room, RoomId } from '@peerage/protocol'
+import type { App, ConnectionId, Name, NodeId, Room, RoomId } from '@peerage/protocol'
 import { appOf, limits, nameOf, peerOf, roomIdOf, roomOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
@@ -31,6 +31,8 @@ export interface RoomsOptions {
   nameTtlMs: number
   graceMs: number
   nodes: Pick<Nodes, 'status' | 'list'>
+  /** For the others, this peer has left one of its rooms for good, or has no seat any more. It does not know of that. */
+  replaced: (connection: ConnectionId) => void
   onError: OnError
 }
 
@@ -57,6 +59,8 @@ export class Rooms {
   readonly #departures: Departures
   /** Ends of memberships and of seats without an answer yet. */
   readonly #pendingEnds = new Running()
+  /** Other nodes that were live when this node last renewed memberships. */
+  #formerlyLive: readonly NodeId[] = []
   /** Rooms that are to be compared with their lists, and what the comparison may find. */
   readonly #toReconcile = new Map<RoomId, Sought>()
   #reconciling = false
@@ -67,7 +71,10 @@ export class Rooms {
     this.#options = options
     this.#ends = new CoarseTimers(options.clock, (ids) => void this.#askEnds(ids))
     this.#changes = new Changes(options)
-    this.#seats = new Seats(options, (id) => this.#rooms.get(id)?.roster.size ?? 0)
+    this.#seats = new Seats(options, {
+      members: (id) => this.#rooms.get(id)?.roster.size ?? 0,
+      online: async (id) => (await this.#lists.all(id)).filter(({ state }) => state === 'online').length,
+    })
     this.#departures = new Departures({
       ...options,
       tell: (id, connection, state, member) => this.#tell(id, connection, state, member),
@@ -94,7 +101,13 @@ export class Rooms {
     if (!rooms.has(id) && rooms.size >= limits.rooms) return 'too-many'
     const room = this.#room(id)
     const known = room.entries.get(connection.id)
-    const entry: Entry = known ?? { member: memberOf(session), joining: 0, joined: false, ended: 'no' }
+    const entry: Entry = known ?? {
+      member: memberOf(session),
+      joining: 0,
+      joined: false,
+      keptUntil: 0,
+      ended: 'no',
+    }
     room.entries.set(connection.id, entry)
     this.#byConnection.set(connection.id, rooms.add(id))
     entry.joining++
@@ -112,13 +125,15 @@ export class Rooms {
   }
 
   async #enter(id: RoomId, connection: ConnectionId, entry: Entry): Promise<JoinOutcome> {
-    const { registry, nameTtlMs } = this.#options
+    const { registry, clock, nameTtlMs } = this.#options
     if (hasEnded(entry)) return 'parted'
     const { member } = entry
     this.#departures.cancel(id, member)
+    const keptUntil = clock.monotonic() + nameTtlMs
     const outcome = await registry.join(id, this.#membership(member), nameTtlMs, limits.membersPerRoom)
     if (outcome === 'full') return 'too-many'
     entry.joined = true
+    entry.keptUntil = keptUntil
     if (!hasEnded(entry)) {
       // A known member may have been away, so the others are told that it is back.
       await this.#tell(id, connection, 'joined', member)
@@ -280,6 +295,7 @@ export class Rooms {
       await this.#keep(room)
       this.#toReconcile.set(room.id, 'all')
     }
+    this.#formerlyLive = this.#otherLiveNodes()
     await this.#seats.renewTurn(turn)
     // The beat does not wait for this comparison.
     void this.#reconcileAll()
@@ -294,6 +310,7 @@ export class Rooms {
       await this.#keep(room)
       if (!this.#toReconcile.has(room.id)) this.#toReconcile.set(room.id, 'unknown')
     }
+    this.#formerlyLive = this.#otherLiveNodes()
     await this.#seats.keepAll()
     void this.#reconcileAll()
   }
@@ -318,10 +335,32 @@ export class Rooms {
   }
 
   async #keep({ id, entries }: LocalRoom): Promise<void> {
-    const { registry, nameTtlMs } = this.#options
-    const joined = [...entries.values()].filter((entry) => entry.joined)
-    const memberships = joined.map(({ member }) => this.#membership(member))
+    const { registry, clock, nameTtlMs, replaced } = this.#options
+    const now = clock.monotonic()
+    const kept: Entry[] = []
+    for (const [connection, entry] of entries)
+      if (this.#hasLeftForOthers(connection, entry, now)) replaced(connection)
+      else if (entry.joined) kept.push(entry)
+    const memberships = kept.map(({ member }) => this.#membership(member))
     await registry.keep(id, memberships, nameTtlMs)
+    for (const entry of kept) entry.keptUntil = now + nameTtlMs
+  }
+
+  /**
+   * Whether other members may have been told that this one has left, although it cannot come back. Its membership has
+   * ended meanwhile, and another node has not been without its lease. After an outage for all nodes, all have new
+   * identities, and none has told anything.
+   */
+  #hasLeftForOthers(connection: ConnectionId, { joined, keptUntil }: Entry, now: number): boolean {
+    const { sessions, nodes } = this.#options
+    if (!joined || now < keptUntil || sessions.get(connection)?.connection.leavesAtEnd !== true) return false
+    return this.#formerlyLive.some((node) => nodes.status(node).state === 'live')
+  }
+
+  #otherLiveNodes(): NodeId[] {
+    const { nodes, heartbeat } = this.#options
+    const live = nodes.list().filter(({ node, status }) => status.state === 'live' && node !== heartbeat.id)
+    return live.map(({ node }) => node)
   }
 
   #membership(member: Member): Membership {

@@ -68,6 +68,41 @@ test('a connection that ended before the answer has no seat', async () => {
   expect(await sit(b, bob)).toBe(await sit(b, carl))
 })
 
+test('a peer whose seat was given away while its node counted as dead is closed, and its group stays closed', async () => {
+  const { a, b, clock, cuts, times } = await two()
+  const [ann, bob] = [await onMatchbox(a, 'ann'), await onMatchbox(b, 'bob')]
+  const room = await sit(a, ann, 3)
+  expect(await sit(b, bob, 3)).toBe(room)
+  await clock.advance(times.beatMs)
+  cutOff(cuts, b, true)
+  await clock.advance(times.nodeLeaseMs + times.beatMs)
+  for (const name of ['carl', 'dora']) expect(await sit(a, await onMatchbox(a, name), 3)).toBe(room)
+  cutOff(cuts, b, false)
+  await clock.advance(2 * times.beatMs)
+  expect(bob.connection.closed).toBe('registry-unavailable')
+  expect(ann.connection.closed).toBeUndefined()
+  expect((await a.rooms.list(ann.session, room)).members.map(({ name }) => name)).toEqual([
+    'ann',
+    'carl',
+    'dora',
+  ])
+  expect(await sit(b, await onMatchbox(b, 'emil'), 3)).not.toBe(room)
+})
+
+test('a peer of a node that counted as dead keeps its place if nobody has taken it', async () => {
+  const { a, b, clock, cuts, times } = await two()
+  const [ann, bob] = [await onMatchbox(a, 'ann'), await onMatchbox(b, 'bob')]
+  const room = await sit(a, ann, 3)
+  await sit(b, bob, 3)
+  cutOff(cuts, b, true)
+  await clock.advance(times.nodeLeaseMs + times.beatMs)
+  expect(await sit(a, await onMatchbox(a, 'carl'), 3)).toBe(room)
+  cutOff(cuts, b, false)
+  await clock.advance(2 * times.beatMs)
+  expect(bob.connection.closed).toBeUndefined()
+  expect(await sit(a, await onMatchbox(a, 'dora'), 3)).not.toBe(room)
+})
+
 test('a peer that completes a group and goes before it has joined leaves its seat free', async () => {
   const { a, b } = await two()
   const ann = await onMatchbox(a, 'ann')

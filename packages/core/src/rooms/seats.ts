@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto'
-import type { ConnectionId, Name, Room, RoomId } from '@peerage/protocol'
+import type { ConnectionId, Name, NodeId, Room, RoomId } from '@peerage/protocol'
 import { nameOf, parseRoomId, roomOf } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Nodes } from '../names/nodes.js'
@@ -15,6 +15,8 @@ export interface SeatsOptions {
   nodes: Pick<Nodes, 'list'>
   sessions: Sessions
   nameTtlMs: number
+  /** Others have the seat of this peer, which has joined the room of its group. */
+  replaced: (connection: ConnectionId) => void
   onError: OnError
 }
 
@@ -30,6 +32,16 @@ interface Waiting extends Taken {
   /** The room of the group's members. */
   groupRoom: RoomId
   isConfirmed: boolean
+  /** This node's identity when it last wrote the seat. */
+  node: NodeId
+}
+
+/** The rooms of the groups. */
+export interface GroupRooms {
+  /** How many members of a room this node knows. */
+  members: (room: RoomId) => number
+  /** How many members a room has that are not away. Rejects with RegistryUnavailable. */
+  online: (room: RoomId) => Promise<number>
 }
 
 /** 128 random bits: nobody else begins the same group. */
@@ -45,12 +57,11 @@ export class Seats {
   readonly #options: SeatsOptions
   readonly #waiting = new Map<ConnectionId, Waiting>()
   readonly #unreturned = new Map<string, Taken>()
-  /** How many members of a room this node knows. */
-  readonly #membersOf: (room: RoomId) => number
+  readonly #rooms: GroupRooms
 
-  constructor(options: SeatsOptions, membersOf: (room: RoomId) => number) {
+  constructor(options: SeatsOptions, rooms: GroupRooms) {
     this.#options = options
-    this.#membersOf = membersOf
+    this.#rooms = rooms
   }
 
   /**
@@ -69,7 +80,8 @@ export class Seats {
       return undefined
     }
     const groupRoom = roomOfGroup(room, seats, group)
-    this.#waiting.set(id, { ...taken, group, groupRoom, isConfirmed: false })
+    const { id: node } = this.#options.heartbeat
+    this.#waiting.set(id, { ...taken, group, groupRoom, isConfirmed: false, node })
     return roomOf(groupRoom)
   }
 
@@ -118,24 +130,38 @@ export class Seats {
     for (const [connection, waiting] of this.#waiting) {
       const isDue = i++ % RENEW_ROUND_BEATS === turn
       // If all members are here, the group has probably met. This node should know of it before a member leaves.
-      const isComplete = this.#membersOf(waiting.groupRoom) >= waiting.seats
-      if (waiting.isConfirmed && (isDue || isComplete)) await this.#keep(connection, waiting, false)
+      const isComplete = this.#rooms.members(waiting.groupRoom) >= waiting.seats
+      if (waiting.isConfirmed && (isDue || isComplete)) await this.#renew(connection, waiting, false)
     }
   }
 
   /** The registry may have lost everything: writes the seats back. Rejects with RegistryUnavailable. */
   async keepAll(): Promise<void> {
     for (const [connection, waiting] of this.#waiting)
-      if (waiting.isConfirmed) await this.#keep(connection, waiting, true)
+      if (waiting.isConfirmed) await this.#renew(connection, waiting, true)
   }
 
-  async #keep(connection: ConnectionId, waiting: Waiting, mayBeLost: boolean): Promise<SeatState> {
-    const { room, seats, group, groupRoom } = waiting
+  async #renew(connection: ConnectionId, waiting: Waiting, mayBeLost: boolean): Promise<void> {
+    // Its former identity counted as dead, so others may have its seats, and the group may have met with them.
+    const wasDead = waiting.node !== this.#options.heartbeat.id
+    const online = wasDead ? await this.#rooms.online(waiting.groupRoom) : undefined
+    const state = await this.#keep(connection, waiting, mayBeLost, online)
+    const isOver = online !== undefined && online > waiting.seats
+    if (state === 'taken' || (state === 'gone' && isOver)) this.#options.replaced(connection)
+  }
+
+  async #keep(
+    connection: ConnectionId,
+    waiting: Waiting,
+    mayBeLost: boolean,
+    members = this.#rooms.members(waiting.groupRoom),
+  ): Promise<SeatState> {
+    const { room, seats, group } = waiting
     // If all members have come, the registry must not open the group again, though it may have forgotten that.
-    const members = this.#membersOf(groupRoom)
     const lost = members < seats ? 'group' : 'seat'
     const seat = { ...this.#seat(waiting), group, loss: mayBeLost ? lost : 'nothing' } as const
     const state = await this.#options.seats.keep(room, seat)
+    waiting.node = seat.node
     const hasEnded = this.#waiting.get(connection) !== waiting
     // The seat was given back meanwhile, and may have been written back after that.
     if (hasEnded) await this.#giveBack(waiting)

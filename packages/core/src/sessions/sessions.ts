@@ -60,7 +60,8 @@ export interface Connection {
   readonly isOpen: boolean
   /**
    * True: the peer cannot come back for what it has here, so its connection always ends as `left`. A node that stops then
-   * keeps nothing for it.
+   * keeps nothing for it. A node closes it with `registry-unavailable` if others may count it as gone already, because the
+   * node was cut off from the registry for long.
    */
   readonly leavesAtEnd?: boolean
   /**

@@ -1,5 +1,5 @@
 import type { Backend, RoomRegistry } from '@peerage/core'
-import { memoryCluster } from '@peerage/core'
+import { RegistryUnavailable, memoryCluster } from '@peerage/core'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { WirePeer } from '@peerage/test-support/wire-peer.js'
 import { expect } from 'vitest'
@@ -20,22 +20,33 @@ export interface Two {
   cluster: ReturnType<typeof memoryCluster>
   a: Fixture
   b: Fixture
-  /** While it is true, node a hears nothing of what is published in rooms. */
-  lossy: { isDeaf: boolean }
+  /** `isDeaf`: node a hears nothing of what is published in rooms. `isAway`: node b cannot beat. */
+  lossy: { isDeaf: boolean; isAway: boolean }
 }
 
 /** Two nodes on one store. */
 export async function two(more: WireFixtureOptions = {}): Promise<Two> {
   const clock = new FakeClock()
   const cluster = memoryCluster({ clock })
-  const lossy = { isDeaf: false }
+  const lossy = { isDeaf: false, isAway: false }
   const a = await start({
     ...more,
     cluster,
     time: clock,
     wrap: (backend) => ({ ...delegated(backend), rooms: deafRooms(backend.rooms, lossy) }),
   })
-  const b = await start({ ...more, cluster, time: clock })
+  const b = await start({
+    ...more,
+    cluster,
+    time: clock,
+    wrap: (backend) => {
+      const { nodes } = backend
+      const beat = nodes.beat.bind(nodes)
+      nodes.beat = (settled) =>
+        lossy.isAway ? Promise.reject(new RegistryUnavailable('node b is away')) : beat(settled)
+      return backend
+    },
+  })
   // After one beat of each node, each node knows the other.
   await clock.advance(2_000)
   return { clock, cluster, a, b, lossy }

@@ -210,6 +210,26 @@ describe('the end', () => {
     await settle(clock)
     expect(told(first)).toEqual([newPeer(second), peerLeft(second)])
   })
+
+  test('[MB11] a peer that has left for the others while its node was away is closed, and no newcomer is told of it', async () => {
+    const { clock, a, b, lossy } = await two()
+    const [first, second] = [await enter(a), await enter(b)]
+    await settle(clock)
+    lossy.isAway = true
+    await clock.advance(110_000)
+    await settle(clock)
+    expect(told(first)).toEqual([newPeer(second), peerLeft(second)])
+    lossy.isAway = false
+    await clock.advance(2_000)
+    expect(await second.peer.ended()).toMatchObject({ code: 4007 })
+    const third = await enter(b)
+    await settle(clock)
+    await clock.advance(70_000)
+    await settle(clock)
+    expect(told(first)).toEqual([newPeer(second), peerLeft(second), newPeer(third)])
+    expect(told(second)).toEqual([])
+    expect(told(third)).toEqual([])
+  })
 })
 
 test('[MB14] the recorded frames of matchbox_socket are relayed as matchbox_server relays them', async () => {
