@@ -211,6 +211,50 @@ test('[I17] [F8] peers that announce themselves once meet, though a Sentinel fai
   await meetDuring(nodes, async () => setup.masterAfter(await setup.killMaster()), FAILOVER_MS)
 })
 
+/** Members of 50 rooms on two nodes say numbered texts, 10 each, within `overMs`, in which `fault` happens. */
+async function sayDuring([a, b]: [Node, Node], fault: () => Promise<unknown>, overMs: number): Promise<void> {
+  const pairs = await Promise.all(
+    Array.from({ length: 50 }, async () => {
+      const id = room(`r${serial++}`)
+      const [one, other] = [comeIn(a), comeIn(b)]
+      await Promise.all([a.anonymousRooms.join(one.session, id), b.anonymousRooms.join(other.session, id)])
+      return { id, one, other }
+    }),
+  )
+  const failing = delay(overMs / 4).then(fault)
+  const said: Promise<unknown>[] = []
+  for (let n = 0; n < 10; n++) {
+    await delay(Math.random() * 2 * (overMs / 10))
+    for (const { id, one, other } of pairs) {
+      said.push(a.anonymousRooms.say(one.session, id, `a ${n}`))
+      said.push(b.anonymousRooms.say(other.session, id, `b ${n}`))
+    }
+  }
+  await failing
+  expect(new Set(await Promise.all(said))).toEqual(new Set(['sent']))
+  const members = pairs.flatMap(({ one, other }) => [one.connection, other.connection])
+  const texts = ({ sent }: RecordedConnection): string[] =>
+    sent.flatMap((message) => (message.type === 'published' ? [message.text] : []))
+  const all = ['a', 'b'].flatMap((side) => Array.from({ length: 10 }, (_, n) => `${side} ${n}`))
+  await eventually(
+    'each has all texts',
+    () => members.every((one) => new Set(texts(one)).size === all.length),
+    20_000,
+  )
+  // The last repeats have come by then.
+  await delay(1_500)
+  for (const one of members) expect(texts(one).toSorted()).toEqual(all)
+  await Promise.all(members.map(({ id }) => Promise.all([a.end(id, 'left'), b.end(id, 'left')])))
+}
+
+test('[I17] [F8] texts on their way in a Sentinel failover reach each member that stays exactly once', async () => {
+  const setup = await startSentinel()
+  cleanups.push(() => setup.stop())
+  const nodes = await twoNodes(setup.url)
+  for (let i = 0; i < 3; i++) await sayDuring(nodes, () => setup.failover(), FAILOVER_MS)
+  await sayDuring(nodes, async () => setup.masterAfter(await setup.killMaster()), FAILOVER_MS)
+})
+
 test('[I17] [F9] peers that announce themselves once meet, though a failover or a moved slot comes in between', async () => {
   const cluster = await startRedisCluster()
   cleanups.push(() => cluster.stop())

@@ -376,6 +376,7 @@ export class Node {
         () => this.mail.stop(),
         () => this.watchers.stop(),
         () => this.rooms.stop(),
+        () => this.anonymousRooms.stop(),
         () => this.#endAll(failed),
         // Sockets may have ended a moment ago. A name that was not suspended would count as free when the node
         // leaves, and the other members of a room would not hear that one has left.

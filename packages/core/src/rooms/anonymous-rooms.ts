@@ -5,10 +5,12 @@ import type { Clock } from '../lib/clock.js'
 import type { NodeHeartbeat } from '../names/node-heartbeat.js'
 import type { Nodes } from '../names/nodes.js'
 import type { AnonymousSession, Connection, RoomText, Sessions } from '../sessions/sessions.js'
-import type { AnonymousTold } from './channel.js'
-import { encodePublished, originOf, readAnonymousTold } from './channel.js'
+import type { AnonymousTold, Published } from './channel.js'
+import { readAnonymousTold } from './channel.js'
+import { ClosedRooms, HadTexts } from './had-texts.js'
 import { MemberCounts } from './member-counts.js'
 import type { RoomRegistry } from './registry.js'
+import { KEEP_MS, SentTexts } from './sent-texts.js'
 
 export interface AnonymousRoomsOptions {
   heartbeat: Pick<NodeHeartbeat, 'id'>
@@ -34,17 +36,21 @@ const MEMBERSHIPS_MOST = 500_000
  * each in hundreds of rooms leave room for all others.
  */
 const FEW_ROOMS = 16
-/** If none of a node's own texts comes back for this many beats, they are lost. Canaries are given as many. */
-const UNHEARD_BEATS = 3
+interface Member {
+  readonly connection: Connection
+  /** It gets no text again that was in the room before. Later than its join: when its own first text came back. */
+  since: number
+  hasSpoken: boolean
+}
 
 /** A room in which this node has members, from the first join until nobody is in it. */
 interface LocalRoom {
   readonly id: RoomId
-  readonly members: Map<ConnectionId, Connection>
+  readonly members: Map<ConnectionId, Member>
   /** Settles when the subscription to the room's channel is active, or has failed. */
   standing: Promise<void>
-  /** How many texts of this node's members have been sent, and have not come back over the channel. */
-  unheard: number
+  /** Which texts have come. Undefined before the first one. */
+  had: HadTexts | undefined
 }
 
 /**
@@ -59,13 +65,15 @@ export class AnonymousRooms {
   readonly #byConnection = new Map<ConnectionId, RoomId | Set<RoomId>>()
   readonly #counts: MemberCounts
   readonly #listeners: OnMissed[] = []
-  /** Rooms in which own texts have not come back, and for how many beats none has. */
-  readonly #unheard = new Map<LocalRoom, number>()
+  readonly #sent: SentTexts
+  readonly #closed = new ClosedRooms(ROOMS_MOST, 2 * KEEP_MS)
   #memberships = 0
 
   constructor(options: AnonymousRoomsOptions) {
     this.#options = options
-    this.#counts = new MemberCounts({ ...options, own: (room) => this.own(room) })
+    const own = (room: RoomId): number => this.own(room)
+    this.#counts = new MemberCounts({ ...options, own })
+    this.#sent = new SentTexts({ ...options, own })
   }
 
   /** In how many rooms this node has members. */
@@ -106,7 +114,8 @@ export class AnonymousRooms {
     else this.#byConnection.set(connection.id, new Set([rooms, id]))
     this.#memberships++
     const room = known ?? this.#open(id)
-    room.members.set(connection.id, connection)
+    const since = this.#options.clock.monotonic()
+    room.members.set(connection.id, { connection, since, hasSpoken: false })
     this.#counts.changed(id)
     return room
   }
@@ -118,7 +127,12 @@ export class AnonymousRooms {
 
   #open(id: RoomId): LocalRoom {
     const { registry } = this.#options
-    const room: LocalRoom = { id, members: new Map(), standing: Promise.resolve(), unheard: 0 }
+    const room: LocalRoom = {
+      id,
+      members: new Map(),
+      standing: Promise.resolve(),
+      had: this.#closed.take(id),
+    }
     this.#rooms.set(id, room)
     room.standing = registry
       .subscribe(id, (text) => this.#receive(room, text))
@@ -161,7 +175,8 @@ export class AnonymousRooms {
 
   #close(room: LocalRoom): void {
     this.#rooms.delete(room.id)
-    this.#unheard.delete(room)
+    this.#sent.closed(room.id)
+    if (room.had) this.#closed.add(room.id, room.had, this.#options.clock.monotonic())
     this.#counts.ended(room.id)
     this.#options.registry.unsubscribe(room.id)
   }
@@ -195,31 +210,17 @@ export class AnonymousRooms {
   }
 
   /**
-   * Sends a text to all members on all nodes, the sender included if it is one. Each gets `published`. `to`: the member
-   * that it is for, in the wire's own words, at most 128 characters. `unavailable`: it may not have reached anybody.
+   * Sends a text to all members on all nodes, the sender included if it is one. Each gets `published` once. `to`: the
+   * member that it is for, in the wire's own words, at most 128 characters. While the registry does not take the text, it is
+   * tried again for 15 s, and the later texts of the room wait behind it. `unavailable`: it may not have reached anybody.
    */
-  async say(
+  say(
     { connection }: AnonymousSession,
     id: RoomId,
     text: string,
     to?: string,
   ): Promise<'sent' | 'unavailable'> {
-    const { registry, heartbeat } = this.#options
-    const room = this.#rooms.get(id)
-    if (room && ++room.unheard === 1) this.#unheard.set(room, 0)
-    const origin = originOf(heartbeat.id, connection.id)
-    const sent = await registry.publish(id, encodePublished(origin, room?.members.size ?? 0, to, text))
-    // The sender knows that it may be lost.
-    if (room && sent === 'unavailable') this.#heard(room)
-    return sent
-  }
-
-  /** A text of this node has come back, or nobody waits for it any more. */
-  #heard(room: LocalRoom): void {
-    if (room.unheard === 0) return
-    room.unheard--
-    if (room.unheard === 0) this.#unheard.delete(room)
-    else this.#unheard.set(room, 0)
+    return this.#sent.say(id, { connection: connection.id, to, text })
   }
 
   /**
@@ -232,27 +233,30 @@ export class AnonymousRooms {
     this.#listeners.push(listener)
   }
 
-  /** Messages and counts may have been lost, or this node has a new NodeId. */
+  /**
+   * Messages and counts may have been lost, or this node has a new NodeId. The nodes send each other the texts of the last
+   * seconds again, and each member gets those that it has missed.
+   */
   doubt(): void {
     this.#counts.forget()
-    for (const room of this.#rooms.values()) {
-      this.#counts.ask(room.id)
-      this.#lost(room)
-    }
+    this.#sent.doubt(this.#rooms.keys())
+    for (const room of this.#rooms.keys()) this.#lost(room)
   }
 
   /** Once a beat: looks for lost texts, and tells the other nodes where this node's number of members has changed. */
   turn(): void {
-    for (const [room, beats] of this.#unheard)
-      if (beats < UNHEARD_BEATS) this.#unheard.set(room, beats + 1)
-      else this.#lost(room)
+    this.#closed.expire(this.#options.clock.monotonic())
+    this.#sent.turn((room) => this.#lost(room))
     this.#counts.tellTurn()
   }
 
-  #lost(room: LocalRoom): void {
-    room.unheard = 0
-    this.#unheard.delete(room)
-    for (const connection of room.members.keys()) this.#tellMissed(connection, room.id)
+  /** Texts are not tried again any more. */
+  stop(): void {
+    this.#sent.stop()
+  }
+
+  #lost(id: RoomId): void {
+    for (const connection of this.#rooms.get(id)?.members.keys() ?? []) this.#tellMissed(connection, id)
   }
 
   #receive(room: LocalRoom, text: string): void {
@@ -262,14 +266,20 @@ export class AnonymousRooms {
       return this.#options.onError(new Error('a text on a room channel that cannot be parsed'), {
         stage: 'room',
       })
-    const isOwn = told.node === this.#options.heartbeat.id
-    if (!isOwn) this.#counts.learn(room.id, told)
+    if (told.node !== this.#options.heartbeat.id) this.#learn(room.id, told)
     if (told.type !== 'published') return
-    if (isOwn) this.#heard(room)
-    this.#hand(room, told, isOwn)
+    const isOwn = told.sender === this.#sent.sender
+    if (isOwn) this.#sent.heard(room.id, told.number)
+    room.had ??= new HadTexts()
+    if (room.had.take(told.sender, told.number)) this.#hand(room, told, isOwn)
   }
 
-  #hand({ id, members }: LocalRoom, told: AnonymousTold & { type: 'published' }, isOwn: boolean): void {
+  #learn(id: RoomId, told: AnonymousTold): void {
+    this.#counts.learn(id, told)
+    if (told.type === 'counted' && told.asks === 'texts') this.#sent.repeat(id)
+  }
+
+  #hand({ id, members }: LocalRoom, told: Published, isOwn: boolean): void {
     const message: RoomText = {
       type: 'published',
       room: id,
@@ -278,8 +288,14 @@ export class AnonymousRooms {
       members: this.reach(id),
       sender: isOwn ? told.connection : undefined,
     }
-    for (const connection of members.values())
-      if (!connection.send(message) && connection.isOpen) this.#tellMissed(connection.id, id)
+    const now = this.#options.clock.monotonic()
+    const speaker = isOwn ? members.get(told.connection) : undefined
+    if (speaker?.hasSpoken === false) Object.assign(speaker, { since: now, hasSpoken: true })
+    // A text without an age comes for the first time, or nobody knows that it came before.
+    const saidAt = told.age === undefined ? now : now - told.age
+    for (const { connection, since } of members.values())
+      if (since <= saidAt && !connection.send(message) && connection.isOpen)
+        this.#tellMissed(connection.id, id)
   }
 
   #tellMissed(connection: ConnectionId, room: RoomId): void {

@@ -12,25 +12,40 @@ import type { Member } from './registry.js'
 //
 // In a room of connections without names:
 //
-//   origin ' p' members ' ' to-length ' ' to text   what a connection published
-//   origin ' ?'|' =' members                        a count; '?' also asks the other nodes for theirs
+//   origin ' p' members ',' to-length ',' sender ',' number ',' age ' ' to text   what a connection published
+//   origin ' ='|' ?'|' !' members   a count; '?' also asks the other nodes for theirs, and '!' for their last texts, too
 //
 // `members`: how many members the origin's node has in the room. `to-length`: the length of `to` in UTF-16 units, or '-'
-// if the text is for all.
+// if the text is for all. `sender` and `number`: the same when the text is sent again. `age`: how many milliseconds ago its
+// node got it back over the channel, or '-' if it has not. A later version may add more after a comma, before the next
+// space or at the end of a count.
 
 export type Told =
   | { type: 'said'; origin: string; frame: string }
   | { type: 'change'; origin: string; member: MemberChange }
 
-/** A text of a room of connections without names. */
+/** A text that a connection published in a room of connections without names. */
+export interface Published {
+  connection: ConnectionId
+  to: string | undefined
+  text: string
+  /** The process that sends it: 8 characters of base64url, at random. A NodeId is not enough: it changes after a lapse [I7]. */
+  sender: string
+  /** Which of the sender's texts in this room it is. Numbers grow. */
+  number: number
+  /** How many milliseconds ago the sender's node got it back over the channel. Undefined: it has not yet. */
+  age: number | undefined
+}
+
+/** What a node asks the other nodes for: their counts, or also the texts of the last seconds. */
+export type Asks = 'nothing' | 'counts' | 'texts'
+
+/** A text on the channel of a room of connections without names. */
 export type AnonymousTold = {
   node: NodeId
   /** How many members this node has in the room. */
   members: number
-} & (
-  | { type: 'published'; connection: ConnectionId; to: string | undefined; text: string }
-  | { type: 'counted'; asks: boolean }
-)
+} & (({ type: 'published' } & Published) | { type: 'counted'; asks: Asks })
 
 /** Stands for the connection in the origin of a text that no connection sent. No connection has this id. */
 export const NO_CONNECTION = '-'
@@ -71,30 +86,36 @@ export function readTold(text: string): Told | undefined {
 }
 
 export function encodePublished(
-  origin: string,
+  node: NodeId,
   members: number,
-  to: string | undefined,
-  text: string,
+  { connection, to, text, sender, number, age }: Published,
 ): string {
-  return to === undefined
-    ? `${origin} p${members} - ${text}`
-    : `${origin} p${members} ${to.length} ${to}${text}`
+  const head = `${node}.${connection} p${members},${to === undefined ? '-' : to.length},${sender},${number}`
+  return `${head},${age ?? '-'} ${to ?? ''}${text}`
 }
 
-export function encodeCounted(node: NodeId, members: number, asks: boolean): string {
-  return `${node}.${NO_CONNECTION} ${asks ? '?' : '='}${members}`
+const ASK_MARKS: Record<Asks, string> = { nothing: '=', counts: '?', texts: '!' }
+const ASKS = new Map<string, Asks>([
+  ['=', 'nothing'],
+  ['?', 'counts'],
+  ['!', 'texts'],
+])
+
+export function encodeCounted(node: NodeId, members: number, asks: Asks): string {
+  return `${node}.${NO_CONNECTION} ${ASK_MARKS[asks]}${members}`
 }
 
-/** The origin, the mark and the count, and for a published text also the length of `to`. */
-const ANONYMOUS_HEAD = /^([^ .]{8})\.([a-z0-9]{1,12}|-) (?:([?=])(\d{1,7})$|p(\d{1,7}) (-|\d{1,3}) )/u
+/** The origin, the mark and the count, and the other fields of a published text. */
+const ANONYMOUS_HEAD =
+  /^([^ .]{8})\.([a-z0-9]{1,12}|-) (?:([=?!])(\d{1,7})(?:,[^ ]*)?$|p(\d{1,7}),(-|\d{1,3}),([\w-]{8}),(\d{1,15}),(-|\d{1,9})(?:,[^ ]*)? )/u
 
 /** Parses a text of the channel of a room of connections without names. Returns undefined for anything else. */
 export function readAnonymousTold(text: string): AnonymousTold | undefined {
   const head = ANONYMOUS_HEAD.exec(text)
   const node = parseNodeId(head?.[1])
   if (head === null || !node.ok) return undefined
-  if (head[3] !== undefined)
-    return { type: 'counted', node: node.value, members: Number(head[4]), asks: head[3] === '?' }
+  const asks = ASKS.get(head[3] ?? '')
+  if (asks !== undefined) return { type: 'counted', node: node.value, members: Number(head[4]), asks }
   const connection = parseConnectionId(head[2])
   if (!connection.ok) return undefined
   const from = head[0].length
@@ -107,5 +128,8 @@ export function readAnonymousTold(text: string): AnonymousTold | undefined {
     members: Number(head[5]),
     to: head[6] === '-' ? undefined : text.slice(from, toEnd),
     text: text.slice(toEnd),
+    sender: head[7] ?? '',
+    number: Number(head[8]),
+    age: head[9] === '-' ? undefined : Number(head[9]),
   }
 }

@@ -49,7 +49,7 @@ export class MemberCounts {
     this.#options = options
   }
 
-  /** This node has its first member in the room, or may have missed counts: asks the other nodes. */
+  /** This node has its first member in the room: asks the other nodes. */
   ask(room: RoomId): void {
     this.#tell(room, true)
   }
@@ -68,7 +68,7 @@ export class MemberCounts {
   /** Another node has said its count. */
   learn(room: RoomId, told: AnonymousTold): void {
     const { node, members } = told
-    const asks = told.type === 'counted' && told.asks
+    const asks = told.type === 'counted' && told.asks !== 'nothing'
     if (asks) this.#tell(room, false)
     const known = this.#others.get(room)
     if (members === 0) {
@@ -109,7 +109,7 @@ export class MemberCounts {
     return state === 'dead' || (state === 'unknown' && clock.monotonic() - at > 2 * beatMs)
   }
 
-  /** Counts may have been lost. Ask for them again. */
+  /** Counts may have been lost. The other nodes are asked for them again. */
   forget(): void {
     this.#others.clear()
   }
@@ -147,7 +147,10 @@ export class MemberCounts {
       const told = some.map(async (room) => {
         const asks = this.#toTell.get(room) === true
         this.#toTell.delete(room)
-        const sent = await registry.publish(room, encodeCounted(heartbeat.id, own(room), asks))
+        const sent = await registry.publish(
+          room,
+          encodeCounted(heartbeat.id, own(room), asks ? 'counts' : 'nothing'),
+        )
         if (sent === 'unavailable') this.#tellLater(room)
       })
       await Promise.all(told)

@@ -46,6 +46,8 @@ const MAX_SHOWN = 8
 export class TopicConnection extends AnonymousConnection<TopicHost> {
   /** How many publications are on their way to the channel. */
   saying = 0
+  /** How many publications the peer has made or got. */
+  activity = 0
   /** Rooms that the peer wants to join, and could not yet. */
   wanted: Set<RoomId> | undefined
   /** Digests of the ids that the peer has shown in each room. */
@@ -59,7 +61,9 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
 
   protected override encode(message: RoomText): string | undefined {
     if (message.sender === this.id) this.#arrivals?.delete(message.room)
-    return this.#isForAnother(message) || this.#crosses(message) ? undefined : this.host.frameOf(message)
+    if (this.#isForAnother(message) || this.#crosses(message)) return undefined
+    this.activity++
+    return this.host.frameOf(message)
   }
 
   protected override missed(why: 'rate-limited' | 'slow-consumer'): void {
@@ -100,9 +104,15 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
     if (this.#arrivals?.get(room) === 'joining') this.#arrivals.set(room, 'joined')
   }
 
-  /** A publication of the peer goes to the room. */
-  says(room: RoomId): void {
-    if (this.#arrivals?.get(room) === 'joined') this.#arrivals.set(room, 'announcing')
+  /**
+   * A publication of the peer goes to the room. False: it must not, because the peer's subscription failed. Its socket is
+   * closed soon, and nobody could answer it.
+   */
+  says(room: RoomId): boolean {
+    this.activity++
+    const state = this.#arrivals?.get(room)
+    if (state === 'joined') this.#arrivals?.set(room, 'announcing')
+    return state !== 'joining'
   }
 
   /** The peer has left the room. */

@@ -132,7 +132,10 @@ export class TopicFrames {
       const said = this.#say(connection, session, { room, text, to })
       return connection.saying >= MAX_SAYING ? said : undefined
     }
-    connection.says(room)
+    if (!connection.says(room)) {
+      this.#options.metrics.routed(this.#options.wire.wire, 'room', 'registry-unavailable', text.length)
+      return undefined
+    }
     const paid = connection.paysToSay(this.#reachOf(connection, room, to), Buffer.byteLength(text))
     return paid === true ? say() : paid.then((isPaid) => (isPaid ? say() : undefined))
   }

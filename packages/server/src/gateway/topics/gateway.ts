@@ -5,6 +5,7 @@ import type { TopicWire } from './codec.js'
 import type { Loss, TopicHost } from './connection.js'
 import { Choosy, TopicConnection } from './connection.js'
 import { TopicFrames } from './frames.js'
+import { QuietCloses } from './quiet-closes.js'
 
 export interface TopicGatewayOptions extends GatewayOptions, SocketOptions {
   /** The node's path, with slashes at both ends. The wire is below it. */
@@ -18,8 +19,8 @@ const LOST_MS = 1_000
 /** A peer that was over its rates must wait this long before it begins anew. */
 const OVER_RATE_MS = 5_000
 /**
- * After a doubt, all connections of a node are closed within this time, or within 2 ms for each of them if that is more.
- * Their clients come back at once, and a node takes 2,000 a second.
+ * After a doubt, the closes of all connections of a node are spread over this time, or over 2 ms for each of them if that is
+ * more. Their clients come back at once, and a node takes 2,000 a second.
  */
 const DOUBT_MS = 3_000
 const DOUBT_MS_EACH = 2
@@ -33,6 +34,8 @@ export class TopicGateway extends AnonymousGateway<TopicConnection> implements T
   readonly frames: TopicFrames
   readonly choosy = new Choosy()
   readonly #wire: TopicWire
+  /** Connections that may have missed an announcement. */
+  readonly #quietCloses: QuietCloses<TopicConnection>
   /** The newest publication and its frame: all members of this node get it one after the other. */
   #newest: { message: RoomText; frame: string } | undefined
 
@@ -45,11 +48,14 @@ export class TopicGateway extends AnonymousGateway<TopicConnection> implements T
     const { node } = options
     this.#wire = wire
     this.frames = new TopicFrames({ ...options, wire, choosy: this.choosy })
+    this.#quietCloses = new QuietCloses(options.clock, (connection) =>
+      connection.close('registry-unavailable', { text: LOST_TEXT }),
+    )
     if (!wire.beginsAnew) return
     node.anonymousRooms.onMissed((id) => {
       const connection = node.sessions.get(id)?.connection
       if (connection instanceof TopicConnection && connection.wire === this.wire)
-        this.#closeLater(connection, 'registry-unavailable', Math.random() * this.#doubtMs())
+        this.#quietCloses.add(connection, Math.random() * this.#doubtMs())
     })
   }
 
@@ -63,6 +69,16 @@ export class TopicGateway extends AnonymousGateway<TopicConnection> implements T
     if (!this.#wire.beginsAnew) return
     const ms = why === 'rate-limited' ? OVER_RATE_MS : 0
     this.#closeLater(connection, why, ms + Math.random() * LOST_MS)
+  }
+
+  override ended(connection: TopicConnection, code: number): void {
+    this.#quietCloses.delete(connection)
+    super.ended(connection, code)
+  }
+
+  override stop(): void {
+    this.#quietCloses.stop()
+    super.stop()
   }
 
   #closeLater(connection: TopicConnection, why: Loss, ms: number): void {

@@ -22,6 +22,10 @@ async function synced(peer: WirePeer): Promise<void> {
 }
 let serial = 0
 
+/** Waits until the node has got all frames of the peer. Works in an outage, too. */
+const read = (peer: WirePeer): Promise<unknown> =>
+  new Promise((resolve) => peer.socket.once('pong', resolve).ping())
+
 async function subscribed(node: TopicNode, ...topics: string[]): Promise<WirePeer> {
   const peer = node.connect('/trystero/default')
   await peer.opened()
@@ -98,17 +102,18 @@ test('[TR5] no malformed frame harms the node or the neighbours', async () => {
   expect(a.seen.filter((line) => line.startsWith('error'))).toEqual([])
 })
 
-test('[TR6] after a doubt and after a lost publication the socket stays open, and gets what is published later', async () => {
+test('[TR6] through a doubt the socket stays open, and gets what was published meanwhile and later', async () => {
   const { a, b, clock, cluster } = await start()
   const [alice, carol] = [await subscribed(a, 'root'), await subscribed(b, 'root')]
   cluster.setDown(true)
-  alice.send(publish('root', 'lost'))
-  await eventually('refused', () => a.seen.includes('room registry-unavailable'))
+  alice.send(publish('root', 'meanwhile'))
+  await read(alice)
   cluster.setDown(false)
   for (let second = 0; second < 5; second++) await clock.advance(1_000)
   alice.send(publish('root', 'again'))
   await carol.until('the publication', () => (carol.frames.at(-1) ?? '').includes('again'))
-  expect(got(alice)).toEqual([{ topic: 'root', payload: 'again' }])
+  for (const peer of [alice, carol])
+    expect(got(peer)).toEqual(['meanwhile', 'again'].map((payload) => ({ topic: 'root', payload })))
 })
 
 test('[TR7] a subscription that fails is made good, unless its peer leaves the topic', async () => {
@@ -117,8 +122,7 @@ test('[TR7] a subscription that fails is made good, unless its peer leaves the t
   cluster.setDown(true)
   for (const topic of ['root', 'left']) alice.send(subscribe(topic))
   alice.send(unsubscribe('left'))
-  alice.send(publish('root', 'lost'))
-  await eventually('refused', () => a.seen.includes('room registry-unavailable'))
+  await read(alice)
   await clock.advance(1_500)
   cluster.setDown(false)
   await clock.advance(1_500)
@@ -136,8 +140,7 @@ test('[TR7] a peer that goes while its subscription is tried again leaves nothin
   const alice = await subscribed(a)
   cluster.setDown(true)
   alice.send(subscribe('root'))
-  alice.send(publish('root', 'lost'))
-  await eventually('refused', () => a.seen.includes('room registry-unavailable'))
+  await read(alice)
   await alice.close()
   await eventually('gone', () => a.gateway.connections === 0)
   cluster.setDown(false)
