@@ -16,7 +16,6 @@ import { Rates } from './limits.js'
 import type { OwnedWebSocket } from './owned-web-socket.js'
 import type { HoldLimit } from './pausable-reader.js'
 import { PausableReader } from './pausable-reader.js'
-import { textOf } from './text-of.js'
 
 /** What connections need of their gateway. All of them share this one object, so that an idle peer holds no closures. */
 export interface ConnectionHost {
@@ -230,7 +229,7 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     if (this.#isLate()) return
     this.heard = this.spoke = true
     if (!Buffer.isBuffer(data) || (isBinary && this.refusesBinary())) return
-    const text = textOf(data)
+    const text = data.toString()
     if (this.#reader) this.#reader.received(text)
     else this.take(text)
   }

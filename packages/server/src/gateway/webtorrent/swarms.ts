@@ -14,7 +14,6 @@ import {
   encodeScrape,
   encodeScrapeFailure,
   encodeWarning,
-  sourceOf,
 } from './wire.js'
 
 type Frame<T extends TrackerFrame['type']> = Extract<TrackerFrame, { type: T }>
@@ -128,11 +127,10 @@ export class Swarms {
       return
     }
     this.#reply(connection, place, entered.size, entered.ageMs)
-    const from = sourceOf(place)
     for (const [index, member] of entered.drawn.entries()) {
       const offer = offers[index]
       if (offer === undefined) break
-      const frame = encodeOffer(offer, from)
+      const frame = encodeOffer(offer, place)
       node.pools.hand(pool, member, frame)
       metrics.routed(WIRE, 'signal', 'forwarded', frame.length)
     }

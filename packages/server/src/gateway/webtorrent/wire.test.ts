@@ -8,7 +8,6 @@ import {
   encodeReply,
   encodeScrape,
   encodeWarning,
-  sourceOf,
 } from './wire.js'
 
 const HASH = '\0\u00ff"\\\n34567890123456ü'
@@ -53,7 +52,7 @@ function swarmOf(infoHash: string): Swarm {
 
 function offersOf(frame: TrackerFrame): unknown[] {
   if (frame.type !== 'announce') throw new Error(frame.type)
-  return frame.offers.map((one): unknown => JSON.parse(encodeOffer(one, sourceOf(frame.place))))
+  return frame.offers.map((one): unknown => JSON.parse(encodeOffer(one, frame.place)))
 }
 
 /** What a frame that a client gets must have, or bittorrent-tracker's client closes its socket or throws. */

@@ -115,7 +115,7 @@ function decodeAnswer(
   if (to === undefined) return malformed(`invalid to_peer_id: ${NOT_20_BYTES}`, place.infoHash)
   if (!isDescription(answer, 'answer') || !isOfferId(offerId)) return malformed(NO_ANSWER, place.infoHash)
   const sdp = sdpText(text, valueAt(text, text.indexOf('{'), 'answer'))
-  const frame = `{"action":"announce","answer":{"type":"answer","sdp":${sdp}},"offer_id":${JSON.stringify(offerId)},${sourceOf(place)}}`
+  const frame = `{"action":"announce","answer":{"type":"answer","sdp":${sdp}},${idsOf(JSON.stringify(offerId), place)}}`
   return { type: 'answer', place, to: hexOf(to), frame }
 }
 
@@ -190,28 +190,13 @@ function hexOf(bytes: string): string {
   return Buffer.from(bytes, 'latin1').toString('hex')
 }
 
-/** What a member gets for an offer of another one. `from`: `sourceOf` of that one. */
-export function encodeOffer({ sdp, id }: Offer, from: string): string {
-  return `{"action":"announce","offer":{"type":"offer","sdp":${sdp}},"offer_id":${id},${from}}`
+/** What a member gets for an offer of another one. */
+export function encodeOffer({ sdp, id }: Offer, from: Place): string {
+  return `{"action":"announce","offer":{"type":"offer","sdp":${sdp}},${idsOf(id, from)}}`
 }
 
-/** The members `peer_id` and `info_hash` of the frames that others get from this place. */
-export function sourceOf({ peerId, infoHash }: Place): string {
-  return `"peer_id":${asciiJson(peerId)},"info_hash":${asciiJson(infoHash)}`
-}
-
-const BYTE_TEXTS = Array.from({ length: 256 }, (_, byte) =>
-  byte < 0x80 ? JSON.stringify(String.fromCharCode(byte)).slice(1, -1) : `\\u00${byte.toString(16)}`,
-)
-
-/**
- * The JSON text of bytes, in ASCII. If a long frame has a single other character, Node takes four to ten times as long to
- * write and to read the whole frame, and a hop to another node does both.
- */
-function asciiJson(bytes: string): string {
-  let text = ''
-  for (let at = 0; at < bytes.length; at++) text += BYTE_TEXTS[bytes.charCodeAt(at)] ?? ''
-  return `"${text}"`
+function idsOf(offerId: string, { peerId, infoHash }: Place): string {
+  return `"offer_id":${offerId},"peer_id":${JSON.stringify(peerId)},"info_hash":${JSON.stringify(infoHash)}`
 }
 
 /** The answer to an announce. The peer shall announce again after `intervalMs`. */
