@@ -75,6 +75,7 @@ export class Rooms {
     this.#changes = new Changes(options)
     this.#seats = new Seats(options, {
       members: (id) => this.#rooms.get(id)?.roster.size ?? 0,
+      most: (id) => this.#rooms.get(id)?.roster.most ?? 0,
       online: async (id) => (await this.#lists.all(id)).filter(({ state }) => state === 'online').length,
     })
     this.#departures = new Departures({

@@ -42,6 +42,8 @@ interface Waiting extends Taken {
 export interface GroupRooms {
   /** How many members of a room this node knows. */
   members: (room: RoomId) => number
+  /** The most members of a room that this node has known at one time. */
+  most: (room: RoomId) => number
   /** How many members a room has that are not away. Rejects with RegistryUnavailable. */
   online: (room: RoomId) => Promise<number>
 }
@@ -133,8 +135,9 @@ export class Seats {
     for (const taken of this.#unreturned.values()) await this.#return(taken)
     for (const [connection, waiting] of this.#waiting) {
       const isDue = waiting.turn === turn
-      // If all members are here, the group has probably met. This node should know of it before a member leaves.
-      const isComplete = this.#rooms.members(waiting.groupRoom) >= waiting.seats
+      // If all members have been here, the group has probably met. This node should learn of it soon, because it would
+      // open the group again if the registry lost everything.
+      const isComplete = this.#rooms.most(waiting.groupRoom) >= waiting.seats
       if (waiting.isConfirmed && (isDue || isComplete)) await this.#renew(connection, waiting, false)
     }
   }
