@@ -51,6 +51,8 @@ const SIZE_MS = 1_000
 /** The members of this node in one room. Everything on the room's channel is passed on to each of them. */
 export class LocalRoom {
   readonly id: RoomId
+  /** In which beat of a round its memberships are renewed. */
+  readonly turn: number
   readonly entries = new Map<ConnectionId, Entry>()
   /** Settles when the subscription to the room's channel is active, or has failed. */
   readonly standing: Promise<void>
@@ -64,8 +66,9 @@ export class LocalRoom {
   /** How many members there are on all nodes, and when we asked. */
   #size: { members: number | Promise<number>; askedAt: number } | undefined
 
-  constructor(id: RoomId, standing: Promise<void>, options: LocalRoomOptions) {
+  constructor(id: RoomId, turn: number, standing: Promise<void>, options: LocalRoomOptions) {
     this.id = id
+    this.turn = turn
     this.standing = standing
     this.#options = options
   }

@@ -1,5 +1,5 @@
 import type { Room, RoomId } from '@peerage/protocol'
-import { appOf, nameOf, parseRoom, roomIdOf } from '@peerage/protocol'
+import { appOf, nameOf, parseRoom, roomIdOf, roomOf } from '@peerage/protocol'
 import { expect, test, vi } from 'vitest'
 import { defaultMailboxLimits } from '../routing/mailbox.js'
 import { MemoryRooms } from '../memory/rooms.js'
@@ -490,4 +490,35 @@ test('[WR7] a thousand members whose graces end together are asked about in one 
   await clock.advance(30_500)
   expect(asked).toHaveBeenCalledTimes(1)
   expect(heard().flat().slice(before)).toEqual(names.map((name) => `${name} 1 left`))
+})
+
+test('a membership is renewed in each round, however many rooms end meanwhile', async () => {
+  const { node, rooms, registry, arrive } = await scene()
+  registry.join = () => Promise.resolve('joined')
+  registry.subscribe = () => Promise.resolve()
+  const kept: RoomId[] = []
+  registry.keep = (room) => {
+    kept.push(room)
+    return Promise.resolve()
+  }
+  // In each beat, older rooms end: one less than there are shares.
+  const leavers: Arrival[] = []
+  for (let beat = 0; beat <= RENEW_ROUND_BEATS; beat++) {
+    const leaver = await arrive(`leaver${beat}`)
+    leavers.push(leaver)
+    for (let i = 0; i < RENEW_ROUND_BEATS - 1; i++)
+      await rooms.join(leaver.session, roomNamed(`short-${beat}-${i}`))
+  }
+  const stayer = await arrive('stayer')
+  const other = await arrive('other')
+  await rooms.join(other.session, roomNamed('other'))
+  await rooms.join(stayer.session, hall)
+  for (const leaver of leavers.slice(0, RENEW_ROUND_BEATS)) {
+    await rooms.renewTurn()
+    await rooms.forget(leaver.connection.id, 'left')
+  }
+  const stayed = kept.map(roomOf).filter((room) => room === hall || room === roomNamed('other'))
+  expect(stayed.toSorted()).toEqual(['hall', 'other'])
+  rooms.stop()
+  await node.stop()
 })

@@ -56,6 +56,8 @@ export class Rooms {
   readonly #changes: Changes
   readonly #seats: Seats
   #turn = 0
+  /** The turn of the next new room, so that each beat renews an equal share. */
+  #nextTurn = 0
   readonly #departures: Departures
   /** Ends of memberships and of seats without an answer yet. */
   readonly #pendingEnds = new Running()
@@ -73,6 +75,7 @@ export class Rooms {
     this.#changes = new Changes(options)
     this.#seats = new Seats(options, {
       members: (id) => this.#rooms.get(id)?.roster.size ?? 0,
+      most: (id) => this.#rooms.get(id)?.roster.most ?? 0,
       online: async (id) => (await this.#lists.all(id)).filter(({ state }) => state === 'online').length,
     })
     this.#departures = new Departures({
@@ -152,7 +155,12 @@ export class Rooms {
       if (ms === undefined) this.#ends.delete(id)
       else if (this.#rooms.get(id) === room) this.#ends.add(id, ms)
     }
-    const room = new LocalRoom(id, standing, { ...this.#options, changes: this.#changes, nextEnd })
+    const room = new LocalRoom(id, this.#nextTurn, standing, {
+      ...this.#options,
+      changes: this.#changes,
+      nextEnd,
+    })
+    this.#nextTurn = (this.#nextTurn + 1) % RENEW_ROUND_BEATS
     this.#rooms.set(id, room)
     return room
   }
@@ -290,8 +298,7 @@ export class Rooms {
   async renewTurn(): Promise<void> {
     const turn = this.#turn
     this.#turn = (this.#turn + 1) % RENEW_ROUND_BEATS
-    for (const [i, room] of [...this.#rooms.values()].entries()) {
-      if (i % RENEW_ROUND_BEATS !== turn) continue
+    for (const room of [...this.#rooms.values()].filter((one) => one.turn === turn)) {
       await this.#keep(room)
       this.#toReconcile.set(room.id, 'all')
     }

@@ -32,10 +32,16 @@ export class Roster {
   readonly #known = new Map<Name, Known>()
   /** Names that changed while the list was read. The list may be older than these changes. */
   #changedNames: Set<Name> | undefined
+  #most = 0
 
   /** How many members are known. */
   get size(): number {
     return this.#known.size
+  }
+
+  /** The most members that were known at one time. */
+  get most(): number {
+    return this.#most
   }
 
   /**
@@ -46,7 +52,7 @@ export class Roster {
   listed(members: readonly Listed[], hasOthers: boolean): void {
     for (const { name, since, state } of members)
       if ((this.#known.get(name)?.since ?? -1) < since)
-        this.#known.set(name, { since, state, missing: false, untold: hasOthers })
+        this.#set(name, { since, state, missing: false, untold: hasOthers })
   }
 
   /** Notes a change that the members on this node are told. */
@@ -56,12 +62,17 @@ export class Roster {
     if ((this.#known.get(name)?.since ?? -1) > since) return
     if (state === 'left') this.#known.delete(name)
     else
-      this.#known.set(name, {
+      this.#set(name, {
         since,
         state: state === 'joined' ? 'online' : state,
         missing: false,
         untold: false,
       })
+  }
+
+  #set(name: Name, known: Known): void {
+    this.#known.set(name, known)
+    this.#most = Math.max(this.#most, this.#known.size)
   }
 
   /**

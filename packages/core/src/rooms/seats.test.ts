@@ -68,6 +68,20 @@ test('a connection that ended before the answer has no seat', async () => {
   expect(await sit(b, bob)).toBe(await sit(b, carl))
 })
 
+test('a group stays closed after a flush, though a member left it right after it had met', async () => {
+  const { a, b, clock, cluster, times } = await two()
+  const [ann, bob] = [await onMatchbox(a, 'ann'), await onMatchbox(b, 'bob')]
+  await clock.advance(times.beatMs / 2)
+  const room = await sit(a, ann)
+  expect(await sit(b, bob)).toBe(room)
+  await b.end(bob.connection.id, 'left')
+  await clock.advance(times.beatMs)
+  cluster.flush()
+  await clock.advance(2 * times.beatMs)
+  expect(await sit(b, await onMatchbox(b, 'carl'))).not.toBe(room)
+  expect(ann.connection.closed).toBeUndefined()
+})
+
 test('a peer whose seat was given away while its node counted as dead is closed, and its group stays closed', async () => {
   const { a, b, clock, cuts, times } = await two()
   const [ann, bob] = [await onMatchbox(a, 'ann'), await onMatchbox(b, 'bob')]

@@ -32,6 +32,8 @@ interface Waiting extends Taken {
   /** The room of the group's members. */
   groupRoom: RoomId
   isConfirmed: boolean
+  /** In which beat of a round it is renewed. */
+  turn: number
   /** This node's identity when it last wrote the seat. */
   node: NodeId
 }
@@ -40,6 +42,8 @@ interface Waiting extends Taken {
 export interface GroupRooms {
   /** How many members of a room this node knows. */
   members: (room: RoomId) => number
+  /** The most members of a room that this node has known at one time. */
+  most: (room: RoomId) => number
   /** How many members a room has that are not away. Rejects with RegistryUnavailable. */
   online: (room: RoomId) => Promise<number>
 }
@@ -58,6 +62,8 @@ export class Seats {
   readonly #waiting = new Map<ConnectionId, Waiting>()
   readonly #unreturned = new Map<string, Taken>()
   readonly #rooms: GroupRooms
+  /** The turn of the next seat, so that each beat renews an equal share. */
+  #nextTurn = 0
 
   constructor(options: SeatsOptions, rooms: GroupRooms) {
     this.#options = options
@@ -81,7 +87,8 @@ export class Seats {
     }
     const groupRoom = roomOfGroup(room, seats, group)
     const { id: node } = this.#options.heartbeat
-    this.#waiting.set(id, { ...taken, group, groupRoom, isConfirmed: false, node })
+    this.#waiting.set(id, { ...taken, group, groupRoom, isConfirmed: false, turn: this.#nextTurn, node })
+    this.#nextTurn = (this.#nextTurn + 1) % RENEW_ROUND_BEATS
     return roomOf(groupRoom)
   }
 
@@ -126,11 +133,11 @@ export class Seats {
   /** Renews one share of the seats. Rejects with RegistryUnavailable. */
   async renewTurn(turn: number): Promise<void> {
     for (const taken of this.#unreturned.values()) await this.#return(taken)
-    let i = 0
     for (const [connection, waiting] of this.#waiting) {
-      const isDue = i++ % RENEW_ROUND_BEATS === turn
-      // If all members are here, the group has probably met. This node should know of it before a member leaves.
-      const isComplete = this.#rooms.members(waiting.groupRoom) >= waiting.seats
+      const isDue = waiting.turn === turn
+      // If all members have been here, the group has probably met. This node should learn of it soon, because it would
+      // open the group again if the registry lost everything.
+      const isComplete = this.#rooms.most(waiting.groupRoom) >= waiting.seats
       if (waiting.isConfirmed && (isDue || isComplete)) await this.#renew(connection, waiting, false)
     }
   }
