@@ -68,6 +68,8 @@ export type { AnonymousJoin } from './rooms/anonymous-rooms.js'
 export type { Entered, EnterOptions } from './pools/pools.js'
 export type { Drawn, KeptMember, PoolMember, PoolRegistry, PoolSize } from './pools/registry.js'
 
+export { memberLimits } from './limits.js'
+
 // Helpers.
 export { Batches, Rush, afterEvent, afterTurn } from './lib/batching.js'
 export { CoarseTimers } from './lib/coarse-timers.js'

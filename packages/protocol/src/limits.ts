@@ -1,4 +1,4 @@
-/** The limits of the native wire, with their reasons (SPEC.md §8), and those of connections without names. */
+/** The limits of the native wire, with their reasons (SPEC.md §8). */
 export const limits = {
   /** Bytes of one WebSocket message. Offers with many candidates stay below 16 KiB; 64 KiB leaves room for messages. */
   frameBytes: 64 * 1024,
@@ -20,14 +20,6 @@ export const limits = {
   watches: 256,
   /** Rooms that one connection may join. */
   rooms: 64,
-  /** Rooms that one connection without a name may join. A page of y-webrtc has one for each open document. */
-  anonymousRooms: 512,
-  /** Members of a group that forms in a room. A store may look at all seats of a waiting group in one step. */
-  seats: 1_000,
-  /** Memberships in pools that one connection may have. */
-  pools: 1_000,
-  /** Memberships in one pool that one connection may have. A few clients of one program share a connection. */
-  membershipsPerPool: 8,
   /** Members of one room. */
   membersPerRoom: 10_000,
   /** Members in one `roomed` or `changed`. */

@@ -1,6 +1,6 @@
 import type { ConnectionId, RoomId } from '@peerage/protocol'
-import { limits } from '@peerage/protocol'
 import type { Clock } from '../lib/clock.js'
+import { memberLimits } from '../limits.js'
 import type { Drawn } from './registry.js'
 
 /** A membership of a connection of this node. */
@@ -169,12 +169,12 @@ export class LocalMembers {
     if (this.#count >= MEMBERSHIPS_PER_NODE) return false
     const own = this.#byConnection.get(connection)
     if (!(own instanceof Set)) return true
-    if (own.size >= limits.pools) this.#forgetEnded(own)
-    if (own.size >= limits.pools) return false
+    if (own.size >= memberLimits.pools) this.#forgetEnded(own)
+    if (own.size >= memberLimits.pools) return false
     // Also those that have moved: they may come back. Draws would otherwise find hardly any other connection.
     let same = 0
     for (const member of own) if (member.pool === pool && member.endsAt > now) same++
-    return same < limits.membershipsPerPool
+    return same < memberLimits.membershipsPerPool
   }
 
   #of(connection: ConnectionId): Iterable<LocalMember> {

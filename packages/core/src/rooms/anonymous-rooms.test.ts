@@ -1,6 +1,7 @@
 import type { RoomId } from '@peerage/protocol'
-import { limits, parseRoomId } from '@peerage/protocol'
+import { parseRoomId } from '@peerage/protocol'
 import { expect, test } from 'vitest'
+import { memberLimits } from '../limits.js'
 import { must } from '../testing/cluster.js'
 import { addNode, cutOff, two } from '../testing/nodes.js'
 import { comeIn } from '../testing/peers.js'
@@ -127,13 +128,13 @@ test('a join that cannot subscribe is rejected, and the connection is in no room
 test('a connection may be in so many rooms and no more, and a room that it leaves makes place', async () => {
   const { a } = await two()
   const alice = comeIn(a)
-  for (let i = 0; i < limits.anonymousRooms; i++)
+  for (let i = 0; i < memberLimits.anonymousRooms; i++)
     expect(await a.anonymousRooms.join(alice.session, room(`r${i}`))).toBe('joined')
   expect(await a.anonymousRooms.join(alice.session, room('one-more'))).toBe('too-many')
   expect(await a.anonymousRooms.join(alice.session, room('r0'))).toBe('joined')
   a.anonymousRooms.part(alice.connection.id, room('r0'))
   expect(await a.anonymousRooms.join(alice.session, room('one-more'))).toBe('joined')
-  expect(a.anonymousRooms.countOf(alice.connection.id)).toBe(limits.anonymousRooms)
+  expect(a.anonymousRooms.countOf(alice.connection.id)).toBe(memberLimits.anonymousRooms)
 })
 
 test('a doubt of the store is told for each connection in a room', async () => {

@@ -1,7 +1,7 @@
 import type { ConnectionId, RoomId } from '@peerage/protocol'
-import { limits } from '@peerage/protocol'
 import type { OnError } from '../backend.js'
 import type { Clock } from '../lib/clock.js'
+import { memberLimits } from '../limits.js'
 import type { NodeHeartbeat } from '../names/node-heartbeat.js'
 import type { Nodes } from '../names/nodes.js'
 import type { AnonymousSession, Connection, RoomText, Sessions } from '../sessions/sessions.js'
@@ -122,7 +122,7 @@ export class AnonymousRooms {
 
   #hasPlace(rooms: number, isNewRoom: boolean): boolean {
     const part = Math.max(this.#memberships / MEMBERSHIPS_MOST, isNewRoom ? this.#rooms.size / ROOMS_MOST : 0)
-    return part < 1 && rooms < (part < 0.5 ? limits.anonymousRooms : FEW_ROOMS)
+    return part < 1 && rooms < (part < 0.5 ? memberLimits.anonymousRooms : FEW_ROOMS)
   }
 
   #open(id: RoomId): LocalRoom {

@@ -173,7 +173,7 @@ export class Rooms {
   }
 
   /**
-   * Takes a seat in a group of `seats` members of this room, 2 to `limits.seats`. Resolves with the room of the group: join
+   * Takes a seat in a group of `seats` members of this room, 2 to `memberLimits.seats`. Resolves with the room of the group: join
    * it, then `confirm`. All members of one group get the same room, on whichever nodes they are, and never more than `seats`
    * of them. A connection that ends before all of them have confirmed gives its seat back. Undefined: it has ended. Rejects
    * with RegistryUnavailable.

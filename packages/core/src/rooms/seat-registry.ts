@@ -4,7 +4,7 @@ import type { Name, NodeId, RoomId } from '@peerage/protocol'
 export interface Seat {
   name: Name
   node: NodeId
-  /** How many seats a group has: 2 to `limits.seats`. */
+  /** How many seats a group has: 2 to `memberLimits.seats`. */
   seats: number
   /** How long the seat is kept, unless it is renewed or the group has met. */
   ttlMs: number

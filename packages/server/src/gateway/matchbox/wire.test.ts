@@ -1,4 +1,4 @@
-import { limits } from '@peerage/protocol'
+import { memberLimits } from '@peerage/core'
 import { describe, expect, test } from 'vitest'
 import { malformedFrames } from '../../testing/malformed-frames.js'
 import {
@@ -61,9 +61,13 @@ describe('the URL', () => {
   test('[MB1] [MB13] an escape that is no UTF-8, a bad app and too large a group are refused with what is wrong', () => {
     expect(asked('/matchbox/%ff')).toContain('percent-encoded')
     expect(asked('/matchbox/r', '?app=Bad')).toContain('app must be')
-    expect(asked('/matchbox/r', `?next=${limits.seats}`)).toMatchObject({ seats: limits.seats })
-    expect(asked('/matchbox/r', `?next=${limits.seats + 1}`)).toBe(`next must be at most ${limits.seats}`)
-    expect(asked('/matchbox/r', `?next=${'9'.repeat(400)}`)).toBe(`next must be at most ${limits.seats}`)
+    expect(asked('/matchbox/r', `?next=${memberLimits.seats}`)).toMatchObject({ seats: memberLimits.seats })
+    expect(asked('/matchbox/r', `?next=${memberLimits.seats + 1}`)).toBe(
+      `next must be at most ${memberLimits.seats}`,
+    )
+    expect(asked('/matchbox/r', `?next=${'9'.repeat(400)}`)).toBe(
+      `next must be at most ${memberLimits.seats}`,
+    )
   })
 })
 

@@ -3,7 +3,8 @@
 
 import { randomUUID } from 'node:crypto'
 import type { Name, Parsed, Room } from '@peerage/protocol'
-import { limits as wireLimits, parseName } from '@peerage/protocol'
+import { memberLimits } from '@peerage/core'
+import { parseName } from '@peerage/protocol'
 import { readMembers, valueOf } from '../shared/json-text.js'
 import { roomOfText } from '../shared/room-of-text.js'
 import type { UrlCredentials } from '../shared/url-credentials.js'
@@ -78,7 +79,7 @@ export function decodeUrl(endpoint: string, path: string, query: string): Parsed
   if (text === undefined) return { ok: false, problem: 'the room in the path is not percent-encoded UTF-8' }
   const next = new URLSearchParams(query).getAll('next').at(-1) ?? ''
   const seats = /^\d+$/.test(next) ? Number(next) : 0
-  if (seats > wireLimits.seats) return { ok: false, problem: `next must be at most ${wireLimits.seats}` }
+  if (seats > memberLimits.seats) return { ok: false, problem: `next must be at most ${memberLimits.seats}` }
   const room = { text, room: roomOfText(text), seats: seats === 0 ? undefined : seats }
   return { ok: true, value: { ...credentials.value, ...room } }
 }

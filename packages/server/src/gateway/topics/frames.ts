@@ -1,7 +1,7 @@
 import type { AnonymousSession, Node, OnError } from '@peerage/core'
-import { RegistryUnavailable } from '@peerage/core'
+import { RegistryUnavailable, memberLimits } from '@peerage/core'
 import type { App, RoomId } from '@peerage/protocol'
-import { limits, roomIdOf } from '@peerage/protocol'
+import { roomIdOf } from '@peerage/protocol'
 import { allows } from '../../access/grants.js'
 import { pause } from '../../lib/pause.js'
 import type { GatewayOptions } from '../shared/gateway.js'
@@ -101,7 +101,7 @@ export class TopicFrames {
     connection.wanted ??= new Set()
     const { wanted } = connection
     if (wanted.has(room)) return
-    if (wanted.size >= limits.anonymousRooms) return connection.drop('too-many')
+    if (wanted.size >= memberLimits.anonymousRooms) return connection.drop('too-many')
     wanted.add(room)
     void pause(this.#options.clock, REJOIN_MS).then(async () => {
       if (!wanted.delete(room) || !connection.isOpen) return

@@ -1,6 +1,5 @@
 import type { Backend } from '@peerage/core'
-import { memoryCluster } from '@peerage/core'
-import { limits } from '@peerage/protocol'
+import { memberLimits, memoryCluster } from '@peerage/core'
 import { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { WirePeer } from '@peerage/test-support/wire-peer.js'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -146,16 +145,16 @@ describe('limits', () => {
       many.send(announceOf(`swarm-${n}`, 'many'))
       if (n % 500 === 499) await many.until('all answers', () => many.frames.length > n)
     }
-    expect(framesOf(many, 'interval')).toHaveLength(limits.pools)
+    expect(framesOf(many, 'interval')).toHaveLength(memberLimits.pools)
     expect(framesOf(many, 'failure reason')[0]).toMatchObject({
-      'failure reason': expect.stringContaining(`at most ${limits.pools} members`),
-      info_hash: bytes20(`swarm-${limits.pools}`),
+      'failure reason': expect.stringContaining(`at most ${memberLimits.pools} members`),
+      info_hash: bytes20(`swarm-${memberLimits.pools}`),
     })
-    expect(node.pools.count).toBe(limits.pools)
+    expect(node.pools.count).toBe(memberLimits.pools)
     await announced(other, 'swarm-9999', 'other')
     many.send(announceOf('swarm-0', 'many', { event: 'stopped' }))
     many.send(announceOf('swarm-9999', 'many'))
-    await frameWith(many, 'interval', limits.pools + 2)
+    await frameWith(many, 'interval', memberLimits.pools + 2)
   })
 
   test('[WT14] a socket has eight members in a swarm, so offers find other sockets', async () => {
@@ -165,7 +164,7 @@ describe('limits', () => {
     await many.opened()
     for (let n = 0; n < 1_000; n++) many.send(announceOf('s', `many-${n}`))
     await many.until('all answers', () => many.frames.length === 1_000)
-    expect(framesOf(many, 'interval')).toHaveLength(limits.membershipsPerPool)
+    expect(framesOf(many, 'interval')).toHaveLength(memberLimits.membershipsPerPool)
     expect(framesOf(many, 'failure reason').at(-1)).toEqual({
       action: 'announce',
       'failure reason': expect.stringContaining('8 of them in one swarm'),

@@ -1,7 +1,7 @@
 import type { AnonymousSession, PoolSize } from '@peerage/core'
-import { RegistryUnavailable } from '@peerage/core'
+import { RegistryUnavailable, memberLimits } from '@peerage/core'
 import type { RoomId } from '@peerage/protocol'
-import { errorTexts, limits, roomIdOf } from '@peerage/protocol'
+import { errorTexts, roomIdOf } from '@peerage/protocol'
 import { allows } from '../../access/grants.js'
 import type { WebTorrentConnection } from './connection.js'
 import type { WebTorrentGatewayOptions } from './options.js'
@@ -181,7 +181,7 @@ export class Swarms {
 }
 
 const TOO_MANY =
-  `at most ${limits.pools} members a connection, and ${limits.membershipsPerPool} of them in one swarm; ` +
+  `at most ${memberLimits.pools} members a connection, and ${memberLimits.membershipsPerPool} of them in one swarm; ` +
   'the swarm or the node may be full, too; send stopped for others first'
 
 /** Access rules name a swarm by the 40 hex digits of its info_hash. */

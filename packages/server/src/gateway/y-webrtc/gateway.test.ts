@@ -1,6 +1,5 @@
 import type { Backend } from '@peerage/core'
-import { RegistryUnavailable } from '@peerage/core'
-import { limits as wireLimits } from '@peerage/protocol'
+import { RegistryUnavailable, memberLimits } from '@peerage/core'
 import type { FakeClock } from '@peerage/test-support/fake-clock.js'
 import type { WirePeer } from '@peerage/test-support/wire-peer.js'
 import { afterEach, describe, expect, test, vi } from 'vitest'
@@ -446,9 +445,9 @@ describe('what a peer may use', () => {
     const all = Array.from({ length: 10_000 }, (_, n) => `t${n}`)
     for (let at = 0; at < all.length; at += 500) alice.send(subscribe(...all.slice(at, at + 500)))
     await synced(alice)
-    expect(a.node.anonymousRooms.count).toBe(wireLimits.anonymousRooms)
+    expect(a.node.anonymousRooms.count).toBe(memberLimits.anonymousRooms)
     expect(a.seen.filter((line) => line === 'rejected too-many')).toHaveLength(
-      10_000 - wireLimits.anonymousRooms,
+      10_000 - memberLimits.anonymousRooms,
     )
     const carol = await subscribed(b, 't511', 't512')
     for (const topic of ['t511', 't512']) carol.send(publish(topic, topic))
