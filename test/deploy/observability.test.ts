@@ -214,7 +214,7 @@ describe('a real node', () => {
     await value('peerage_messages_total{type="signal",result="delivered"}', 1)
     await value('peerage_redis_up', 1)
     const loaded = await prometheus.alerts()
-    expect(loaded).toHaveLength(16)
+    expect(loaded).toHaveLength(17)
     // If a busy machine delays one canary, this alert becomes pending. That is right.
     const isDelayed = async (): Promise<boolean> => {
       const text = await scrape()
