@@ -4,7 +4,6 @@ import { RegistryUnavailable } from '@peerage/core'
 import type { Name, Parsed, Room, RoomId } from '@peerage/protocol'
 import { appOf, errorTexts, limits as wireLimits, nameOf, peerOf, roomIdOf } from '@peerage/protocol'
 import { allows } from '../../access/grants.js'
-import { asBase } from '../../config/kinds.js'
 import type { Arrival, GatewayOptions, SocketOptions } from '../shared/gateway.js'
 import { OrderedPairs } from '../shared/ordered-pairs.js'
 import { roomOfText } from '../shared/room-of-text.js'
@@ -15,7 +14,7 @@ import { MatchboxRoom } from './room.js'
 import type { Asked, Signal } from './wire.js'
 import { decodeUrl, encodeSignal, isRoomPath, mintId } from './wire.js'
 
-/** `base`: the node's own path. The wire is at `{base}matchbox`. */
+/** `base`: the node's path, with slashes at both ends. The wire is below it. */
 export type MatchboxGatewayOptions = GatewayOptions & SocketOptions & { base: string }
 
 /**
@@ -31,8 +30,8 @@ export class MatchboxGateway extends UrlGateway<MatchboxConnection, Asked> imple
   readonly #rooms = new Map<RoomId, MatchboxRoom>()
 
   constructor(options: MatchboxGatewayOptions) {
-    const path = `${asBase(options.base)}matchbox`
-    super(options, { ...options, wire: 'matchbox', endpoint: { path, setting: 'path' } })
+    const endpoint = { path: `${options.base}matchbox`, setting: 'path' }
+    super(options, { ...options, wire: 'matchbox', endpoint })
     this.#options = options
     this.#pairs = new OrderedPairs({
       ...options,

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 import type { Name, Parsed, Room } from '@peerage/protocol'
 import { memberLimits } from '@peerage/core'
 import { parseName } from '@peerage/protocol'
-import { readMembers, valueOf } from '../shared/json-text.js'
+import { readMembers, stringOf } from '../shared/json-text.js'
 import { roomOfText } from '../shared/room-of-text.js'
 import type { UrlCredentials } from '../shared/url-credentials.js'
 import { credentialsOfQuery } from '../shared/url-credentials.js'
@@ -64,8 +64,8 @@ export function isRoomPath(endpoint: string, path: string): boolean {
 }
 
 /**
- * Reads `{endpoint}/{room}?next=N&app=…&token=…`. As in matchbox_server, a `next` that is no number means nothing, and of several the
- * last one counts. `next=0` means nothing too: no group has zero peers.
+ * Reads `{endpoint}/{room}?next=N&app=…&token=…`. As in matchbox_server, a `next` that is no number means nothing, and of
+ * several the last one counts. `next=0` means nothing too: no group has zero peers.
  *
  * @example
  * ```ts
@@ -105,8 +105,8 @@ export function decodePeerFrame(text: string): PeerFrame {
   const signal = readMembers(frame.Signal, ['receiver', 'data'])
   if (typeof signal === 'string') return malformed('Signal must be an object')
   if (signal.data === undefined) return malformed('Signal must have data')
-  const receiver = signal.receiver === undefined ? undefined : valueOf(signal.receiver)
-  if (typeof receiver !== 'string' || !UUID_PATTERN.test(receiver))
+  const receiver = stringOf(signal.receiver)
+  if (receiver === undefined || !UUID_PATTERN.test(receiver))
     return malformed('receiver must be a UUID with dashes, such as 67e55044-10b1-426f-9247-bb680e5fe0c8')
   const to = parseName(receiver.toLowerCase())
   return to.ok ? { type: 'signal', to: to.value, data: signal.data } : malformed(to.problem)

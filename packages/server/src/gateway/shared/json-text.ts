@@ -68,6 +68,12 @@ export function valueOf(text: string): unknown {
   return isPlain ? text.slice(1, -1) : JSON.parse(text)
 }
 
+/** The value of a JSON text, if it is a string. */
+export function stringOf(text: string | undefined): string | undefined {
+  const value = text?.startsWith('"') === true ? valueOf(text) : undefined
+  return typeof value === 'string' ? value : undefined
+}
+
 function skipSpace(text: string, from: number): number {
   let at = from
   for (let code = text.charCodeAt(at); code <= SPACE; code = text.charCodeAt(++at))

@@ -1,5 +1,4 @@
 import type { RoomText, Wire } from '@peerage/core'
-import { valueOf } from '../shared/json-text.js'
 
 /** One frame of a peer, on a wire whose peers subscribe to topics and publish. */
 export type TopicFrame =
@@ -26,14 +25,8 @@ export interface TopicWire {
   /** The frame with which a member gets a publication. */
   frameOf(message: RoomText): string
   /**
-   * Whether a peer subscribes and announces itself anew after a close, and only then. If so, a connection that may have
-   * missed something is closed. If not, its peers repeat their announcements by themselves.
+   * Whether a peer announces itself only when it connects. If so, a connection that may have missed something is closed,
+   * because the peer then connects again and begins anew. If not, its peers repeat their announcements by themselves.
    */
   beginsAnew: boolean
-}
-
-/** The value of a JSON text, if it is a string. */
-export function stringOf(text: string | undefined): string | undefined {
-  const value = text?.startsWith('"') === true ? valueOf(text) : undefined
-  return typeof value === 'string' ? value : undefined
 }

@@ -1,9 +1,9 @@
 // The wire of trystero's ws-relay, as @trystero-p2p/ws-relay 0.25 speaks it: JSON objects in WebSocket frames. Only this
 // file knows its fields. SPEC: packages/server/SPEC.md, rules TR1 to TR7.
 
-import { readMembers } from '../shared/json-text.js'
+import { readMembers, stringOf } from '../shared/json-text.js'
 import type { TopicFrame, TopicWire } from '../topics/codec.js'
-import { IGNORED, MALFORMED, stringOf } from '../topics/codec.js'
+import { IGNORED, MALFORMED } from '../topics/codec.js'
 
 const MEMBERS = ['type', 'topic', 'payload'] as const
 

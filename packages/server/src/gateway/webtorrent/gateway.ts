@@ -5,20 +5,16 @@ import { WebTorrentConnection } from './connection.js'
 import type { WebTorrentGatewayOptions } from './options.js'
 import { Swarms } from './swarms.js'
 
-/** The tracker of WebTorrent, for unmodified clients: bittorrent-tracker, webtorrent, and trystero's torrent strategy. */
+/**
+ * The tracker of WebTorrent at `{base}announce/{app}`, for unmodified clients: bittorrent-tracker, webtorrent, and
+ * trystero's torrent strategy. SPEC: packages/server/SPEC.md, rules WT1 to WT14.
+ */
 export class WebTorrentGateway extends AnonymousGateway<WebTorrentConnection> implements WebTorrentHost {
   readonly swarms: Swarms
 
   constructor(options: WebTorrentGatewayOptions) {
-    const { base, frameBytes, bufferedBytes, pingIntervalMs, pingTimeoutMs } = options
-    super(options, {
-      wire: 'webtorrent',
-      endpoint: { path: `${base}announce`, setting: 'path' },
-      frameBytes,
-      bufferedBytes,
-      pingIntervalMs,
-      pingTimeoutMs,
-    })
+    const endpoint = { path: `${options.base}announce`, setting: 'path' }
+    super(options, { ...options, wire: 'webtorrent', endpoint })
     this.swarms = new Swarms(options)
   }
 

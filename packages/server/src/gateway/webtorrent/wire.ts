@@ -1,5 +1,5 @@
 // The wire of WebTorrent's trackers, as bittorrent-tracker 11.x speaks it: JSON objects in text frames. Only this file
-// knows its fields. SPEC: packages/server/SPEC.md, rules WT1 to WT16.
+// knows its fields. SPEC: packages/server/SPEC.md, rules WT1 to WT14.
 
 import type { PoolSize } from '@peerage/core'
 import type { Room } from '@peerage/protocol'
@@ -75,7 +75,7 @@ function malformed(why: string, infoHash = ''): TrackerFrame {
   return { type: 'malformed', why, reply: encodeFailure(why, infoHash) }
 }
 
-/** `started`, `paused` and `update` say no more than that the peer is there. So does no event, or an empty one. */
+/** `started`, `paused` and `update` say only that the peer is there. No event, or an empty one, says the same. */
 const EVENTS: ReadonlySet<unknown> = new Set([
   undefined,
   null,

@@ -2,8 +2,8 @@
 // fields. SPEC: packages/server/SPEC.md, rules YW1 to YW13.
 
 import type { TopicFrame, TopicWire } from '../topics/codec.js'
-import { IGNORED, MALFORMED, stringOf } from '../topics/codec.js'
-import { readMembers } from '../shared/json-text.js'
+import { IGNORED, MALFORMED } from '../topics/codec.js'
+import { readMembers, stringOf } from '../shared/json-text.js'
 
 const MEMBERS = ['type', 'topic', 'topics', 'data'] as const
 /** In the clear, `data` says who sent it and for whom it is. */
