@@ -36,6 +36,7 @@ const MEMBERSHIPS_MOST = 500_000
  * each in hundreds of rooms leave room for all others.
  */
 const FEW_ROOMS = 16
+
 interface Member {
   readonly connection: Connection
   /** It gets no text again that was in the room before. Later than its join: when its own first text came back. */

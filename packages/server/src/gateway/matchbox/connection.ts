@@ -14,9 +14,11 @@ export interface MatchboxHost extends UrlHost {
 
 /** The connection of one matchbox peer. */
 export class MatchboxConnection extends UrlConnection<MatchboxHost, OnlineSession> {
-  /** Both are set from just before the peer joins its room until it ends. */
+  /** The room that the peer joins or is in. */
   room: MatchboxRoom | undefined
+  /** Set with its first room. */
   self: Self | undefined
+  /** Whether the peer has been told its id. It gets no other frame before that. */
   hasId = false
 
   protected receive(session: OnlineSession, text: string): undefined {

@@ -168,7 +168,7 @@ describe('bad input', () => {
     expect(told(second)).toEqual([signalFrom(first, 1)])
   })
 
-  test('[MB13] a frame over the limit ends the socket with 1009', async () => {
+  test('[UW6] [MB14] a frame over the limit ends the socket with 1009', async () => {
     const { a, clock } = await two()
     const game = await enter(a)
     game.peer.send(JSON.stringify({ Signal: { receiver: game.id, data: 'x'.repeat(70_000) } }))

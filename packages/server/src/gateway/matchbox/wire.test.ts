@@ -58,7 +58,7 @@ describe('the URL', () => {
       expect([query, seats(query)]).toEqual([query, expect.objectContaining({ seats: undefined })])
   })
 
-  test('[MB1] [MB13] an escape that is no UTF-8, a bad app and too large a group are refused with what is wrong', () => {
+  test('[MB1] an escape that is no UTF-8, a bad app and too large a group are refused with what is wrong', () => {
     expect(asked('/matchbox/%ff')).toContain('percent-encoded')
     expect(asked('/matchbox/r', '?app=Bad')).toContain('app must be')
     expect(asked('/matchbox/r', `?next=${memberLimits.seats}`)).toMatchObject({ seats: memberLimits.seats })

@@ -11,7 +11,8 @@ import { Backlog } from './frame-writer.js'
 export const LONG_BYTES = 4_096
 /**
  * After a long frame over a rate, the connection is not read for this time. To read and refuse a long frame costs as
- * much as to forward it. During the pause, further frames wait at the sender and cost nothing.
+ * much as to forward it. During the pause, further frames wait at the sender and cost nothing. On wires that slow a peer
+ * instead of refusing its frames [UW5], it is the shortest wait of a frame.
  */
 export const OVER_PAUSE_MS = 100
 

@@ -17,7 +17,7 @@ export interface UrlEntryOptions extends GatewayOptions {
   turnAway: UrlHost['turnAway']
 }
 
-/** Lets peers in that present everything in their URL, with a name or without. A refused peer is told why, and closed. */
+/** Lets peers in that present everything in their URL, with a name or without. A refused peer is turned away [UW4]. */
 export class UrlEntry {
   readonly #options: UrlEntryOptions
   readonly #claimer: Claimer
@@ -62,7 +62,7 @@ export class UrlEntry {
     return claimed.session
   }
 
-  /** Closes the connection of a peer that may not come in. It gets the text in the close frame. */
+  /** Turns a peer away that may not come in. It gets the text in the close frame. */
   refuse(
     connection: UrlConnection<UrlHost, AnonymousSession | OnlineSession>,
     code: ErrorCode,

@@ -15,12 +15,11 @@ export interface TopicHost extends UrlHost {
   frameOf(message: RoomText): string
   /** A publication to this peer or of this peer was lost. */
   lost(connection: TopicConnection, why: Loss): void
-  /** How many sockets of each room get only what is for them. */
-  readonly choosy: Choosy
+  readonly selective: SelectiveCounts
 }
 
-/** How many sockets of each room get only what is for them. */
-export class Choosy {
+/** In each room, how many connections of this node do not get publications for other peers [YW7]. */
+export class SelectiveCounts {
   readonly #counts = new Map<RoomId, number>()
 
   of(room: RoomId): number {
@@ -39,14 +38,14 @@ const DROPPED_TEXTS = {
   'too-many': 'topics beyond the limits',
 }
 
-/** A peer that has shown more ids than this in a topic gets everything. */
+/** A peer that has shown more ids than this in a topic gets every publication. */
 const MAX_SHOWN = 8
 
 /** The connection of a peer that subscribes to topics and publishes. */
 export class TopicConnection extends AnonymousConnection<TopicHost> {
   /** How many publications are on their way to the channel. */
   saying = 0
-  /** How many publications the peer has made or got. */
+  /** Grows with each publication of the peer or for it. */
   activity = 0
   /** Rooms that the peer wants to join, and could not yet. */
   wanted: Set<RoomId> | undefined
@@ -87,10 +86,10 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
     const shown = this.#shown.get(room)
     if (shown === undefined) {
       this.#shown.set(room, [digestOf(id)])
-      this.host.choosy.changed(room, 1)
+      this.host.selective.changed(room, 1)
     } else if (shown.length <= MAX_SHOWN && !shown.includes(digestOf(id))) {
       shown.push(digestOf(id))
-      if (shown.length > MAX_SHOWN) this.host.choosy.changed(room, -1)
+      if (shown.length > MAX_SHOWN) this.host.selective.changed(room, -1)
     }
   }
 
@@ -121,7 +120,7 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
     const shown = this.#shown?.get(room)
     if (shown === undefined) return
     this.#shown?.delete(room)
-    if (shown.length <= MAX_SHOWN) this.host.choosy.changed(room, -1)
+    if (shown.length <= MAX_SHOWN) this.host.selective.changed(room, -1)
   }
 
   override ended(code: number): void {

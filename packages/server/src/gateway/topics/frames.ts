@@ -7,22 +7,22 @@ import { pause } from '../../lib/pause.js'
 import type { GatewayOptions } from '../shared/gateway.js'
 import { roomOfText } from '../shared/room-of-text.js'
 import type { TopicFrame, TopicWire } from './codec.js'
-import type { Choosy, TopicConnection } from './connection.js'
+import type { SelectiveCounts, TopicConnection } from './connection.js'
 
 type Publication = Extract<TopicFrame, { type: 'publish' }>
 
 export interface TopicFramesOptions extends Pick<GatewayOptions, 'clock' | 'metrics'> {
   node: Pick<Node, 'anonymousRooms'>
   wire: TopicWire
-  choosy: Pick<Choosy, 'of'>
+  selective: Pick<SelectiveCounts, 'of'>
   onError: OnError
 }
 
 /** How many publications of one connection may be on their way to the channel. Further frames of the peer wait. */
 const MAX_SAYING = 64
 /**
- * What a publication with an addressee costs at least, as a share of the members. The members of other nodes may be others
- * than those of this one, so a sender could make the share here as small as it likes.
+ * What a publication with an addressee costs at least, as a share of the members. The members on other nodes may differ
+ * from those on this one, and a sender could make the share here as small as it likes.
  */
 const LEAST_SHARE = 0.1
 /** The pause before a join is tried again, while the registry is unavailable. */
@@ -141,8 +141,8 @@ export class TopicFrames {
   }
 
   /**
-   * For how many members a publication costs. If it has an addressee, that is the share of the members that do not choose:
-   * the share among this node's own members stands for that among all.
+   * For how many members a publication costs. If it has an addressee, it costs for the members that get it all the same:
+   * their share is counted among this node's own members, and stands for that among all [YW12].
    */
   #reachOf(connection: TopicConnection, room: RoomId, to: string | undefined): number {
     const rooms = this.#options.node.anonymousRooms
@@ -151,7 +151,7 @@ export class TopicFrames {
     const own = rooms.own(room)
     const neighbours = rooms.has(connection.id, room) ? own - 1 : own
     if (neighbours === 0) return members
-    const share = (own - this.#options.choosy.of(room)) / neighbours
+    const share = (own - this.#options.selective.of(room)) / neighbours
     return Math.ceil(members * Math.min(1, Math.max(LEAST_SHARE, share)))
   }
 

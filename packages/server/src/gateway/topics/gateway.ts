@@ -3,7 +3,7 @@ import { AnonymousGateway } from '../shared/anonymous-gateway.js'
 import type { Arrival, GatewayOptions, SocketOptions } from '../shared/gateway.js'
 import type { TopicWire } from './codec.js'
 import type { Loss, TopicHost } from './connection.js'
-import { Choosy, TopicConnection } from './connection.js'
+import { SelectiveCounts, TopicConnection } from './connection.js'
 import { TopicFrames } from './frames.js'
 import { QuietCloses } from './quiet-closes.js'
 
@@ -16,11 +16,11 @@ export interface TopicGatewayOptions extends GatewayOptions, SocketOptions {
 const LOST_TEXT = 'messages may have been lost; connect again, subscribe and announce anew'
 /** After one loss, the connection is closed within this time. */
 const LOST_MS = 1_000
-/** A peer that was over its rates must wait this long before it begins anew. */
-const OVER_RATE_MS = 5_000
+/** A peer that floods must wait this long before it begins anew. One that is only slowed loses nothing, and stays [UW5]. */
+const FLOODED_MS = 5_000
 /**
  * After a doubt, the closes of all connections of a node are spread over this time, or over 2 ms for each of them if that is
- * more. Their clients come back at once, and a node takes 2,000 a second.
+ * more, and at most over 30 s. Their clients come back at once, and a node takes 2,000 a second.
  */
 const DOUBT_MS = 3_000
 const DOUBT_MS_EACH = 2
@@ -32,9 +32,9 @@ const DOUBT_MOST_MS = 30_000
  */
 export class TopicGateway extends AnonymousGateway<TopicConnection> implements TopicHost {
   readonly frames: TopicFrames
-  readonly choosy = new Choosy()
+  readonly selective = new SelectiveCounts()
   readonly #wire: TopicWire
-  /** Connections that may have missed an announcement. */
+  /** Closes connections that may have missed an announcement, each when it is quiet. */
   readonly #quietCloses: QuietCloses<TopicConnection>
   /** The newest publication and its frame: all members of this node get it one after the other. */
   #newest: { message: RoomText; frame: string } | undefined
@@ -47,7 +47,7 @@ export class TopicGateway extends AnonymousGateway<TopicConnection> implements T
     })
     const { node } = options
     this.#wire = wire
-    this.frames = new TopicFrames({ ...options, wire, choosy: this.choosy })
+    this.frames = new TopicFrames({ ...options, wire, selective: this.selective })
     this.#quietCloses = new QuietCloses(options.clock, (connection) =>
       connection.close('registry-unavailable', { text: LOST_TEXT }),
     )
@@ -66,9 +66,9 @@ export class TopicGateway extends AnonymousGateway<TopicConnection> implements T
 
   /** A publication to this peer or of this peer was lost. Its client makes that good when it begins anew. */
   lost(connection: TopicConnection, why: Loss): void {
-    if (!this.#wire.beginsAnew) return
-    const ms = why === 'rate-limited' ? OVER_RATE_MS : 0
-    this.#closeLater(connection, why, ms + Math.random() * LOST_MS)
+    if (!this.#wire.beginsAnew || this.lateCloses.has(connection)) return
+    const ms = (why === 'rate-limited' ? FLOODED_MS : 0) + Math.random() * LOST_MS
+    this.lateCloses.add(connection, ms, why, { text: LOST_TEXT })
   }
 
   override ended(connection: TopicConnection, code: number): void {
@@ -79,10 +79,6 @@ export class TopicGateway extends AnonymousGateway<TopicConnection> implements T
   override stop(): void {
     this.#quietCloses.stop()
     super.stop()
-  }
-
-  #closeLater(connection: TopicConnection, why: Loss, ms: number): void {
-    if (!this.lateCloses.has(connection)) this.lateCloses.add(connection, ms, why, { text: LOST_TEXT })
   }
 
   #doubtMs(): number {

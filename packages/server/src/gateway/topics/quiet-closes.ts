@@ -38,7 +38,10 @@ export class QuietCloses<C extends Quiet> {
     })
   }
 
-  /** Closes the connection when it is quiet, not earlier than `ms` and 2 s from now. Asked again, the 2 s begin anew. */
+  /**
+   * Closes the connection when it is quiet: at least 2 s after `ms`, and at most 15 s after it. Asked again, the 2 s begin
+   * anew.
+   */
   add(connection: C, ms: number): void {
     const known = this.#looks.get(connection)
     const until = known?.until ?? this.#clock.monotonic() + ms + BUSY_MOST_MS

@@ -179,7 +179,7 @@ describe('limits', () => {
     expect(await announced(many, 's', 'many-8')).toMatchObject({ incomplete: 10 })
   })
 
-  test('[WT14] sockets that announce and vanish leave nothing behind', async () => {
+  test('[WT10] sockets that announce and vanish leave nothing behind', async () => {
     const cluster = memoryCluster()
     const { connect, node } = await startTracker({ cluster })
     for (let batch = 0; batch < 5; batch++) {

@@ -513,7 +513,7 @@ describe('what a peer may use', () => {
     expect(forwarded(a)).toBe(1)
   })
 
-  test('[YW12] a publication with an addressee costs the share of this node that does not choose, at least a tenth', async () => {
+  test('[YW12] a publication with an addressee costs for the share that gets it all the same, at least a tenth', async () => {
     const nodes = await start()
     const pays = vi.spyOn(TopicConnection.prototype, 'paysToSay')
     const peers = await crowd(nodes, 20)
@@ -550,7 +550,7 @@ describe('what a peer may use', () => {
     expect(await costOf(alice, toNobody)).toBe(11)
   })
 
-  test('[YW12] 2,000 sockets that subscribe and vanish leave nothing behind', async () => {
+  test('[UW8] 2,000 sockets that subscribe and vanish leave nothing behind', async () => {
     const { a, b, clock } = await start()
     const far = await subscribed(b, 'room')
     const before = clock.pending
