@@ -3,7 +3,7 @@
 #
 # lib/torrent.js makes the name for its debug output with `arr2hex(parsedTorrent.infoHash)`, though infoHash is a text.
 # webtorrent asks for uint8-util ^2.2.5. Up to 2.2.6 `arr2hex` of a text gave a useless text. Since 2.3.0 it is
-# `Buffer.from(data.buffer, …)` in Node, and throws for a text, as an unhandled rejection. Pages are not concerned: the
+# `Buffer.from(data.buffer, …)` in Node, and throws for a text, as an unhandled rejection. Pages are not affected: the
 # script dist/webtorrent.min.js contains an older uint8-util. An override of uint8-util with 2.2.6 helps.
 #
 # Seen on 2026-11-30 with node 20.20.2: TypeError [ERR_INVALID_ARG_TYPE] in Torrent._onTorrentId, exit code 1.

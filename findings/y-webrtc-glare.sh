@@ -13,7 +13,7 @@
 #
 # Seen on 2026-11-30 with node 20.20.2 and node-datachannel 0.33.4, on busy cores, and between two pages of Chromium 156.
 #
-# Exits with 0 while it is so in one of six rounds, and with 1 otherwise.
+# Exits with 0 while this is so in at least one of six rounds, and with 1 otherwise.
 set -euo pipefail
 
 folder=$(mktemp -d)

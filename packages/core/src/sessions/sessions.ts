@@ -14,7 +14,7 @@ export type ServerMessage =
   | { type: 'notice'; to: Name; ref: string; code: ErrorCode }
   /** A peer that this peer watches has changed. */
   | { type: 'presence'; name: Name; state: 'online' | 'away' | 'offline'; since?: number }
-  /** A message in a room of peers with names. The frame is already encoded for the native wire, the only one that has such messages. */
+  /** A message in a room of peers with names. Only the native wire has these, and the frame is already encoded for it. */
   | { type: 'said'; frame: string }
   /**
    * A message in a room of connections without names. All connections of this node share one object. `text`: what the

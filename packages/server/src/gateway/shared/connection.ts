@@ -126,7 +126,10 @@ export abstract class WebSocketConnection<Host extends ConnectionHost = Connecti
     return this.#marks?.isBehind || this.host.writer.isBehind(this.#stream)
   }
 
-  /** How much the peer may send. An idle peer has none, because they take 500 bytes. It follows the policy of the app over reloads. */
+  /**
+   * How much the peer may send. It is made with a frame, and dropped while the peer is idle, because it takes 500 bytes. It
+   * follows the policy of the app over reloads.
+   */
   get rates(): Rates {
     if (this.#rates === undefined) {
       this.#rates = new Rates(this.host.limits, this.host.clock.monotonic(), this.member)
