@@ -9,8 +9,10 @@ import {
   parseName,
   parseNodeId,
   parsePeer,
+  parseRoomId,
   parseSecret,
   peerOf,
+  roomOf,
   utf8Length,
 } from './ids.js'
 
@@ -95,6 +97,16 @@ describe('names', () => {
   test('[WN3] a text without a slash, an app or a name is refused', () => {
     for (const input of ['bob', '/bob', 'app/', 'App/bob', 'a\u0000/b', 7])
       expect(parsePeer(input).ok).toBe(false)
+  })
+
+  test('[WN3] a room has its app, and the wire behind it if it is not the native one', () => {
+    for (const input of ['app/x', 'app:y-webrtc/x', 'app/a:b/c', 'app:matchbox/a:b/c']) {
+      const id = parseRoomId(input)
+      if (!id.ok) throw new Error(id.problem)
+      expect([appOf(id.value), roomOf(id.value)]).toEqual(['app', input.slice(input.indexOf('/') + 1)])
+    }
+    for (const input of ['x', '/x', 'app/', ':y-webrtc/x', 'app:/x', 'app:Wire/x', 'app:a:b/x', 7])
+      expect(parseRoomId(input).ok).toBe(false)
   })
 
   test('[WN4] node and connection ids have their lengths and alphabets', () => {

@@ -110,11 +110,11 @@ export function parseRoomId(input: unknown): Parsed<RoomId> {
   if (typeof input !== 'string') return problem('room must be a string')
   const slash = input.indexOf('/')
   if (slash < 0) return problem('room must be app/room')
-  const [app, wire] = input.slice(0, slash).split(':', 2)
+  const [app, ...wires] = input.slice(0, slash).split(':')
   const parsed = parseApp(app)
   if (!parsed.ok) return parsed
-  if (wire !== undefined && !WIRE_PATTERN.test(wire))
-    return problem('wire must be 1 to 16 characters of a-z and -')
+  if (wires.length > 1 || wires.some((wire) => !WIRE_PATTERN.test(wire)))
+    return problem('behind the app there may be one wire, of 1 to 16 characters of a-z and -')
   const room = parseRoom(input.slice(slash + 1))
   return room.ok ? { ok: true, value: input as RoomId } : room
 }

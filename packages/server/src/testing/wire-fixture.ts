@@ -66,7 +66,7 @@ export const sockets = {
  *
  * @example
  * ```ts
- * const { connect } = await startWire((options) => new TrysteroGateway({ ...options, ...sockets, base: '/' }))
+ * const { connect } = await startWire((options) => new TopicGateway({ ...options, ...sockets, base: '/' }, trystero))
  * const peer = connect('/trystero/chess')
  * await peer.opened()
  * ```
