@@ -45,7 +45,7 @@ interface Member {
 }
 
 /** A room in which this node has members, from the first join until nobody is in it. */
-interface LocalRoom {
+interface AnonymousRoom {
   readonly id: RoomId
   readonly members: Map<ConnectionId, Member>
   /** Settles when the subscription to the room's channel is active, or has failed. */
@@ -61,7 +61,7 @@ interface LocalRoom {
  */
 export class AnonymousRooms {
   readonly #options: AnonymousRoomsOptions
-  readonly #rooms = new Map<RoomId, LocalRoom>()
+  readonly #rooms = new Map<RoomId, AnonymousRoom>()
   /** Most connections are in one room. A set takes 200 bytes. */
   readonly #byConnection = new Map<ConnectionId, RoomId | Set<RoomId>>()
   readonly #counts: MemberCounts
@@ -105,7 +105,7 @@ export class AnonymousRooms {
     return room.members.has(connection.id) ? 'joined' : 'parted'
   }
 
-  #enter(connection: Connection, id: RoomId): LocalRoom | undefined {
+  #enter(connection: Connection, id: RoomId): AnonymousRoom | undefined {
     const known = this.#rooms.get(id)
     if (known?.members.has(connection.id)) return known
     if (!this.#hasPlace(this.countOf(connection.id), known === undefined)) return undefined
@@ -126,9 +126,9 @@ export class AnonymousRooms {
     return part < 1 && rooms < (part < 0.5 ? memberLimits.anonymousRooms : FEW_ROOMS)
   }
 
-  #open(id: RoomId): LocalRoom {
+  #open(id: RoomId): AnonymousRoom {
     const { registry } = this.#options
-    const room: LocalRoom = {
+    const room: AnonymousRoom = {
       id,
       members: new Map(),
       standing: Promise.resolve(),
@@ -150,7 +150,7 @@ export class AnonymousRooms {
   }
 
   /** The room's subscription has failed, so nobody is in it. The members stay in the object, which tells a failure from a leave. */
-  #failed(room: LocalRoom): void {
+  #failed(room: AnonymousRoom): void {
     if (this.#rooms.get(room.id) !== room) return
     for (const connection of room.members.keys()) this.#release(connection, room.id)
     this.#close(room)
@@ -174,7 +174,7 @@ export class AnonymousRooms {
     if (rooms === id || this.countOf(connection) === 0) this.#byConnection.delete(connection)
   }
 
-  #close(room: LocalRoom): void {
+  #close(room: AnonymousRoom): void {
     this.#rooms.delete(room.id)
     this.#sent.closed(room.id)
     if (room.had) this.#closed.add(room.id, room.had, this.#options.clock.monotonic())
@@ -260,7 +260,7 @@ export class AnonymousRooms {
     for (const connection of this.#rooms.get(id)?.members.keys() ?? []) this.#tellMissed(connection, id)
   }
 
-  #receive(room: LocalRoom, text: string): void {
+  #receive(room: AnonymousRoom, text: string): void {
     if (this.#rooms.get(room.id) !== room) return
     const told = readAnonymousTold(text)
     if (told === undefined)
@@ -280,7 +280,7 @@ export class AnonymousRooms {
     if (told.type === 'counted' && told.asks === 'texts') this.#sent.repeat(id)
   }
 
-  #hand({ id, members }: LocalRoom, told: Published, isOwn: boolean): void {
+  #hand({ id, members }: AnonymousRoom, told: Published, isOwn: boolean): void {
     const message: RoomText = {
       type: 'published',
       room: id,

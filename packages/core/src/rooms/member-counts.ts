@@ -19,7 +19,7 @@ export interface MemberCountsOptions {
 }
 
 /** How many members another node has, and when it said so (monotonic ms). */
-interface Told {
+interface Count {
   members: number
   at: number
 }
@@ -38,7 +38,7 @@ const NODES_MOST = 1_000
 export class MemberCounts {
   readonly #options: MemberCountsOptions
   /** Only rooms in which other nodes have members. */
-  readonly #others = new Map<RoomId, Map<NodeId, Told>>()
+  readonly #others = new Map<RoomId, Map<NodeId, Count>>()
   /** Rooms whose count the other nodes are told at the next beat. */
   readonly #changed = new Set<RoomId>()
   /** Rooms whose count is told now. True: the others are asked for theirs, too. */
@@ -103,7 +103,7 @@ export class MemberCounts {
   }
 
   /** A node that has just started may be missing in the view, which is at most a beat old. */
-  #isGone(node: NodeId, { at }: Told): boolean {
+  #isGone(node: NodeId, { at }: Count): boolean {
     const { nodes, clock, beatMs } = this.#options
     const { state } = nodes.status(node)
     return state === 'dead' || (state === 'unknown' && clock.monotonic() - at > 2 * beatMs)

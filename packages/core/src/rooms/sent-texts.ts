@@ -29,7 +29,7 @@ const KEPT_OF_ROOM = 2 ** 20
 const TEXTS_OF_ROOM = 512
 /** The texts of a room are sent again at most this often because a node has asked. */
 const REPEAT_MS = 1_000
-/** If none of a room's texts comes back for more beats than this, they are lost. The test messages of the store get as many. */
+/** If none of a room's texts comes back for more beats than this, they are lost. A backend's test messages get as many. */
 const UNHEARD_BEATS = 3
 
 type Said = Pick<Published, 'connection' | 'to' | 'text'>
