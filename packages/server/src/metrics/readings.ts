@@ -106,7 +106,7 @@ export function observeReadings(registry: Registry, readings: Readings): void {
 
 type ObserveGauge = (name: string, help: string, read: () => number | boolean) => void
 
-/** Above its limits, a node drops what more its peers ask for. So an operator must see what comes near to them. */
+/** Above its limits, a node drops what its peers ask for. So an operator must see when it comes near them. */
 function observeAnonymous(gauge: ObserveGauge, read: Readings['anonymous']): void {
   gauge('peerage_anonymous_peers', 'Peers without names that this node has let in.', () => read().peers)
   gauge(
