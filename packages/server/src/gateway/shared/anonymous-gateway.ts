@@ -11,7 +11,7 @@ import type { UrlCredentials } from './url-credentials.js'
 import { credentialsBelow } from './url-credentials.js'
 import { UrlGateway } from './url-gateway.js'
 
-/** A message in a room costs one for each member and each started kilobyte. */
+/** A message in a room costs one for each started kilobyte to each member. */
 const BYTES_PER_MEMBER = 1_024
 
 /** The connection of a peer without a name. A subclass says what its frames mean (`receive`, `encode`). */
