@@ -13,6 +13,8 @@ export interface TopicHost extends UrlHost {
   }
   /** The frame of a publication. All members of this node share one. */
   frameOf(message: RoomText): string
+  /** Whether the publication hides who wrote it and for whom. */
+  isSealed(message: RoomText): boolean
   /** A publication to this peer or of this peer was lost. */
   lost(connection: TopicConnection, why: Loss): void
   readonly selective: SelectiveCounts
@@ -38,6 +40,11 @@ const DROPPED_TEXTS = {
   'too-many': 'topics beyond the limits',
 }
 
+/**
+ * With a password, a peer encrypts its announcement after it has subscribed. That takes some milliseconds, and up to a second
+ * on a busy machine.
+ */
+const SEALING_MS = 1_000
 /** A peer that has shown more ids than this in a topic gets every publication. */
 const MAX_SHOWN = 8
 
@@ -51,8 +58,11 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
   wanted: Set<RoomId> | undefined
   /** Digests of the ids that the peer has shown in each room. */
   #shown: Map<RoomId, number[]> | undefined
-  /** The rooms in which no publication of the peer has come back yet. */
-  #arrivals: Map<RoomId, 'joining' | 'joined' | 'announcing'> | undefined
+  /**
+   * The rooms in which no publication of the peer has come back yet. A number: the peer joined then (monotonic ms), and has
+   * not published yet.
+   */
+  #arrivals: Map<RoomId, 'joining' | number | 'announcing'> | undefined
 
   protected receive(session: AnonymousSession, text: string): Promise<void> | undefined {
     return this.host.frames.receive(this, session, text)
@@ -100,7 +110,7 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
   }
 
   joined(room: RoomId): void {
-    if (this.#arrivals?.get(room) === 'joining') this.#arrivals.set(room, 'joined')
+    if (this.#arrivals?.get(room) === 'joining') this.#arrivals.set(room, this.host.clock.monotonic())
   }
 
   /**
@@ -110,7 +120,7 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
   says(room: RoomId): boolean {
     this.activity++
     const state = this.#arrivals?.get(room)
-    if (state === 'joined') this.#arrivals?.set(room, 'announcing')
+    if (typeof state === 'number') this.#arrivals?.set(room, 'announcing')
     return state !== 'joining'
   }
 
@@ -133,9 +143,10 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
    * its sender hears the announcement. If both heard each other, both would open a connection, and y-webrtc 10.3 would then
    * keep one that carries nothing (findings/y-webrtc-glare.sh).
    */
-  #crosses({ room, to }: RoomText): boolean {
-    const state = to === undefined ? this.#arrivals?.get(room) : undefined
-    return state === 'joining' || state === 'announcing'
+  #crosses(message: RoomText): boolean {
+    const state = message.to === undefined ? this.#arrivals?.get(message.room) : undefined
+    if (typeof state !== 'number') return state !== undefined
+    return this.host.clock.monotonic() - state < SEALING_MS && this.host.isSealed(message)
   }
 
   /**
