@@ -455,7 +455,9 @@ describe('what a peer may use', () => {
     for (const topic of ['secret', 'room', 'team-1', 'teams']) alice.send(publish(topic, { topic }))
     await bob.frame(3)
     await synced(alice, bob)
-    expect(got(bob)).toEqual(['room', 'team-1'].map((topic) => ({ ...publish(topic, { topic }), clients: 2 })))
+    expect(got(bob)).toEqual(
+      ['room', 'team-1'].map((topic) => ({ ...publish(topic, { topic }), clients: 2 })),
+    )
     expect(a.seen.filter((line) => line === 'rejected forbidden')).toHaveLength(4)
   })
 
