@@ -190,7 +190,12 @@ export function useTopology(topology: Topology, options: TopologyOptions = {}): 
   afterAll(() => redis?.stop())
   const rigs = useRigs(
     () => running().url,
-    () => Promise.resolve(() => running().flush()),
+    () =>
+      Promise.resolve(async () => {
+        // A test that failed may have left the servers paused. It must not take the following tests with it.
+        await running().resume()
+        await running().flush()
+      }),
   )
   return {
     ...rigs,

@@ -57,8 +57,8 @@ export class Health {
   readonly #probes = new Map<string, Probe>()
   #timers: Timer[] = []
   #running = false
-  /** Monotonic time until which everything may still be connecting. */
-  #startsUntil = 0
+  /** Nothing has failed, and START_MS are not over: everything may still be connecting. */
+  #starting = true
   #reported: { healthy: boolean; why: string } | undefined
   #version: { ok: true } | { ok: false; why: string } = NOT_CONNECTED_YET
   #canaries: string[] = []
@@ -78,8 +78,8 @@ export class Health {
   start(): Promise<void> {
     this.#running = true
     const { client, clock } = this.#options
-    this.#startsUntil = clock.monotonic() + START_MS
-    this.#timers.push(clock.after(START_MS, () => this.evaluate()))
+    // A flag, not a comparison of times: a timer of Node may fire up to 1 ms before its time.
+    this.#timers.push(clock.after(START_MS, () => this.#endStart()))
     const started = new Promise<void>((resolve, reject) => {
       this.#refuse = reject
       this.#whenKnown(resolve)
@@ -131,8 +131,12 @@ export class Health {
   /** Whether this is a normal start: nothing has failed, and there has been little time. */
   #isStarting(): boolean {
     const isUnfit = !this.#version.ok && this.#version !== NOT_CONNECTED_YET
-    const isEarly = this.#options.clock.monotonic() < this.#startsUntil
-    return isEarly && this.#reported === undefined && this.#lastError === '' && !isUnfit
+    return this.#starting && this.#reported === undefined && this.#lastError === '' && !isUnfit
+  }
+
+  #endStart(): void {
+    this.#starting = false
+    this.evaluate()
   }
 
   #problem(): string | undefined {
@@ -159,6 +163,7 @@ export class Health {
       const all = client.status === 'ready' && publishing.connected && this.#version.ok
       const ready = all && subscriptions.active
       const late = clock.monotonic() >= until
+      if (late) this.#endStart()
       if (ready || late || this.#lastError !== '' || !this.#running) resolve()
       else clock.after(START_POLL_MS, poll)
     }
