@@ -7,8 +7,9 @@ import { parseApp, parseName } from '@peerage/protocol'
 import { createRedisBackend } from '@peerage/redis'
 import { startRedisCluster } from '@peerage/test-support/redis-cluster.js'
 import { startRedis } from '@peerage/test-support/redis.js'
-import { arrive, must, newNodeId } from '@peerage/test-support/testing/core.js'
+import { must, newNodeId } from '@peerage/test-support/testing/core.js'
 import { afterEach, expect, test } from 'vitest'
+import { arriveAll } from './arrive-all.js'
 import { becomeHealthy, eventually, rigTimes, startRigNode } from './redis-rig.js'
 
 /** Short beats, so that a test need not wait, and leases longer than any pause of the machine. */
@@ -53,7 +54,7 @@ test('[SET8] after Redis restarts empty, the index has all names again', async (
   const redis = await startRedis()
   cleanups.push(() => redis.stop())
   const [a, b] = [await startNode(redis.url), await startNode(redis.url)]
-  await Promise.all(names.map((name, i) => arrive(i % 2 ? a : b, name)))
+  await arriveAll(names, (i) => (i % 2 ? a : b))
   await eventually('all names are listed', seesAll(a, names))
   await redis.restart({ empty: true })
   await eventually('all names are listed again', seesAll(b, names))
@@ -64,7 +65,7 @@ test('[SET8] after one master of a Cluster is emptied, the index has all names a
   const cluster = await startRedisCluster({ replicas: 0 })
   cleanups.push(() => cluster.stop())
   const [a, b] = [await startNode(cluster.url), await startNode(cluster.url)]
-  await Promise.all(names.map((name, i) => arrive(i % 2 ? a : b, name)))
+  await arriveAll(names, (i) => (i % 2 ? a : b))
   await eventually('all names are listed', seesAll(a, names))
   const masters = new Set<string>()
   for (let k = 0; k < PARTITIONS; k++)

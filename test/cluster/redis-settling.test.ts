@@ -6,6 +6,7 @@ import { createRedisBackend } from '@peerage/redis'
 import { afterEach, expect, test } from 'vitest'
 import { startRedisCluster } from '@peerage/test-support/redis-cluster.js'
 import { startRedis } from '@peerage/test-support/redis.js'
+import { arriveAll } from './arrive-all.js'
 import { startMeddler } from './meddler.js'
 import { eventually } from './redis-rig.js'
 
@@ -67,7 +68,7 @@ test('[SET1] [SET6] [I10] when Redis restarts empty while strangers claim, every
   await becomeReady(...nodes)
   const at = (i: number): Node => nodes[i % nodes.length] ?? expect.unreachable()
   const names = Array.from({ length: 300 }, (_, i) => `peer ${i}`)
-  const holders = await Promise.all(names.map((name, i) => arrive(at(i), name)))
+  const holders = await arriveAll(names, at)
   const before = holders.map(({ session }) => session.lease)
   // Thirty holders are away, and their names are reserved for them.
   await Promise.all(holders.slice(0, 30).map((holder, i) => at(i).end(holder.connection.id, 'dropped')))
@@ -105,7 +106,7 @@ test('[SET1] [SET6] [I10] when Redis restarts empty while strangers claim, every
   expect(outcomes.get('won')).toBeUndefined()
   for (const holder of holders.slice(30)) expect(holder.connection.closed).toBeUndefined()
   // The peers that were away take their names back and are the same holders.
-  const back = await Promise.all(names.slice(0, 30).map((name, i) => arrive(at(i + 2), name)))
+  const back = await arriveAll(names.slice(0, 30), (i) => at(i + 2))
   expect(back.map(({ session }) => session.lease.since)).toEqual(
     before.slice(0, 30).map(({ since }) => since),
   )
@@ -158,7 +159,7 @@ test('[SET2] [I9] [I10] after one master of a Cluster is emptied, its names are 
   const [a, b] = [await startNode(cluster.url), await startNode(cluster.url)]
   await becomeReady(a, b)
   const names = Array.from({ length: 60 }, (_, i) => `peer ${i}`)
-  const holders = await Promise.all(names.map((name) => arrive(a, name)))
+  const holders = await arriveAll(names, () => a)
   const before = holders.map(({ session }) => session.lease)
   const home = await cluster.owner(await cluster.slot('pg:nodes'))
   const other = cluster.nodes.find(({ id }) => id !== home.id) ?? expect.unreachable()
