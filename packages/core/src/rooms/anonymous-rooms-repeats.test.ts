@@ -145,6 +145,30 @@ test('a peer that has spoken after a text is not given it again: who sent the te
   expect(texts(carol.connection)).toEqual(['carol'])
 })
 
+// Once, two documents never met: an offer was said while the announcement that it answered had not come back yet, so it
+// counted as one that was in the room before.
+test('[I17] a reply to a first text that has not come back yet reaches its peer', async () => {
+  const made = await two()
+  const { a, b, clock } = made
+  const [alice, carol] = [comeIn(a), comeIn(b)]
+  await a.anonymousRooms.join(alice.session, hall)
+  await a.anonymousRooms.say(alice.session, hall, 'alice')
+  await b.anonymousRooms.join(carol.session, hall)
+  await a.anonymousRooms.say(alice.session, hall, 'before', 'carol')
+  await clock.advance(100)
+  const hear = deafen(made, b)
+  await b.anonymousRooms.say(carol.session, hall, 'carol')
+  await clock.advance(100)
+  expect(texts(alice.connection)).toEqual(['alice', 'before', 'carol'])
+  await a.anonymousRooms.say(alice.session, hall, 'offer', 'carol')
+  await a.anonymousRooms.say(alice.session, hall, 'to all')
+  await clock.advance(100)
+  hear()
+  b.anonymousRooms.doubt()
+  await clock.advance(1_000)
+  expect(texts(carol.connection)).toEqual(['before', 'carol', 'offer'])
+})
+
 test('[I17] a text that is sent and does not come back is sent again with the next beats', async () => {
   const { a, clock, cuts, times, alice, carol } = await pair()
   const { rooms } = cutOf(cuts, a).backend

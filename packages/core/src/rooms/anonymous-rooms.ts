@@ -39,9 +39,11 @@ const FEW_ROOMS = 16
 
 interface Member {
   readonly connection: Connection
-  /** It gets no text again that was in the room before. Later than its join: when its own first text came back. */
+  /** It gets no text for all again that was in the room before. Later than its join: when its own first text came back. */
   since: number
   hasSpoken: boolean
+  /** When its first text was said. A text for one member that came later may answer it, and is given to it. */
+  firstSaidAt: number | undefined
 }
 
 /** A room in which this node has members, from the first join until nobody is in it. */
@@ -116,7 +118,7 @@ export class AnonymousRooms {
     this.#memberships++
     const room = known ?? this.#open(id)
     const since = this.#options.clock.monotonic()
-    room.members.set(connection.id, { connection, since, hasSpoken: false })
+    room.members.set(connection.id, { connection, since, hasSpoken: false, firstSaidAt: undefined })
     this.#counts.changed(id)
     return room
   }
@@ -221,6 +223,8 @@ export class AnonymousRooms {
     text: string,
     to?: string,
   ): Promise<'sent' | 'unavailable'> {
+    const member = this.#rooms.get(id)?.members.get(connection.id)
+    if (member) member.firstSaidAt ??= this.#options.clock.monotonic()
     return this.#sent.say(id, { connection: connection.id, to, text })
   }
 
@@ -294,9 +298,11 @@ export class AnonymousRooms {
     if (speaker?.hasSpoken === false) Object.assign(speaker, { since: now, hasSpoken: true })
     // A text without an age comes for the first time, or nobody knows that it came before.
     const saidAt = told.age === undefined ? now : now - told.age
-    for (const { connection, since } of members.values())
-      if (since <= saidAt && !connection.send(message) && connection.isOpen)
+    for (const { connection, since, firstSaidAt } of members.values()) {
+      const from = told.to === undefined ? since : (firstSaidAt ?? since)
+      if (from <= saidAt && !connection.send(message) && connection.isOpen)
         this.#tellMissed(connection.id, id)
+    }
   }
 
   #tellMissed(connection: ConnectionId, room: RoomId): void {
