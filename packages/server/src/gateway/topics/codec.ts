@@ -29,6 +29,4 @@ export interface TopicWire {
    * because the peer then connects again and begins anew. If not, its peers repeat their announcements by themselves.
    */
   beginsAnew: boolean
-  /** Whether this text of a publication hides who wrote it and for whom. Absent: that is no matter. */
-  isSealed?: (text: string) => boolean
 }

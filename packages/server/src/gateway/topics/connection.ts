@@ -13,8 +13,6 @@ export interface TopicHost extends UrlHost {
   }
   /** The frame of a publication. All members of this node share one. */
   frameOf(message: RoomText): string
-  /** Whether the publication hides who wrote it and for whom. */
-  isSealed(message: RoomText): boolean
   /** A publication to this peer or of this peer was lost. */
   lost(connection: TopicConnection, why: Loss): void
   readonly selective: SelectiveCounts
@@ -41,10 +39,10 @@ const DROPPED_TEXTS = {
 }
 
 /**
- * With a password, a peer encrypts its announcement after it has subscribed. That takes some milliseconds, and up to a second
- * on a busy machine.
+ * A peer announces itself within this time after it has subscribed. The announcement is a frame of its own, and with a
+ * password it must be encrypted first. That takes some milliseconds, and up to a second on a busy machine.
  */
-const SEALING_MS = 1_000
+const ANNOUNCES_MS = 1_000
 /** A peer that has shown more ids than this in a topic gets every publication. */
 const MAX_SHOWN = 8
 
@@ -146,7 +144,7 @@ export class TopicConnection extends AnonymousConnection<TopicHost> {
   #crosses(message: RoomText): boolean {
     const state = message.to === undefined ? this.#arrivals?.get(message.room) : undefined
     if (typeof state !== 'number') return state !== undefined
-    return this.host.clock.monotonic() - state < SEALING_MS && this.host.isSealed(message)
+    return this.host.clock.monotonic() - state < ANNOUNCES_MS
   }
 
   /**

@@ -38,8 +38,6 @@ export class TopicGateway extends AnonymousGateway<TopicConnection> implements T
   readonly #quietCloses: QuietCloses<TopicConnection>
   /** The newest publication and its frame: all members of this node get it one after the other. */
   #newest: { message: RoomText; frame: string } | undefined
-  /** The newest publication of which was asked whether it is sealed. */
-  #asked: { message: RoomText; isSealed: boolean } | undefined
 
   constructor(options: TopicGatewayOptions, wire: TopicWire) {
     super(options, {
@@ -64,12 +62,6 @@ export class TopicGateway extends AnonymousGateway<TopicConnection> implements T
   frameOf(message: RoomText): string {
     if (this.#newest?.message !== message) this.#newest = { message, frame: this.#wire.frameOf(message) }
     return this.#newest.frame
-  }
-
-  isSealed(message: RoomText): boolean {
-    if (this.#asked?.message !== message)
-      this.#asked = { message, isSealed: this.#wire.isSealed?.(message.text) === true }
-    return this.#asked.isSealed
   }
 
   /** A publication to this peer or of this peer was lost. Its client makes that good when it begins anew. */
