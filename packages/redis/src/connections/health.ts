@@ -57,7 +57,7 @@ export class Health {
   readonly #probes = new Map<string, Probe>()
   #timers: Timer[] = []
   #running = false
-  /** Nothing has failed, and START_MS are not over: everything may still be connecting. */
+  /** Everything may still be connecting: the time of a start is not over. */
   #starting = true
   #reported: { healthy: boolean; why: string } | undefined
   #version: { ok: true } | { ok: false; why: string } = NOT_CONNECTED_YET
