@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # One image for nodes (serve) and for the standalone P2P server (stun), amd64 and arm64:
 #   docker buildx build --platform linux/amd64,linux/arm64 -t peerage:0.1.0 .
 # It contains only JavaScript without native code, so it is built once, on the builder's own platform.

@@ -27,6 +27,9 @@ const real = {
  */
 const alone = ['test/attack/attack.test.ts', 'test/chaos/chaos.test.ts', 'test/nat/stun-fuzz.test.ts']
 
+/** These need a Docker engine: `npm run test:containers`. */
+const contained = ['test/containers/**/*.test.ts']
+
 /** Half a minute and more. */
 const long = [
   'test/bench/bench.test.ts',
@@ -83,7 +86,7 @@ export default defineConfig({
           ...real,
           name: 'real',
           include: ['test/**/*.test.ts'],
-          exclude: alone,
+          exclude: [...alone, ...contained],
           // Real processes, which wait far more than they compute: a quarter of a core a file.
           maxWorkers: 4,
           sequence: { groupOrder: 1 },
@@ -97,6 +100,23 @@ export default defineConfig({
           include: alone,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        ...shared,
+        test: {
+          ...real,
+          name: 'containers',
+          globalSetup: [real.globalSetup, 'test/containers/prepare.ts'],
+          // The fixtures of Redis, too: here they take the path through the engine.
+          include: [
+            ...contained,
+            'test/cluster/redis-contracts-*.test.ts',
+            'test/support/redis.test.ts',
+            'test/support/redis-topologies.test.ts',
+          ],
+          fileParallelism: false,
+          sequence: { groupOrder: 3 },
         },
       },
     ],
