@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
@@ -42,7 +42,12 @@ const DOCKERD: Tool = {
   binaries: ['dockerd'],
   debianPackage: 'docker.io iptables',
 }
-const CLIENT: Tool = { name: 'docker client', binaries: ['docker'], debianPackage: 'docker.io' }
+const CLIENT: Tool = {
+  name: 'docker client',
+  binaries: ['docker'],
+  debianPackage: 'docker.io',
+  having: { what: 'BuildKit', check: buildsWithBuildKit },
+}
 
 /** Kept between runs, so that layers that did not change are not built again. */
 const HOME = join(tmpdir(), 'peerage-containers')
@@ -82,8 +87,7 @@ export async function startEngine(): Promise<OwnedEngine> {
   if (reason !== undefined) throw new Error(`The container tests cannot run: ${reason}.`)
   const host = await machineEngine()
   if (host !== undefined) {
-    const { path } = await findTool(CLIENT)
-    return { ...clientOf(host, path), stop: () => Promise.resolve() }
+    return { ...clientOf(host, await findClient()), stop: () => Promise.resolve() }
   }
   return startDockerd()
 }
@@ -123,6 +127,16 @@ function clientOf(host: string, client: string): Omit<OwnedEngine, 'stop'> {
       }
     },
   }
+}
+
+async function findClient(): Promise<string> {
+  return (await findTool(CLIENT)).path
+}
+
+/** Clients before 23 contain what BuildKit needs; later ones have a plugin for it, which may be missing. */
+function buildsWithBuildKit(path: string): boolean {
+  const version = /version (\d+)/.exec(spawnSync(path, ['--version'], { encoding: 'utf8' }).stdout)?.[1]
+  return Number(version) < 23 || spawnSync(path, ['buildx', 'version']).status === 0
 }
 
 /** The DOCKER_HOST at which an engine of this machine answers. */
@@ -187,10 +201,7 @@ async function startDockerd(): Promise<OwnedEngine> {
     await stop()
     throw error
   }
-  // The client of the same package: it builds with BuildKit without a plugin.
-  const client = [locate('docker', (path) => path.startsWith('/usr/bin/')), locate('docker')].find(Boolean)
-  if (client === undefined) throw new Error(`there is no docker client beside ${dockerd}`)
-  return { ...clientOf(host, client), stop }
+  return { ...clientOf(host, await findClient()), stop }
 }
 
 /** One run at a time: two engines cannot share the files of HOME. */
