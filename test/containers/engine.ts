@@ -20,6 +20,8 @@ export interface Engine {
    * @example await engine.docker(['run', '--rm', 'peerage:0.1.0', '--version'])
    */
   docker(args: readonly string[], options?: DockerOptions): Promise<string>
+  /** As `docker`, and resolves with both outputs: first all of the standard output, then all of the standard error. */
+  output(args: readonly string[], options?: DockerOptions): Promise<string>
 }
 
 export interface DockerOptions {
@@ -108,23 +110,30 @@ export function announceEngine({ host, client }: OwnedEngine): void {
 }
 
 function clientOf(host: string, client: string): Omit<OwnedEngine, 'stop'> {
+  const ask = async (
+    args: readonly string[],
+    { deadlineMs = COMMAND_DEADLINE_MS, cwd, env = {} }: DockerOptions = {},
+  ): Promise<{ stdout: string; stderr: string }> => {
+    try {
+      return await execute(client, [...args], {
+        timeout: deadlineMs,
+        maxBuffer: MAX_OUTPUT_BYTES,
+        env: { ...process.env, DOCKER_HOST: host, DOCKER_BUILDKIT: '1', ...env },
+        ...(cwd === undefined ? {} : { cwd }),
+      })
+    } catch (error) {
+      const { stderr = '', killed = false } = error as { stderr?: string; killed?: boolean }
+      const why = killed ? `no end after ${deadlineMs} ms` : stderr.trim()
+      throw new Error(`docker ${args.join(' ')}: ${why}`, { cause: error })
+    }
+  }
   return {
     host,
     client,
-    docker: async (args, { deadlineMs = COMMAND_DEADLINE_MS, cwd, env = {} } = {}) => {
-      try {
-        const { stdout } = await execute(client, [...args], {
-          timeout: deadlineMs,
-          maxBuffer: MAX_OUTPUT_BYTES,
-          env: { ...process.env, DOCKER_HOST: host, DOCKER_BUILDKIT: '1', ...env },
-          ...(cwd === undefined ? {} : { cwd }),
-        })
-        return stdout.trimEnd()
-      } catch (error) {
-        const { stderr = '', killed = false } = error as { stderr?: string; killed?: boolean }
-        const why = killed ? `no end after ${deadlineMs} ms` : stderr.trim()
-        throw new Error(`docker ${args.join(' ')}: ${why}`, { cause: error })
-      }
+    docker: async (args, options) => (await ask(args, options)).stdout.trimEnd(),
+    output: async (args, options) => {
+      const { stdout, stderr } = await ask(args, options)
+      return `${stdout}${stderr}`.trimEnd()
     },
   }
 }

@@ -80,7 +80,7 @@ ENTRYPOINT ["/nodejs/bin/node"]
     // Redis in the official image answers other machines without a password if it has no configuration.
     dockerfile: `FROM ${BASE}
 ${install('redis-server', 'redis-sentinel')}
-RUN mkdir -p /usr/local/lib/redis /data && cp --dereference /usr/bin/redis-server /usr/local/lib/redis/redis-server \\
+RUN rm -r /etc/redis && mkdir -p /usr/local/lib/redis /data && cp --dereference /usr/bin/redis-server /usr/local/lib/redis/redis-server \\
  && printf '#!/bin/sh\\ncase "\${1:--}" in -*) set -- --protected-mode no "$@";; esac\\nexec /usr/local/lib/redis/redis-server "$@"\\n' > /usr/local/bin/redis-server \\
  && chmod 755 /usr/local/bin/redis-server && chown 999:999 /data
 WORKDIR /data

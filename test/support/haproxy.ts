@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { fixtureOf, makeDirectory, startServer, type Fixture, type ServerProgram } from './fixture.js'
 import { freePort } from './ports.js'
-import { eventually } from './process.js'
+import { eventually, type Running } from './process.js'
 
 export const HAPROXY: ServerProgram = {
   name: 'haproxy',
@@ -37,11 +37,8 @@ export interface BackendState {
   total: number
 }
 
-export interface Haproxy extends Fixture {
-  /** `http://127.0.0.1:PORT`. */
-  readonly url: string
-  readonly host: string
-  readonly port: number
+/** What HAProxy's runtime API can do; see `runtimeOf`. */
+export interface HaproxyRuntime {
   /** Runs a command of the runtime API and returns its output. */
   command(line: string): Promise<string>
   /** Takes a backend (counted from 0) out of the rotation, or puts it back. */
@@ -52,6 +49,13 @@ export interface Haproxy extends Fixture {
   states(): Promise<BackendState[]>
   /** Waits until HAProxy's own check has found the backend in this state. */
   until(backend: number, status: 'UP' | 'DOWN' | 'MAINT', deadlineMs?: number): Promise<void>
+}
+
+export interface Haproxy extends Fixture, HaproxyRuntime {
+  /** `http://127.0.0.1:PORT`. */
+  readonly url: string
+  readonly host: string
+  readonly port: number
 }
 
 const SHIPPED_CONFIG = fileURLToPath(new URL('../../deploy/haproxy.cfg', import.meta.url))
@@ -69,7 +73,6 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
   if (options.config === undefined) await copyFile(SHIPPED_CONFIG, configFile)
   else await writeFile(configFile, options.config)
 
-  const command = (line: string): Promise<string> => ask(socket, line)
   const running = await startServer(HAPROXY, {
     args: ['-db', '-f', configFile],
     directory,
@@ -80,14 +83,23 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
       ...nodeVariables(options.backends),
       ...options.env,
     },
-    ready: { what: 'haproxy listens', probe: () => command('show info'), deadlineMs: START_DEADLINE_MS },
+    ready: { what: 'haproxy listens', probe: () => ask(socket, 'show info'), deadlineMs: START_DEADLINE_MS },
   })
-  const states = async (): Promise<BackendState[]> => parseStates(await command('show stat'))
 
   return {
     url: `http://127.0.0.1:${port}`,
     host: '127.0.0.1',
     port,
+    ...runtimeOf(socket, running),
+    ...fixtureOf(running, directory),
+  }
+}
+
+/** The runtime API behind a Unix socket. If `running` ends, `until` gives up. */
+export function runtimeOf(socket: string, running?: Running): HaproxyRuntime {
+  const command = (line: string): Promise<string> => ask(socket, line)
+  const states = async (): Promise<BackendState[]> => parseStates(await command('show stat'))
+  return {
     command,
     disable: (backend) => expectSilence(command(`disable server ${server(backend)}`)),
     enable: (backend) => expectSilence(command(`enable server ${server(backend)}`)),
@@ -102,10 +114,9 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
           if (found === status) return true
           throw new Error(`it is ${found ?? 'unknown'}`)
         },
-        { deadlineMs, running },
+        { deadlineMs, ...(running === undefined ? {} : { running }) },
       )
     },
-    ...fixtureOf(running, directory),
   }
 }
 
