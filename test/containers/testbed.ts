@@ -38,7 +38,7 @@ export interface ContainerNode {
   replace(image?: string): Promise<void>
 }
 
-/** Redis, nodes and HAProxy, each in a container of one bridge network. */
+/** Redis, a P2P server, nodes and HAProxy, each in a container of one bridge network. */
 export interface ContainerTestbed {
   readonly network: string
   readonly nodes: readonly ContainerNode[]
@@ -62,20 +62,21 @@ export async function startTestbed(engine: Engine, options: TestbedOptions): Pro
   // HAProxy's own user makes its socket here.
   await chmod(directory, 0o777)
   await engine.docker(['network', 'create', '--subnet', `${subnet}.0/24`, network])
-  const started: Container[] = []
+  const started = new Map<string, Container>()
   const start = async (name: string, args: readonly string[]): Promise<Container> => {
     const container = await startContainer(engine, `${prefix}-${name}`, ['--network', network, ...args])
-    started.push(container)
+    started.set(name, container)
     return container
   }
   const stop = async (): Promise<void> => {
-    await Promise.all(started.map((container) => container.remove()))
+    await Promise.all([...started.values()].map((container) => container.remove()))
     await engine.docker(['network', 'rm', network])
     await removeDirectory(directory)
   }
   try {
     const password = randomBytes(24).toString('hex')
     const redis = await startRedis({ start, directory, password, address: `${subnet}.5` })
+    await start('p2p', ['--ip', `${subnet}.6`, '--read-only', '--cap-drop', 'ALL', IMAGE, 'stun'])
     const settings = { ...nodeSettings(subnet, options.links ?? false), ...options.env }
     const run = { start, settings, subnet, secret: join(directory, 'redis-password') }
     const nodes: ContainerNode[] = []
@@ -155,6 +156,7 @@ function nodeSettings(subnet: string, links: boolean): Record<string, string> {
     PEERAGE_REDIS_PASSWORD_FILE: '/run/secrets/redis_password',
     PEERAGE_TRUSTED_PROXIES: `${subnet}.2`,
     PEERAGE_USE_AS_P2P_SERVER: 'false',
+    PEERAGE_P2P_SERVER: `${subnet}.6:9901`,
     ...(links ? { PEERAGE_LINKS_HOST: '0.0.0.0', PEERAGE_LINKS_PORT: '9200' } : {}),
   }
 }
