@@ -1,12 +1,13 @@
 import { execFile, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
-import { request } from 'node:http'
+import { mkdir, rm, statfs, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { findTool, locate, type Tool } from '@peerage/test-support/binary.js'
-import { eventually, startChild, type Child } from '@peerage/test-support/process.js'
+// Not from @peerage/test-support: prepare.ts would get the compiled files, which may be old.
+import { findTool, locate, type Tool } from '../support/binary.js'
+import { answersAt, engineHost } from '../support/container.js'
+import { eventually, startChild, type Child } from '../support/process.js'
 import { keepFirewall } from './firewall.js'
 
 /** A Docker engine and the client that talks to it. */
@@ -54,8 +55,11 @@ const CLIENT: Tool = {
 /** Kept between runs, so that layers that did not change are not built again. */
 const HOME = join(tmpdir(), 'peerage-containers')
 const OWNER = join(HOME, 'owner')
-const MACHINE_SOCKET = 'unix:///var/run/docker.sock'
-const PROBE_DEADLINE_MS = 5_000
+const MACHINE_SOCKET = '/var/run/docker.sock'
+/** The stand-ins and our image take 2 GB; the builds need some more for a moment. */
+const NEEDED_BYTES = 4e9
+/** CAP_NET_ADMIN and CAP_SYS_ADMIN. */
+const NEEDED_CAPABILITIES = (1n << 12n) | (1n << 21n)
 const START_DEADLINE_MS = 60_000
 const COMMAND_DEADLINE_MS = 120_000
 const STOP_DEADLINE_MS = 20_000
@@ -65,19 +69,59 @@ const BRIDGE = '10.89.40.1/24'
 
 const execute = promisify(execFile)
 
-/** Why no engine can run on this machine, as the end of a sentence; undefined if one runs or can be started. */
-export async function whyNoEngine(): Promise<string | undefined> {
-  if ((await machineEngine()) !== undefined) return undefined
+/** What decides whether an engine can be started here; tests give others. */
+export interface Machine {
+  platform: string
+  uid: number | undefined
+  /** Where the engine keeps its files. */
+  home: string
+  /** The effective capabilities of this process, as a bit set; see capabilities(7). */
+  capabilities: bigint
+  has(program: string): boolean
+}
+
+/**
+ * Why no engine can run on this machine, as the end of a sentence of one line; undefined if one runs or can be started.
+ */
+export async function whyNoEngine(machine = thisMachine()): Promise<string | undefined> {
+  if ((await engineHost()) !== undefined) return undefined
   const configured = process.env['DOCKER_HOST']
   if (configured !== undefined && configured !== '')
     return `DOCKER_HOST is ${configured}, and no engine answers there; start it, or unset DOCKER_HOST`
-  if (process.platform !== 'linux')
-    return 'no Docker engine answers, and only on Linux can the tests start one; start Docker'
-  if (process.getuid?.() !== 0)
-    return 'no Docker engine answers, and only root can start one; start Docker, or run this as root'
-  if (locate('dockerd') === undefined && locate('apt-get') === undefined)
-    return 'no Docker engine answers, and this machine has no dockerd and no apt-get to install it; start Docker'
+  const none = 'no Docker engine answers'
+  if (machine.platform !== 'linux') return `${none}, and only on Linux can the tests start one; start Docker`
+  if (machine.uid !== 0) return `${none} to this account, and only root can start one; ${notRoot()}`
+  if ((machine.capabilities & NEEDED_CAPABILITIES) !== NEEDED_CAPABILITIES)
+    return `${none}, and this root may not start one, because it may neither mount file systems nor make networks (as in a container without --privileged)`
+  if (!machine.has('dockerd') && !machine.has('apt-get'))
+    return `${none}, and this machine has no dockerd and no apt-get to install it; start Docker`
+  const free = await freeBytes(machine.home)
+  if (free < NEEDED_BYTES)
+    return `an engine needs ${NEEDED_BYTES / 1e9} GB in ${machine.home}, where ${(free / 1e9).toFixed(1)} GB are free; make room there, or set TMPDIR to another disk`
   return undefined
+}
+
+function thisMachine(): Machine {
+  const status = process.platform === 'linux' ? readFileSync('/proc/self/status', 'utf8') : ''
+  return {
+    platform: process.platform,
+    uid: process.getuid?.(),
+    home: HOME,
+    capabilities: BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(status)?.[1] ?? '0'}`),
+    has: (program) => locate(program) !== undefined,
+  }
+}
+
+function notRoot(): string {
+  return existsSync(MACHINE_SOCKET)
+    ? `there is ${MACHINE_SOCKET}, so add this account to the group docker, or run this as root`
+    : 'start Docker, or run this as root'
+}
+
+/** Of the file system that holds this folder, or will hold it. */
+async function freeBytes(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(existsSync(folder) ? folder : dirname(folder))
+  return bavail * bsize
 }
 
 /**
@@ -87,7 +131,7 @@ export async function whyNoEngine(): Promise<string | undefined> {
 export async function startEngine(): Promise<OwnedEngine> {
   const reason = await whyNoEngine()
   if (reason !== undefined) throw new Error(`The container tests cannot run: ${reason}.`)
-  const host = await machineEngine()
+  const host = await engineHost()
   if (host !== undefined) {
     return { ...clientOf(host, await findClient()), stop: () => Promise.resolve() }
   }
@@ -123,7 +167,7 @@ function clientOf(host: string, client: string): Omit<OwnedEngine, 'stop'> {
       })
     } catch (error) {
       const { stderr = '', killed = false } = error as { stderr?: string; killed?: boolean }
-      const why = killed ? `no end after ${deadlineMs} ms` : stderr.trim()
+      const why = killed ? `no end after ${deadlineMs} ms` : plain(stderr)
       throw new Error(`docker ${args.join(' ')}: ${why}`, { cause: error })
     }
   }
@@ -138,6 +182,16 @@ function clientOf(host: string, client: string): Omit<OwnedEngine, 'stop'> {
   }
 }
 
+/** What the client said, with what to do where it does not say it. */
+export function plain(stderr: string): string {
+  if (/no space left on device/i.test(stderr))
+    return 'the disk of the Docker engine is full; make room there (docker system df shows what takes it)'
+  const port = /bind for (\S+):(\d+) failed|listen (?:tcp|udp)4? (\S+):(\d+): bind/i.exec(stderr)
+  if (port !== null)
+    return `port ${port[2] ?? port[4]} of ${port[1] ?? port[3]} is taken; end the program that listens there (ss -lptn shows it)`
+  return stderr.trim()
+}
+
 async function findClient(): Promise<string> {
   return (await findTool(CLIENT)).path
 }
@@ -146,33 +200,6 @@ async function findClient(): Promise<string> {
 function buildsWithBuildKit(path: string): boolean {
   const version = /version (\d+)/.exec(spawnSync(path, ['--version'], { encoding: 'utf8' }).stdout)?.[1]
   return Number(version) < 23 || spawnSync(path, ['buildx', 'version']).status === 0
-}
-
-/** The DOCKER_HOST at which an engine of this machine answers. */
-async function machineEngine(): Promise<string | undefined> {
-  const configured = process.env['DOCKER_HOST']
-  const host = configured === undefined || configured === '' ? MACHINE_SOCKET : configured
-  return (await answers(host)) ? host : undefined
-}
-
-function answers(host: string): Promise<boolean> {
-  const at = host.startsWith('unix://') ? { socketPath: host.slice('unix://'.length) } : urlOf(host)
-  if (at === undefined) return Promise.resolve(false)
-  return new Promise((resolve) => {
-    const asked = request({ ...at, path: '/_ping', timeout: PROBE_DEADLINE_MS }, (response) => {
-      response.resume()
-      resolve(response.statusCode === 200)
-    })
-    asked.once('error', () => resolve(false))
-    asked.once('timeout', () => asked.destroy(new Error('no answer')))
-    asked.end()
-  })
-}
-
-function urlOf(host: string): { host: string; port: string } | undefined {
-  if (!URL.canParse(host)) return undefined
-  const { hostname, port } = new URL(host)
-  return { host: hostname, port }
 }
 
 async function startDockerd(): Promise<OwnedEngine> {
@@ -202,7 +229,7 @@ async function startDockerd(): Promise<OwnedEngine> {
     await rm(OWNER, { force: true })
   }
   try {
-    await eventually('the Docker engine answers', async () => ((await answers(host)) ? true : undefined), {
+    await eventually('the Docker engine answers', async () => ((await answersAt(host)) ? true : undefined), {
       deadlineMs: START_DEADLINE_MS,
       running: child,
     })

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import { findTool } from '@peerage/test-support/binary.js'
+import { findTool } from '../support/binary.js'
 
 const execute = promisify(execFile)
 const FORWARDING = '/proc/sys/net/ipv4/ip_forward'

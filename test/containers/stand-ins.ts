@@ -4,7 +4,7 @@ import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { findTool, type Tool } from '@peerage/test-support/binary.js'
+import { findTool, type Tool } from '../support/binary.js'
 import type { Engine } from './engine.js'
 
 /** An image for the tests alone, made from Debian's packages and npm's, under the name that our files ask for. */

@@ -9,20 +9,32 @@ const PROBE_DEADLINE_MS = 1_500
 const KEPT_LINES = 2_000
 const SHOWN_LINES = 60
 
-let probed: Promise<boolean> | undefined
+let probed: Promise<string | undefined> | undefined
 
 /**
- * Whether a Docker engine answers and can run a container on this machine's network. The engine is asked once per process.
- * Containers use the host's network so that a server has the same addresses in a container and outside (Redis Cluster and
- * Sentinel announce theirs to clients). Only Linux supports this.
+ * Whether servers run in containers: an engine answers and can run a container on this machine's network. The engine is
+ * asked once per process. Containers use the host's network so that a server has the same addresses in a container and
+ * outside (Redis Cluster and Sentinel announce theirs to clients). Only Linux supports this.
+ *
+ * PEERAGE_TEST_PARTS decides: `binary` always uses binaries; `container` rejects with an Error if no engine answers.
  */
-export function dockerAnswers(): Promise<boolean> {
-  if (process.platform !== 'linux') return Promise.resolve(false)
-  if (process.env['PEERAGE_TEST_PARTS'] === 'binary') return Promise.resolve(false)
-  probed ??= Promise.all(endpoints().map((endpoint) => ping(endpoint))).then((answers) =>
-    answers.includes(true),
-  )
-  return probed
+export async function dockerAnswers(): Promise<boolean> {
+  const parts = process.env['PEERAGE_TEST_PARTS']
+  if (process.platform !== 'linux' || parts === 'binary') return false
+  probed ??= engineHost()
+  const host = await probed
+  if (host === undefined && parts === 'container')
+    throw new Error(
+      'PEERAGE_TEST_PARTS=container asks for servers in containers, but no Docker engine answers at ' +
+        `${hosts().join(' or ')}. Start one, or unset the variable.`,
+    )
+  return host !== undefined
+}
+
+/** The first DOCKER_HOST of this machine at which a Docker engine answers: the configured one alone, or the usual ones. */
+export async function engineHost(): Promise<string | undefined> {
+  const answers = await Promise.all(hosts().map(async (host) => ((await answersAt(host)) ? host : undefined)))
+  return answers.find((host) => host !== undefined)
 }
 
 export interface ContainerOptions {
@@ -107,22 +119,19 @@ async function sharesOurNetwork(pid: number): Promise<boolean> {
   }
 }
 
-type Endpoint = { socketPath: string } | { host: string; port: number }
-
-function endpoints(): Endpoint[] {
+function hosts(): string[] {
   const configured = process.env['DOCKER_HOST']
-  if (configured !== undefined && configured !== '') {
-    const url = new URL(configured)
-    if (url.protocol === 'unix:') return [{ socketPath: url.pathname }]
-    return [{ host: url.hostname, port: Number(url.port) }]
-  }
+  if (configured !== undefined && configured !== '') return [configured]
   const runtimeDirectory = process.env['XDG_RUNTIME_DIR']
   const rootless = runtimeDirectory === undefined ? [] : [join(runtimeDirectory, 'docker.sock')]
   const paths = ['/var/run/docker.sock', ...rootless, join(homedir(), '.docker', 'run', 'docker.sock')]
-  return paths.map((socketPath) => ({ socketPath }))
+  return paths.map((path) => `unix://${path}`)
 }
 
-function ping(endpoint: Endpoint): Promise<boolean> {
+/** Whether an engine answers at a DOCKER_HOST: `unix:///path` or `tcp://host:port`. Not asked: ssh, and what is no URL. */
+export function answersAt(host: string): Promise<boolean> {
+  const endpoint = endpointOf(host)
+  if (endpoint === undefined) return Promise.resolve(false)
   return new Promise((resolve) => {
     const asked = request({ ...endpoint, path: '/_ping', timeout: PROBE_DEADLINE_MS }, (response) => {
       response.resume()
@@ -132,4 +141,12 @@ function ping(endpoint: Endpoint): Promise<boolean> {
     asked.once('timeout', () => asked.destroy(new Error('no answer')))
     asked.end()
   })
+}
+
+function endpointOf(host: string): { socketPath: string } | { host: string; port: number } | undefined {
+  if (!URL.canParse(host)) return undefined
+  const { protocol, hostname, port, pathname } = new URL(host)
+  if (protocol === 'unix:') return { socketPath: pathname }
+  if (protocol === 'tcp:' || protocol === 'http:') return { host: hostname, port: Number(port) }
+  return undefined
 }

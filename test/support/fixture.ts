@@ -116,11 +116,19 @@ async function startInContainer(
     announce(`${program.name}: container ${image}`)
     return running
   } catch (error) {
+    if (process.env['PEERAGE_TEST_PARTS'] === 'container')
+      throw new Error(`${program.name} cannot run in a container of ${image}: ${messageOf(error)}`, {
+        cause: error,
+      })
     imagesMissing.add(image)
-    announce(`${program.name}: container ${image} is not available (${String(error)}); looking for a binary`)
+    announce(
+      `${program.name}: container ${image} is not available (${messageOf(error)}); looking for a binary`,
+    )
     return undefined
   }
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /** Makes a directory for a server. `removeDirectory` removes it, or the exit of this process. */
 export async function makeDirectory(name: string): Promise<string> {
