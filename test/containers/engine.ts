@@ -60,6 +60,8 @@ const MACHINE_SOCKET = '/var/run/docker.sock'
 const NEEDED_BYTES = 4e9
 /** CAP_NET_ADMIN and CAP_SYS_ADMIN. */
 const NEEDED_CAPABILITIES = (1n << 12n) | (1n << 21n)
+/** Of the layers that builds keep. */
+const KEPT_CACHE = '2GB'
 const START_DEADLINE_MS = 60_000
 const COMMAND_DEADLINE_MS = 120_000
 const STOP_DEADLINE_MS = 20_000
@@ -233,11 +235,21 @@ async function startDockerd(): Promise<OwnedEngine> {
       deadlineMs: START_DEADLINE_MS,
       running: child,
     })
+    const engine = clientOf(host, await findClient())
+    await tidy(engine)
+    return { ...engine, stop }
   } catch (error) {
     await stop()
     throw error
   }
-  return { ...clientOf(host, await findClient()), stop }
+}
+
+/** Removes what a run left that was killed, and layers that no image has any more. */
+async function tidy(engine: Engine): Promise<void> {
+  const left = (await engine.docker(['ps', '--all', '--quiet'])).split('\n').filter(Boolean)
+  if (left.length > 0) await engine.docker(['rm', '--force', '--volumes', ...left])
+  for (const kind of ['network', 'volume', 'image']) await engine.docker([kind, 'prune', '--force'])
+  await engine.docker(['builder', 'prune', '--force', '--keep-storage', KEPT_CACHE])
 }
 
 /** One run at a time: two engines cannot share the files of HOME. */
