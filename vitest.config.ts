@@ -112,6 +112,8 @@ export default defineConfig({
           include: [
             ...contained,
             'test/cluster/redis-contracts-*.test.ts',
+            'test/support/haproxy.test.ts',
+            'test/support/coturn.test.ts',
             'test/support/redis.test.ts',
             'test/support/redis-topologies.test.ts',
           ],

@@ -10,7 +10,7 @@ import type { Engine } from './engine.js'
 /** An image for the tests alone, made from Debian's packages and npm's, under the name that our files ask for. */
 export interface StandIn {
   /** The names that it gets: those in our Dockerfile, docker-compose.yml and fixtures. */
-  names: readonly [string, ...string[]]
+  names: readonly string[]
   /** What is in it. */
   contains: string
   /** What tests with it cannot show about the real image. */
@@ -89,7 +89,7 @@ CMD ["redis-server"]
 `,
   },
   {
-    names: ['haproxy:2.8', 'haproxy:2'],
+    names: ['haproxy:2.8'],
     contains: 'HAProxy 3.0',
     cannotShow: 'HAProxy 2.8 (the other tests run 2.6)',
     dockerfile: `FROM ${BASE}
@@ -101,7 +101,7 @@ CMD ["haproxy", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]
 `,
   },
   {
-    names: ['coturn/coturn:4.17.0-r0', 'coturn/coturn:4'],
+    names: ['coturn/coturn:4.17.0-r0', 'coturn/coturn:4.6'],
     contains: 'coturn 4.6.1',
     cannotShow: 'coturn 4.17: its addresses that are denied in mapped form, and its own image',
     dockerfile: `FROM ${BASE}
@@ -143,36 +143,32 @@ ENTRYPOINT ["docker", "compose"]
  */
 export async function makeStandIns(engine: Engine): Promise<void> {
   for (const standIn of STAND_INS) {
-    const [name, ...others] = standIn.names
-    const wanted = hashOf(standIn)
-    const present = await labelOf(engine, name)
-    if (present === wanted) continue
-    if (present === undefined && (await exists(engine, name))) continue // the real one
-    if (present === undefined && (await pull(engine, name))) continue
-    const startedAt = performance.now()
-    await build(engine, standIn, wanted)
-    for (const other of others) await engine.docker(['tag', name, other])
-    const seconds = ((performance.now() - startedAt) / 1000).toFixed(0)
-    process.stderr.write(`${name}: a stand-in with ${standIn.contains}, made in ${seconds} s\n`)
+    const hash = hashOf(standIn)
+    for (const name of standIn.names) {
+      const label = await labelOf(engine, name)
+      if (label === hash || label === 'none') continue
+      if (label === undefined && (await pull(engine, name))) continue
+      const startedAt = performance.now()
+      await build(engine, { ...standIn, name, hash })
+      const seconds = ((performance.now() - startedAt) / 1000).toFixed(0)
+      process.stderr.write(`${name}: a stand-in with ${standIn.contains}, made in ${seconds} s\n`)
+    }
   }
 }
 
-/** Whether the image of this name is one of ours. */
-export async function isStandIn(engine: Engine, name: string): Promise<boolean> {
-  return (await labelOf(engine, name)) !== undefined
-}
-
-async function build(engine: Engine, standIn: StandIn, hash: string): Promise<void> {
+async function build(
+  engine: Engine,
+  { name, hash, ...standIn }: StandIn & { name: string; hash: string },
+): Promise<void> {
   await makeBase(engine)
   const folder = await mkdtemp(join(tmpdir(), 'peerage-stand-in-'))
   try {
     await writeFile(join(folder, 'Dockerfile'), standIn.dockerfile)
     await standIn.files?.(folder)
     const label = `${LABEL}=${hash}`
-    await engine.docker(
-      ['build', '--quiet', '--network=host', '--label', label, '--tag', standIn.names[0], folder],
-      { deadlineMs: BUILD_DEADLINE_MS },
-    )
+    await engine.docker(['build', '--quiet', '--network=host', '--label', label, '--tag', name, folder], {
+      deadlineMs: BUILD_DEADLINE_MS,
+    })
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -215,11 +211,12 @@ async function exists(engine: Engine, name: string): Promise<boolean> {
   return (await engine.docker(['image', 'ls', '--quiet', name])) !== ''
 }
 
+/** The hash of a stand-in, `none` of a real image, undefined if the engine has no image of this name. */
 async function labelOf(engine: Engine, name: string): Promise<string | undefined> {
   if (!(await exists(engine, name))) return undefined
   const format = `{{index .Config.Labels "${LABEL}"}}`
   const label = await engine.docker(['image', 'inspect', name, '--format', format])
-  return label === '' ? undefined : label
+  return label === '' ? 'none' : label
 }
 
 /** Whether a registry gives the engine this image. Images for the tests alone are in no registry. */
