@@ -2,9 +2,11 @@ import { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { isIPv6 } from 'node:net'
+import ipaddr from 'ipaddr.js'
 import { icePort, iceTransport, parseHostPort, parseIceUrl } from '@peerage/protocol'
 import { bindUdp, queryBinding } from '@peerage/stun'
 import { reasonOf } from '../lib/reason.js'
+import { isPrivate } from '../config/hosts.js'
 import type { Config } from '../config/schema.js'
 import { loadPage, PAGE_DIRECTORY } from '../http/page.js'
 import { readTls } from '../config/tls-files.js'
@@ -76,6 +78,26 @@ export function checkBacklog(readFile: (path: string) => string): Finding {
     return { verdict: 'ok', subject, text: `${most} connections may wait to be accepted` }
   const advice = `set net.core.somaxconn to ${WAITING_CONNECTIONS} or more; else, when a node dies, its peers take longer to reconnect`
   return { verdict: 'warn', subject, text: `only ${most} connections may wait to be accepted: ${advice}` }
+}
+
+/**
+ * The widest networks that are usual for balancers, as prefix lengths. A private network of 4,096 addresses is a large
+ * subnet; a wider one has machines and pods that are no balancers. The widest public ones are those of a CDN.
+ */
+const WIDEST_PROXIES = { private: { ipv4: 20, ipv6: 64 }, public: { ipv4: 12, ipv6: 24 } } as const
+
+/** Whoever has an address in `trustedProxies` can name any address as that of its peer, and so avoid limits.address. */
+export function checkProxies({ trustedProxies }: Config): Finding[] {
+  const subject = 'proxies'
+  const wide = trustedProxies.filter((network) => {
+    const [address = '', bits] = network.split('/')
+    const widest = WIDEST_PROXIES[isPrivate(address) ? 'private' : 'public']
+    return bits !== undefined && Number(bits) < widest[ipaddr.parse(address).kind()]
+  })
+  if (trustedProxies.length === 0) return []
+  if (wide.length === 0) return [{ verdict: 'ok', subject, text: trustedProxies.join(', ') }]
+  const text = `${wide.join(', ')}: everything there may name any address as that of its peer; list only the addresses of your balancers in trustedProxies`
+  return [{ verdict: 'warn', subject, text }]
 }
 
 /** Certificates are usually renewed well before the last tenth of their life. */

@@ -14,6 +14,7 @@ import {
   checkDescriptors,
   checkNodeVersion,
   checkPage,
+  checkProxies,
   checkTls,
   type Finding,
 } from './doctor-checks.js'
@@ -48,6 +49,7 @@ export async function doctor(
   for (const finding of await checkPorts(config)) print(finding)
   if (config.tls.cert !== null) print(checkTls(config, systemClock.now()))
   for (const finding of checkEntrance(config)) print(finding)
+  for (const finding of checkProxies(config)) print(finding)
   for (const finding of await checkAccessOf(config)) print(finding)
   for (const finding of checkSecretFiles(config, secretFiles, (path) => statSync(path).mode)) print(finding)
   for (const finding of checkWires(config)) print(finding)
