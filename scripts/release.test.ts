@@ -66,7 +66,7 @@ test('all packages have one version, and so has everything else that names it', 
       if (other.startsWith('@peerage/')) expect([name, other, range]).toEqual([name, other, root.version])
   }
   expect(read('Dockerfile')).toContain(`-t peerage:${root.version} `)
-  expect(read('k8s/kustomization.yaml')).toContain(`newTag: ${root.version}\n`)
+  expect(read('k8s/base/kustomization.yaml')).toContain(`newTag: ${root.version}\n`)
   const { fixed } = z
     .object({ fixed: z.array(z.array(z.string())) })
     .parse(JSON.parse(read('.changeset/config.json')))

@@ -16,7 +16,7 @@ const PLACES = {
   'package.json': /("version": ")([^"]+)/,
   Dockerfile: /(-t peerage:)(\S+)/,
   'docker-compose.yml': /(image: peerage:)(\S+)/g,
-  'k8s/kustomization.yaml': /(name: peerage\n\s+newTag: )(\S+)/,
+  'k8s/base/kustomization.yaml': /(name: peerage\n\s+newTag: )(\S+)/,
 }
 for (const [file, place] of Object.entries(PLACES)) {
   const text = readFileSync(ROOT + file, 'utf8')

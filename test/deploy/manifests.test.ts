@@ -2,19 +2,16 @@ import { readFile } from 'node:fs/promises'
 import { checkTimes, defaultTimes } from '@peerage/core'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import {
-  configSchema,
-  type Config,
-  readYaml,
-  nodeDefinition,
-  resolve,
-} from '@peerage/test-support/testing/server.js'
+import { loadConfig, configSchema, type Config } from '@peerage/test-support/testing/server.js'
 import { REPOSITORY } from '@peerage/test-support/node.js'
 import { mistakesOf } from './kubernetes-schemas.js'
 import {
+  configMapSchema,
+  containerOf,
   deploymentSchema,
   filesThere,
   find,
+  givenTo,
   K8S,
   manifestFiles,
   renderManifests,
@@ -22,7 +19,6 @@ import {
   type Manifest,
 } from './manifests.js'
 
-const configMapSchema = z.looseObject({ data: z.record(z.string(), z.string()) })
 const selector = z.object({ matchLabels: z.record(z.string(), z.string()) })
 const serviceSchema = z.looseObject({
   spec: z.looseObject({
@@ -33,56 +29,26 @@ const serviceSchema = z.looseObject({
   }),
 })
 
-const POD_IP = '10.244.1.7'
-
 let manifests: Manifest[]
 let node: Deployment
 let config: Config
 
-/** The value of an environment variable of a node in a pod with the address POD_IP. */
-function variable(name: string): string {
-  const found = containerOf(node).env?.find((one) => one.name === name)
-  if (found === undefined || !('value' in found)) throw new Error(`no ${name}`)
-  return found.value.replaceAll('$(POD_IP)', POD_IP)
-}
-
 beforeAll(async () => {
   manifests = await renderManifests()
   node = find(manifests, 'Deployment', 'peerage', deploymentSchema)
-  const text = find(manifests, 'ConfigMap', 'peerage', configMapSchema).data['peerage.yaml'] ?? ''
-  const layers = [
-    readYaml({ name: 'peerage.yaml', text }, { leaves: nodeDefinition.leaves, readFile: () => '' }),
-  ]
-  // The secrets come from files. Here any value is enough.
-  const secret = { value: 'x'.repeat(32), source: 'test' }
-  layers.push({
-    values: new Map([
-      ['redis.password', secret],
-      ['p2p.turn.secret', secret],
-      ['links.advertise', { value: variable('PEERAGE_LINKS_ADVERTISE'), source: 'test' }],
-    ]),
-    problems: [],
-  })
-  const loaded = resolve(nodeDefinition, layers)
-  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
-  config = loaded.config
+  config = loadConfig(givenTo(manifests))
 })
 
 const deployments = (): Deployment[] =>
   manifests.filter(({ kind }) => kind === 'Deployment').map((one) => deploymentSchema.parse(one))
-const containerOf = (
-  deployment: Deployment,
-): Deployment['spec']['template']['spec']['containers'][number] => {
-  const [container] = deployment.spec.template.spec.containers
-  if (container === undefined) throw new Error('no container')
-  return container
-}
-
 describe('the manifests', () => {
-  test('every file has one object, and every file is rendered', async () => {
-    expect((await manifestFiles()).sort()).toEqual((await filesThere()).sort())
-    expect(manifests).toHaveLength((await manifestFiles()).length)
-    for (const name of await manifestFiles())
+  test('every file of the base has one object, and every file is rendered', async () => {
+    const listed = (await manifestFiles()).map((name) => `base/${name}`)
+    const there = (await filesThere()).filter((name) => name.startsWith('base/'))
+    expect(there.sort()).toEqual([...listed, 'base/kustomization.yaml', 'base/peerage.env'].sort())
+    // One object more: the ConfigMap that is made from peerage.env.
+    expect(manifests).toHaveLength(listed.length + 1)
+    for (const name of listed)
       expect((await readFile(`${K8S}/${name}`, 'utf8')).match(/^kind:/gm)).toHaveLength(1)
   })
 
@@ -110,8 +76,6 @@ describe('the manifests', () => {
     expect(manifests.filter(({ kind }) => kind === 'Secret')).toEqual([])
     for (const deployment of deployments())
       for (const variable of containerOf(deployment).env ?? []) {
-        // The first is the pod's address, and the second is its address for the other nodes.
-        if (variable.name === 'POD_IP' || variable.name === 'PEERAGE_LINKS_ADVERTISE') continue
         expect(variable.name).toMatch(/_FILE$/)
         const file = 'value' in variable ? variable.value : ''
         const mounts = containerOf(deployment).volumeMounts ?? []
@@ -207,74 +171,14 @@ describe('settings that depend on each other', () => {
     const ports = Object.fromEntries(
       containerOf(node).ports.map(({ name, containerPort }) => [name, containerPort]),
     )
-    expect(ports).toEqual({ http: config.port, metrics: config.admin.port, links: config.links.port })
+    expect(ports).toEqual({ http: config.port, metrics: config.admin.port })
+    expect(config.links.host).toBeNull()
     expect(config.open).toBe(false)
-  })
-
-  test('nodes reach each other at their pods’ addresses, and only nodes can reach the port for links', () => {
-    expect(containerOf(node).env?.find(({ name }) => name === 'POD_IP')).toEqual({
-      name: 'POD_IP',
-      valueFrom: { fieldRef: { fieldPath: 'status.podIP' } },
-    })
-    expect(config.links).toMatchObject({ advertise: `${POD_IP}:${config.links.port}`, plain: false })
-    const peer = z.looseObject({ podSelector: selector.optional() })
-    const ports = z.array(z.object({ port: z.union([z.number(), z.string()]), protocol: z.string() }))
-    const schema = z.looseObject({
-      spec: z.looseObject({
-        ingress: z.array(z.object({ from: z.array(peer).optional(), ports })),
-        egress: z.array(z.object({ to: z.array(peer).optional(), ports })),
-      }),
-    })
-    const { ingress, egress } = find(manifests, 'NetworkPolicy', 'peerage', schema).spec
-    const nodes = [{ podSelector: node.spec.selector }]
-    const isLinks = ({ ports: listed }: { ports: z.output<typeof ports> }): boolean =>
-      listed.some(({ port }) => port === 'links' || port === config.links.port)
-    expect(ingress.filter(isLinks).map(({ from }) => from)).toEqual([nodes])
-    expect(egress.filter(isLinks).map(({ to }) => to)).toEqual([nodes])
-    const service = find(manifests, 'Service', 'peerage', serviceSchema).spec
-    expect(service.ports.map(({ targetPort }) => targetPort)).not.toContain('links')
   })
 
   test('a rollout replaces one node at a time, when a new one is ready', () => {
     expect(node.spec.strategy.rollingUpdate).toEqual({ maxSurge: 1, maxUnavailable: 0 })
     expect(node.spec.replicas).toBeUndefined()
-  })
-
-  test('the autoscaler counts connections, leaves room for the peers of a lost node, and scales down slowly', () => {
-    const schema = z.looseObject({
-      spec: z.looseObject({
-        minReplicas: z.number(),
-        metrics: z.array(
-          z.object({
-            type: z.literal('Pods'),
-            pods: z.object({
-              metric: z.object({ name: z.string() }),
-              target: z.object({ type: z.literal('AverageValue'), averageValue: z.coerce.number() }),
-            }),
-          }),
-        ),
-        behavior: z.looseObject({
-          scaleDown: z.object({
-            stabilizationWindowSeconds: z.number(),
-            policies: z.array(z.object({ type: z.string(), value: z.number(), periodSeconds: z.number() })),
-          }),
-        }),
-      }),
-    })
-    const { minReplicas, metrics, behavior } = find(
-      manifests,
-      'HorizontalPodAutoscaler',
-      'peerage',
-      schema,
-    ).spec
-    expect(metrics.map(({ pods }) => pods.metric.name)).toEqual(['peerage_connections'])
-    const wanted = metrics[0]?.pods.target.averageValue ?? Number.NaN
-    expect((wanted * minReplicas) / (minReplicas - 1)).toBeLessThan(config.limits.node.connections)
-    const { stabilizationWindowSeconds, policies } = behavior.scaleDown
-    const { terminationGracePeriodSeconds: graceSeconds } = node.spec.template.spec
-    expect(stabilizationWindowSeconds).toBeGreaterThanOrEqual(600)
-    for (const { value, periodSeconds } of policies)
-      expect([value, periodSeconds > graceSeconds]).toEqual([1, true])
   })
 })
 
