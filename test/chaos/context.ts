@@ -5,8 +5,8 @@ import type { History } from './history.js'
 import type { Member, Testbed, TestbedOptions } from './testbed.js'
 import type { Actor, Traffic } from './traffic.js'
 
-export interface Context {
-  testbed: Testbed
+export interface Context<T = Testbed> {
+  testbed: T
   traffic: Traffic
   history: History
   random: Random
@@ -14,7 +14,7 @@ export interface Context {
   note(what: string, value: number, expectation?: { atMost?: number; atLeast?: number }): void
 }
 
-export interface Fault {
+export interface Fault<T = Testbed> {
   id: string
   title: string
   /** The longest allowed outage of a sender after the injection, p99. */
@@ -22,7 +22,7 @@ export interface Fault {
   /** No send may fail, not even with an answer. */
   noFailedSend?: boolean
   /** Injects the fault, waits as long as it lasts, and heals it. */
-  run(context: Context): Promise<void>
+  run(context: Context<T>): Promise<void>
   /** Settings of the testbed, if it differs from three nodes on one Redis. */
   testbed?: Omit<TestbedOptions, 'nodes' | 'seed' | 'links'>
   /** Whether the nodes link to each other. If absent, the seed decides. */
@@ -56,7 +56,7 @@ export async function until(
 }
 
 export async function inject(
-  context: Context,
+  context: Pick<Context, 'history'>,
   fault: string,
   target: string,
   act: () => Promise<void> | void,
@@ -66,7 +66,7 @@ export async function inject(
 }
 
 export async function heal(
-  context: Context,
+  context: Pick<Context, 'history'>,
   fault: string,
   target: string,
   act: () => Promise<void> | void,
@@ -75,7 +75,7 @@ export async function heal(
   context.history.add({ type: 'heal', fault, target })
 }
 
-export async function isReady(member: Member): Promise<boolean> {
+export async function isReady(member: Pick<Member, 'port'>): Promise<boolean> {
   try {
     const response = await fetch(`http://127.0.0.1:${member.port}/readyz`, {
       signal: AbortSignal.timeout(1_000),

@@ -1,5 +1,9 @@
 import { wait, type Context } from './context.js'
-import type { Member, Testbed } from './testbed.js'
+
+/** A node whose metrics can be read. */
+export interface Metered {
+  readonly node: { readonly admin: string | undefined }
+}
 
 /** The figures about a node's links, each with its metric: the name, and a label that must be present. */
 const METRICS = {
@@ -26,7 +30,7 @@ export type ReadMetric = (name: string, label?: string) => number
 const ANSWER_WITHIN_MS = 5_000
 
 /** The current metrics of a node's admin port. */
-export async function metricsOf(member: Member): Promise<ReadMetric> {
+export async function metricsOf(member: Metered): Promise<ReadMetric> {
   const { admin } = member.node
   if (admin === undefined) throw new Error('this node has no admin port')
   const response = await fetch(`${admin}/metrics`, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) })
@@ -55,7 +59,7 @@ function reading(value: (key: keyof typeof METRICS) => number): LinkReading {
   }
 }
 
-async function readMember(member: Member): Promise<LinkReading> {
+async function readMember(member: Metered): Promise<LinkReading> {
   const read = await metricsOf(member)
   return reading((key) => {
     const [name, label] = METRICS[key]
@@ -64,13 +68,13 @@ async function readMember(member: Member): Promise<LinkReading> {
 }
 
 /** The sums over all these nodes. */
-export async function readLinks(members: readonly Member[]): Promise<LinkReading> {
+export async function readLinks(members: readonly Metered[]): Promise<LinkReading> {
   const each = await Promise.all(members.map(readMember))
   return reading((key) => each.reduce((sum, one) => sum + one[key], 0))
 }
 
 /** Returns a function that reports what has changed with the links of these nodes. The processes must be the same then. */
-export async function watchLinks(members: readonly Member[]): Promise<() => Promise<LinkReading>> {
+export async function watchLinks(members: readonly Metered[]): Promise<() => Promise<LinkReading>> {
   const before = await readLinks(members)
   return async () => {
     const now = await readLinks(members)
@@ -85,7 +89,7 @@ export const LINKED_WITHIN_MS = 75_000
  * Milliseconds until each node has a link to every other node, and has sent something over a link meanwhile. Infinity if
  * that takes too long.
  */
-export async function untilLinked({ members }: Testbed): Promise<number> {
+export async function untilLinked(members: readonly Metered[]): Promise<number> {
   const before = await Promise.all(members.map(readMember))
   const started = performance.now()
   while (performance.now() - started < LINKED_WITHIN_MS) {
@@ -100,8 +104,8 @@ export async function untilLinked({ members }: Testbed): Promise<number> {
 }
 
 /** Notes whether all nodes are linked. A fault of links means nothing unless links carry envelopes first. */
-export async function noteLinked(context: Context): Promise<void> {
-  const ms = await untilLinked(context.testbed)
+export async function noteLinked(context: Pick<Context, 'note'>, members: readonly Metered[]): Promise<void> {
+  const ms = await untilLinked(members)
   context.note('all nodes linked after ms (otherwise the fault tests nothing)', ms, {
     atMost: LINKED_WITHIN_MS,
   })

@@ -3,11 +3,16 @@ import { clockOffset } from '@peerage/test-support/faketime.js'
 import { seeded } from '@peerage/test-support/random.js'
 import { requireKnown, wholeNumber } from '@peerage/test-support/usage.js'
 import { check, isClean, outages, percentile, type Verdict } from './checker.js'
-import { faults, pick } from './faults/index.js'
+import { makeStandIns } from '../containers/stand-ins.js'
+import { buildImage } from '../containers/image-build.js'
+import { startEngine, whyNoEngine, type Engine } from '../containers/engine.js'
+import { startTestbed as startContainers, type ContainerTestbed } from '../containers/testbed.js'
+import { containerFaults, type ContainerFault } from './faults/containers.js'
+import { faults, pick, type AnyFault } from './faults/index.js'
 import { History } from './history.js'
-import { noteLinked } from './links.js'
+import { noteLinked, type Metered } from './links.js'
 import type { Fault, Context } from './context.js'
-import { startTestbed } from './testbed.js'
+import { startTestbed, type Testbed } from './testbed.js'
 import { Traffic } from './traffic.js'
 
 export interface ChaosOptions {
@@ -17,11 +22,13 @@ export interface ChaosOptions {
   /** How often each fault is injected. */
   times: number
   peers: number
+  /** For faults of containers: an engine with the stand-ins and our image. */
+  engine?: Engine
   log: (line: string) => void
 }
 
 export interface ClassResult {
-  fault: Fault
+  fault: Pick<AnyFault, 'id' | 'title' | 'outageP99Ms'>
   injected: number
   outagesMs: number[]
   failedSends: number
@@ -33,6 +40,8 @@ export interface ClassResult {
 }
 
 const NODES = 3
+/** The third number of the first container fault's addresses, 10.89.x. */
+const FIRST_SUBNET = 60
 /** The share of peers that connect through the proxy that can be disturbed. */
 const PROXIED_SHARE = 0.34
 const DEADLINE_MS = 30_000
@@ -61,17 +70,79 @@ export async function runChaos(options: ChaosOptions): Promise<ClassResult[]> {
   return results
 }
 
-async function runClass(fault: Fault, options: ChaosOptions, seed: number): Promise<ClassResult> {
+/** What the traffic runs on: processes or containers. */
+interface Stage<T> {
+  testbed: T
+  /** The URL through which a peer connects, counted from 0. */
+  urlOf(peer: number): string
+  nodes: readonly Metered[]
+  /** The nodes are linked when the fault begins. */
+  linked: boolean
+  stop(): Promise<void>
+}
+
+async function runClass(fault: AnyFault, options: ChaosOptions, seed: number): Promise<ClassResult> {
   const links = fault.links ?? options.seed % 2 === 1
   options.log(`${fault.id} ${fault.title} (seed ${seed}, ${links ? 'with' : 'without'} links)`)
-  const history = new History()
+  return 'contained' in fault
+    ? play(fault, options, seed, await containers(fault, options, links))
+    : play(fault, options, seed, await processes(fault, options, seed, links))
+}
+
+async function processes(
+  fault: Fault,
+  { peers }: ChaosOptions,
+  seed: number,
+  links: boolean,
+): Promise<Stage<Testbed>> {
   const env = await Promise.all((fault.clockOffsets ?? []).map(clockOffset))
   const testbed = await startTestbed({ nodes: NODES, seed, links, ...fault.testbed, env })
+  const proxied = `http://127.0.0.1:${testbed.peerProxy.port}`
+  return {
+    testbed,
+    urlOf: (peer) => (peer < peers * PROXIED_SHARE ? proxied : testbed.haproxy.url),
+    nodes: testbed.members,
+    linked: links && fault.testbed?.linkProxies === undefined,
+    stop: () => testbed.stop(),
+  }
+}
+
+async function containers(
+  fault: ContainerFault,
+  { engine }: ChaosOptions,
+  links: boolean,
+): Promise<Stage<ContainerTestbed>> {
+  if (engine === undefined)
+    throw new Error(`${fault.id} is a fault of containers, which need a Docker engine`)
+  const testbed = await startContainers(engine, {
+    prefix: `chaos-${fault.id.toLowerCase()}`,
+    // Each class has its own network, so that they can run side by side.
+    subnet: `10.89.${FIRST_SUBNET + containerFaults.indexOf(fault)}`,
+    nodes: NODES,
+    links,
+    redisProxies: fault.redisProxies ?? false,
+  })
+  return {
+    testbed,
+    urlOf: () => testbed.balancer.url,
+    nodes: testbed.nodes,
+    linked: links,
+    stop: () => testbed.stop(),
+  }
+}
+
+async function play<T>(
+  fault: Fault<T>,
+  options: ChaosOptions,
+  seed: number,
+  stage: Stage<T>,
+): Promise<ClassResult> {
+  const history = new History()
   const traffic = new Traffic(history, seed)
   const notes: ClassResult['notes'] = []
   let trafficUntil = 0
-  const context: Context = {
-    testbed,
+  const context: Context<T> = {
+    testbed: stage.testbed,
     traffic,
     history,
     random: seeded(seed),
@@ -79,16 +150,10 @@ async function runClass(fault: Fault, options: ChaosOptions, seed: number): Prom
       notes.push({ what, value, ok: value <= atMost && value >= atLeast }),
   }
   try {
-    for (let i = 0; i < options.peers; i++)
-      await traffic.join(
-        i < options.peers * PROXIED_SHARE
-          ? `http://127.0.0.1:${testbed.peerProxy.port}`
-          : testbed.haproxy.url,
-        `peer-${i}`,
-      )
+    for (let i = 0; i < options.peers; i++) await traffic.join(stage.urlOf(i), `peer-${i}`)
     if (!fault.idle) traffic.start()
     await wait(2_000)
-    if (links && !fault.idle && fault.testbed?.linkProxies === undefined) await noteLinked(context)
+    if (stage.linked && !fault.idle) await noteLinked(context, stage.nodes)
     for (let i = 0; i < options.times; i++) {
       const from = history.now()
       await fault.run(context)
@@ -98,7 +163,7 @@ async function runClass(fault: Fault, options: ChaosOptions, seed: number): Prom
     await traffic.quiet()
   } finally {
     await traffic.stop()
-    await testbed.stop()
+    await stage.stop()
   }
   const { events } = history
   const verdict = check(events, {
@@ -150,7 +215,8 @@ const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(
 export const USAGE = `npm run chaos -- [--seed N] [--faults ID,…] [--times N] [--peers N]
 Injects faults into real processes under traffic. By default it injects each fault once, with 24 peers. It checks the
 history that the peers recorded themselves. The same seed gives the same schedule. F9 selects every kind of F9.
-An odd seed runs nodes with links to each other, an even seed without. F4-links and F28 always have links, F4-inbox never.
+An odd seed runs nodes with links to each other, an even seed without. F4-links, F28 and F30 always have links, F4-inbox
+never. F29 and up disturb the network between containers: they need a Docker engine (on Debian, root can start one).
 Faults: ${faults.map(({ id }) => id).join(', ')}`
 
 export async function main(args: string[]): Promise<number> {
@@ -164,14 +230,47 @@ export async function main(args: string[]): Promise<number> {
     },
   })
   const log = (text: string): void => console.log(text)
-  const results = await runChaos({
-    seed: wholeNumber('seed', values.seed, 0),
-    faults: values.faults.split(','),
-    times: wholeNumber('times', values.times, 1),
-    peers: wholeNumber('peers', values.peers, 1),
-    log,
-  })
-  log(`\n${HEADER}`)
-  for (const result of results) log(line(result))
-  return results.every((result) => result.met) ? 0 : 1
+  const ids = values.faults.split(',')
+  const engine = await engineFor(ids, log)
+  try {
+    const results = await runChaos({
+      seed: wholeNumber('seed', values.seed, 0),
+      faults: engine === undefined ? ids.filter((id) => !needsEngine(id)) : ids,
+      times: wholeNumber('times', values.times, 1),
+      peers: wholeNumber('peers', values.peers, 1),
+      ...(engine === undefined ? {} : { engine }),
+      log,
+    })
+    log(`\n${HEADER}`)
+    for (const result of results) log(line(result))
+    const left = engine === undefined ? ids.filter(needsEngine) : []
+    if (left.length > 0) log(`did not run: ${left.join(', ')}`)
+    return results.length > 0 && results.every((result) => result.met) ? 0 : 1
+  } finally {
+    await engine?.stop()
+  }
+}
+
+const needsEngine = (id: string): boolean => pick([id]).found.some((fault) => 'contained' in fault)
+
+/** Starts an engine if one of the faults needs it. Says why, if that is not possible. */
+async function engineFor(
+  ids: readonly string[],
+  log: (line: string) => void,
+): Promise<Awaited<ReturnType<typeof startEngine>> | undefined> {
+  if (!ids.some(needsEngine)) return undefined
+  const reason = await whyNoEngine()
+  if (reason !== undefined) {
+    log(`Faults of containers do not run: ${reason}.`)
+    return undefined
+  }
+  const engine = await startEngine()
+  try {
+    await makeStandIns(engine)
+    await buildImage(engine)
+    return engine
+  } catch (error) {
+    await engine.stop()
+    throw error
+  }
 }

@@ -6,6 +6,7 @@ import { runtimeOf, type HaproxyRuntime } from '@peerage/test-support/haproxy.js
 import { REPOSITORY } from '@peerage/test-support/node.js'
 import { freePort } from '@peerage/test-support/ports.js'
 import { eventually } from '@peerage/test-support/process.js'
+import { startTcpProxy, type TcpProxy } from '@peerage/test-support/tcp-proxy.js'
 import { startContainer, type Container } from './container.js'
 import type { Engine } from './engine.js'
 import { IMAGE } from './image-build.js'
@@ -19,6 +20,8 @@ export interface TestbedOptions {
   nodes?: number
   /** Whether the nodes link to each other. */
   links?: boolean
+  /** Whether each node reaches Redis through a proxy on this machine, which can disturb it. */
+  redisProxies?: boolean
   /** Settings of every node, besides those of `nodeSettings`. */
   env?: Readonly<Record<string, string>>
 }
@@ -30,8 +33,10 @@ export interface ContainerNode {
   readonly address: string
   /** The port on 127.0.0.1 that leads to the node's port for peers. */
   readonly port: number
-  /** The base URL of its admin port. */
-  readonly admin: string
+  /** The base URL of its admin port, as in the fixture of a node that is a process. */
+  readonly node: { readonly admin: string }
+  /** The proxy through which it reaches Redis, if the testbed has proxies. */
+  readonly redisProxy: TcpProxy | undefined
   /** The container that runs at present. */
   readonly container: Container
   /** Removes the present container, which must have ended or is killed, and starts one of `image` in its place. */
@@ -43,7 +48,13 @@ export interface ContainerTestbed {
   readonly network: string
   readonly nodes: readonly ContainerNode[]
   readonly redis: Container
+  readonly redisAddress: string
+  readonly balancerAddress: string
   readonly balancer: HaproxyRuntime & { readonly container: Container; readonly url: string }
+  /** Takes the network from a node's container, with its interface and its address. */
+  disconnect(node: ContainerNode): Promise<void>
+  /** Gives the container its network and its address again. */
+  reconnect(node: ContainerNode): Promise<void>
   /** Removes the containers, the network and the files. */
   stop(): Promise<void>
 }
@@ -63,6 +74,7 @@ export async function startTestbed(engine: Engine, options: TestbedOptions): Pro
   await chmod(directory, 0o777)
   await engine.docker(['network', 'create', '--subnet', `${subnet}.0/24`, network])
   const started = new Map<string, Container>()
+  const proxies: TcpProxy[] = []
   const start = async (name: string, args: readonly string[]): Promise<Container> => {
     const container = await startContainer(engine, `${prefix}-${name}`, ['--network', network, ...args])
     started.set(name, container)
@@ -70,21 +82,44 @@ export async function startTestbed(engine: Engine, options: TestbedOptions): Pro
   }
   const stop = async (): Promise<void> => {
     await Promise.all([...started.values()].map((container) => container.remove()))
+    await Promise.all(proxies.map((proxy) => proxy.stop()))
     await engine.docker(['network', 'rm', network])
     await removeDirectory(directory)
   }
   try {
     const password = randomBytes(24).toString('hex')
-    const redis = await startRedis({ start, directory, password, address: `${subnet}.5` })
+    const redisAddress = `${subnet}.5`
+    const redis = await startRedis({ start, directory, password, address: redisAddress })
     await start('p2p', ['--ip', `${subnet}.6`, '--read-only', '--cap-drop', 'ALL', IMAGE, 'stun'])
     const settings = { ...nodeSettings(subnet, options.links ?? false), ...options.env }
     const run = { start, settings, subnet, secret: join(directory, 'redis-password') }
     const nodes: ContainerNode[] = []
-    for (let index = 0; index < count; index++) nodes.push(await startNode(run, index))
+    for (let index = 0; index < count; index++) {
+      const target = { host: redisAddress, port: 6379 }
+      // The network's own address on this machine.
+      const proxy =
+        options.redisProxies === true
+          ? await startTcpProxy({ target, host: `${subnet}.1`, seed: index })
+          : undefined
+      if (proxy !== undefined) proxies.push(proxy)
+      nodes.push(await startNode({ ...run, redisProxy: proxy }, index))
+    }
     await Promise.all(nodes.map(({ container }) => container.healthy(HEALTH_DEADLINE_MS)))
     const balancer = await startBalancer({ start, directory, subnet, nodes })
     await Promise.all(nodes.map(({ index }) => balancer.until(index, 'UP')))
-    return { network, nodes, redis, balancer, stop }
+    return {
+      network,
+      nodes,
+      redis,
+      redisAddress,
+      balancer,
+      balancerAddress: `${subnet}.2`,
+      disconnect: async ({ container }) =>
+        void (await engine.docker(['network', 'disconnect', network, container.name])),
+      reconnect: async ({ container, address }) =>
+        void (await engine.docker(['network', 'connect', '--ip', address, network, container.name])),
+      stop,
+    }
   } catch (error) {
     await stop()
     throw error
@@ -162,9 +197,18 @@ function nodeSettings(subnet: string, links: boolean): Record<string, string> {
 }
 
 async function startNode(
-  run: { start: Start; settings: Readonly<Record<string, string>>; subnet: string; secret: string },
+  run: {
+    start: Start
+    settings: Readonly<Record<string, string>>
+    subnet: string
+    secret: string
+    redisProxy: TcpProxy | undefined
+  },
   index: number,
 ): Promise<ContainerNode> {
+  const { redisProxy } = run
+  const through: Record<string, string> =
+    redisProxy === undefined ? {} : { PEERAGE_REDIS: `redis://${redisProxy.host}:${redisProxy.port}` }
   const port = await freePort()
   const address = `${run.subnet}.${11 + index}`
   const start = (image: string): Promise<Container> =>
@@ -180,7 +224,10 @@ async function startNode(
       'no-new-privileges',
       '--volume',
       `${run.secret}:/run/secrets/redis_password:ro`,
-      ...Object.entries(run.settings).flatMap(([name, value]) => ['--env', `${name}=${value}`]),
+      ...Object.entries({ ...run.settings, ...through }).flatMap(([name, value]) => [
+        '--env',
+        `${name}=${value}`,
+      ]),
       image,
     ])
   let container = await start(IMAGE)
@@ -188,7 +235,8 @@ async function startNode(
     index,
     address,
     port,
-    admin: `http://${address}:9100`,
+    node: { admin: `http://${address}:9100` },
+    redisProxy,
     get container() {
       return container
     },

@@ -9,7 +9,9 @@ export type Direction = 'up' | 'down' | 'both'
 
 export interface TcpProxyOptions {
   target: { host: string; port: number }
-  /** The port on 127.0.0.1; by default a free one. */
+  /** The address to listen on; by default 127.0.0.1. */
+  host?: string
+  /** The port to listen on; by default a free one. */
   port?: number
   /** The seed of the jitter and of random resets. */
   seed?: number
@@ -48,7 +50,7 @@ interface Connection {
 }
 
 class Proxy implements TcpProxy {
-  readonly host = '127.0.0.1'
+  readonly host: string
   readonly port: number
   readonly #target: { host: string; port: number }
   readonly #connections = new Set<Connection>()
@@ -62,7 +64,8 @@ class Proxy implements TcpProxy {
   #meanMs: number | undefined
   #refusing = false
 
-  constructor(port: number, target: { host: string; port: number }, seed: number) {
+  constructor(host: string, port: number, target: { host: string; port: number }, seed: number) {
+    this.host = host
     this.port = port
     this.#target = target
     this.#random = seeded(seed)
@@ -185,7 +188,8 @@ class Proxy implements TcpProxy {
 
 /** Starts a TCP proxy on 127.0.0.1 in front of `target`. */
 export async function startTcpProxy(options: TcpProxyOptions): Promise<TcpProxy> {
-  const proxy = new Proxy(options.port ?? (await freePort()), options.target, options.seed ?? 1)
+  const { host = '127.0.0.1', port = await freePort(), target, seed = 1 } = options
+  const proxy = new Proxy(host, port, target, seed)
   await proxy.listen()
   return proxy
 }

@@ -36,7 +36,7 @@ export const withLinks = (faults: readonly Fault[]): readonly Fault[] =>
 
 /** Waits until all nodes are linked, then disturbs the links. */
 export async function disturbLinked(context: Context, bad: Disturbance): Promise<LinkReading> {
-  await noteLinked(context)
+  await noteLinked(context, context.testbed.members)
   return disturb(context, bad)
 }
 
@@ -63,7 +63,9 @@ export function noteSwitched(
 }
 
 export async function noteLinkedAgain(context: Context): Promise<void> {
-  context.note('all nodes linked again after ms', await untilLinked(context.testbed), { atMost: 60_000 })
+  context.note('all nodes linked again after ms', await untilLinked(context.testbed.members), {
+    atMost: 60_000,
+  })
 }
 
 /** The number of link ends: links between all nodes, each counted at both ends. */

@@ -1,4 +1,5 @@
 import type { Fault } from '../context.js'
+import { containerFaults, type ContainerFault } from './containers.js'
 import { linkEndFaults } from './link-ends.js'
 import { linkPathFaults } from './link-paths.js'
 import { limitFaults, loadFaults } from './load.js'
@@ -9,10 +10,12 @@ import { redisFaults } from './redis.js'
 import { resetFaults } from './resets.js'
 import { topologyFaults } from './topology.js'
 
-const numberOf = (fault: Fault): number => Number(/^F(\d+)/.exec(fault.id)?.[1])
+export type AnyFault = Fault | ContainerFault
 
-/** All faults in the order of their numbers. F22 waits for signed tokens. */
-export const faults: readonly Fault[] = [
+const numberOf = (fault: AnyFault): number => Number(/^F(\d+)/.exec(fault.id)?.[1])
+
+/** All faults in the order of their numbers. F22 waits for signed tokens; F29 and up need a Docker engine. */
+export const faults: readonly AnyFault[] = [
   ...nodeFaults,
   ...redisFaults,
   ...networkFaults,
@@ -23,11 +26,12 @@ export const faults: readonly Fault[] = [
   ...nameFaults,
   ...linkPathFaults,
   ...linkEndFaults,
+  ...containerFaults,
 ].toSorted((a, b) => numberOf(a) - numberOf(b))
 
 /** `F9` selects every kind of F9; `F9-move` selects that one. */
-export function pick(ids: readonly string[]): { found: Fault[]; unknown: string[] } {
-  const names = (id: string, fault: Fault): boolean => fault.id === id || fault.id.startsWith(`${id}-`)
+export function pick(ids: readonly string[]): { found: AnyFault[]; unknown: string[] } {
+  const names = (id: string, fault: AnyFault): boolean => fault.id === id || fault.id.startsWith(`${id}-`)
   return {
     found: faults.filter((fault) => ids.some((id) => names(id, fault))),
     unknown: ids.filter((id) => !faults.some((fault) => names(id, fault))),

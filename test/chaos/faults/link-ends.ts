@@ -94,7 +94,7 @@ const others: readonly Fault[] = [
     outageP99Ms: 5_000,
     watchMs: 25_000,
     run: async (context) => {
-      await noteLinked(context)
+      await noteLinked(context, context.testbed.members)
       const { testbed } = context
       const member = victim(context)
       const { id } = member.node
@@ -182,7 +182,7 @@ const stores: readonly Fault[] = [
     outageP99Ms: 2_000,
     watchMs: 20_000,
     run: async (context) => {
-      await noteLinked(context)
+      await noteLinked(context, context.testbed.members)
       const { testbed, history } = context
       const seen = await watchLinks(testbed.members)
       await inject(context, 'F28-redis', 'redis', () => redisOf(testbed).kill())
@@ -205,7 +205,7 @@ const stores: readonly Fault[] = [
     outageP99Ms: 10_000,
     watchMs: 30_000,
     run: async (context) => {
-      await noteLinked(context)
+      await noteLinked(context, context.testbed.members)
       const { testbed, history } = context
       const probes = await Promise.all(testbed.members.map((member) => openProbe(context, member)))
       await inject(context, 'F28-fence', 'redis', () => redisOf(testbed).pause())

@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'vitest'
+import { percentile } from '../chaos/checker.js'
+import { runChaos } from '../chaos/run.js'
+import { theEngine } from './engine.js'
+
+// A short selection of the faults between containers; `npm run chaos -- --faults F29,F30,…` runs all of them. Each has its
+// own network and mostly waits, so they run side by side.
+const SELECTION = [
+  ['F29-in', 20_261_121],
+  ['F30-out', 20_261_121],
+  ['F31-both', 20_261_122],
+  ['F35', 20_261_121],
+] as const
+
+describe('the network between containers', () => {
+  test.concurrent.for(SELECTION)(
+    '%s meets its expectation: no acknowledged message is lost, doubled or reordered, and every send is answered',
+    { timeout: 240_000 },
+    async ([id, seed], { expect: expected }) => {
+      const said: string[] = []
+      const [result] = await runChaos({
+        seed,
+        faults: [id],
+        times: 1,
+        peers: 12,
+        engine: theEngine(),
+        log: (line) => said.push(line),
+      })
+      process.stderr.write(`${said.slice(1).join('\n')}\n`)
+      if (!result) throw new Error(`${id} did not run`)
+      const { lost, doubled, reordered, strangers, heldTwice, unsettled, acknowledged } = result.verdict
+      expected({ lost, doubled, reordered, strangers, heldTwice, unsettled }, said.join('\n')).toEqual({
+        lost: [],
+        doubled: [],
+        reordered: [],
+        strangers: [],
+        heldTwice: [],
+        unsettled: [],
+      })
+      expected(acknowledged).toBeGreaterThan(100)
+      expected(
+        result.notes.filter((note) => !note.ok),
+        said.join('\n'),
+      ).toEqual([])
+      expected(percentile(result.outagesMs, 0.99)).toBeLessThanOrEqual(result.fault.outageP99Ms)
+    },
+  )
+
+  test('nothing is left', async () => {
+    const engine = theEngine()
+    expect(await engine.docker(['ps', '--all', '--quiet', '--filter', 'name=^chaos-'])).toBe('')
+    expect(await engine.docker(['network', 'ls', '--quiet', '--filter', 'name=^chaos-'])).toBe('')
+  })
+})
