@@ -71,7 +71,7 @@ async function build({ name, module, path }: GoProgram, say: (line: string) => v
   // A build that was ended halfway must not count as finished.
   const partial = `${target}.${process.pid}`
   const version = `-X k8s.io/component-base/version.gitVersion=${KUBERNETES_VERSION}`
-  const flags = ['-p', '1', '-trimpath', '-buildvcs=false', `-ldflags=-s -w ${version}`]
+  const flags = ['-p', '1', '-buildvcs=false', `-ldflags=-s -w ${version}`]
   await run('go', ['-C', folder, 'build', ...flags, '-o', partial, path], BUILD_DEADLINE_MS, { nice: NICE })
   await rename(partial, target)
   return target
