@@ -3,8 +3,7 @@ import { linesOf, resolve, type Definition, type Layer, type Loaded, type Proble
 import { closest, fromText, textLeaves, type Leaf, type TextLeaf } from '../config/settings.js'
 import { readEnvironment } from '../config/sources.js'
 import { readYaml, type YamlOptions } from '../config/yaml-file.js'
-import { fullPath } from '../lib/full-path.js'
-import { reasonOf } from '../lib/reason.js'
+import { unreadable } from '../lib/unreadable.js'
 import { groupOf, inGroups } from './help.js'
 import type { ExitCode, Surroundings } from './surroundings.js'
 
@@ -62,8 +61,8 @@ function readFile(file: string, source: string, options: YamlOptions): Layer {
   try {
     return readYaml({ name: file, text: options.readFile(file) }, options)
   } catch (error) {
-    const problem = `cannot be read: ${reasonOf(error)}${fullPath(file)}`
-    return { values: new Map(), problems: [{ path: file, source, problem }] }
+    const problem = unreadable(file, error)
+    return { values: new Map(), problems: [{ path: file, source, problem }], isUnread: true }
   }
 }
 

@@ -71,7 +71,7 @@ type ReadMode = ({ ok: true } & MeantMode) | { ok: false; problems: SettingProbl
 
 /** A mode without what it needs. If the section of the mode has another problem, only that is told. */
 function lacking({ mode, saidBy }: MeantMode, needed: string): SettingProblem {
-  return { path: saidBy, problem: `the mode ${mode} needs ${needed}`, because: mode }
+  return { path: saidBy, problem: `the mode ${mode} needs ${needed}`, because: [mode] }
 }
 
 function readMode(access: AccessConfig): ReadMode {
@@ -85,7 +85,7 @@ function readMode(access: AccessConfig): ReadMode {
   const problems = unused.map(({ path, by }) => ({
     path,
     problem: `is for access.mode: ${by}, and the mode is ${mode}: set the mode, or leave access.${by} out`,
-    because: 'mode',
+    because: ['mode'],
   }))
   return { ok: false, problems }
 }
@@ -96,7 +96,7 @@ function meantBy([first, second, third]: readonly Used[]): ReadMode {
   if (second === undefined) return { ok: true, mode: first.by, saidBy: first.path }
   const also = third === undefined ? '' : `, and access.${third.path} for the mode ${third.by}`
   const problem = `is for the mode ${second.by}, but access.${first.path} is for the mode ${first.by}${also}: set access.mode, and leave what is for another mode out`
-  return { ok: false, problems: [{ path: second.path, problem, because: 'mode' }] }
+  return { ok: false, problems: [{ path: second.path, problem, because: ['mode'] }] }
 }
 
 type ReadKeys = { ok: true; keys: TokenKeys } | { ok: false; problems: SettingProblem[] }

@@ -6,9 +6,12 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { config, load, problems } from '../testing/load-config.js'
 import { settingsOf } from './app-settings.js'
+import { nodeDefinition } from './check.js'
+import { linesOf } from './load.js'
 import { checkOptions, type PeerageOptions } from './options.js'
 import { toYaml } from './print.js'
 import { printedSettings } from './printed-settings.js'
+import { readEnvironment } from './sources.js'
 
 function app(text: string): App {
   const parsed = parseApp(text)
@@ -274,6 +277,26 @@ p2p: { turn: { secret: { file: /run/turn }, urls: ['turn:turn.example'] } }
     ])
     expect(problems({ file: 'access:\n  key: { path: /nowhere }' })).toEqual([
       'access.key (peerage.yaml:2): must be a string, or { file: path }',
+    ])
+  })
+
+  test('from a file that this account may not read is a problem that says who needs the permission', () => {
+    const path = '/run/key'
+    const readFile = (): string => {
+      throw Object.assign(new Error(`EACCES: permission denied, open '${path}'`), { code: 'EACCES' })
+    }
+    const { problems: found } = readEnvironment(nodeDefinition, {
+      env: { PEERAGE_ACCESS_KEY_FILE: path },
+      readFile,
+    })
+    expect(linesOf(found)).toEqual([
+      "access.key (PEERAGE_ACCESS_KEY_FILE): cannot be read: EACCES: permission denied, open '/run/key'; the account that runs this program needs the permission to read it",
+    ])
+  })
+
+  test('from an empty file has one problem', () => {
+    expect(problems({ file: 'access:\n  key: { file: /empty }', files: { '/empty': '\n' } })).toEqual([
+      'access.key (peerage.yaml:2): must not be empty',
     ])
   })
 

@@ -49,13 +49,13 @@ function checkAccess(path: string, access: AccessConfig): SettingProblem[] {
 /** A problem of a setting in a section, with its whole path. */
 function below(section: string, { path, problem, because }: SettingProblem): SettingProblem {
   const whole = { path: `${section}.${path}`, problem }
-  return because === undefined ? whole : { ...whole, because: `${section}.${because}` }
+  return because === undefined ? whole : { ...whole, because: because.map((each) => `${section}.${each}`) }
 }
 
 function checkDefaultApp({ defaultApp }: Config, apps: readonly App[]): SettingProblem[] {
   if (apps.length === 0 || apps.includes(defaultApp)) return []
   const problem = `is ${defaultApp}, and must be one of apps (${apps.join(', ')}): set it to the app of peers that name none`
-  return [{ path: 'defaultApp', problem, because: 'apps' }]
+  return [{ path: 'defaultApp', problem, because: ['apps'] }]
 }
 
 /** Beyond loopback, each app needs a rule that says who may come in, or must say that it is open. */
@@ -67,12 +67,15 @@ export function checkReach(config: Config, apps = listedApps(config)): SettingPr
     return access.mode === 'open' && origins.length === 0 && config.apps[app]?.access?.mode !== 'open'
   }
   if (apps.length === 0)
-    return isOpen(config.defaultApp) ? [{ path: 'host', problem: OPEN_NODE, because: 'apps' }] : []
+    return isOpen(config.defaultApp) ? [{ path: 'host', problem: OPEN_NODE, because: RULES }] : []
   const open = apps.filter(isOpen)
   if (open.length === 0) return []
   const problem = `is beyond loopback, and no rule says who may connect to ${open.join(', ')}: set access or origins of each app. If anybody may, set access: { mode: open } of the app, or open (--open) for all`
-  return [{ path: 'host', problem, because: 'apps' }]
+  return [{ path: 'host', problem, because: RULES }]
 }
+
+/** Where the rules are. One that cannot be read is not a missing one. */
+const RULES = ['apps', 'access', 'origins']
 
 const OPEN_NODE =
   'is beyond loopback, and no rule says who may connect: set access.key or origins, or open (--open) if anybody may'
@@ -90,7 +93,7 @@ function checkPeerJsKeys(config: Config, apps: readonly App[]): SettingProblem[]
         problems.push({
           path: 'peerjs.key',
           problem: `stands for the app ${app} with the key ${each}, which is not served: list it in apps`,
-          because: 'apps',
+          because: ['apps'],
         })
   for (const app of apps)
     for (const [index, each] of settingsOf(config, app).peerjsKeys.entries()) {
@@ -131,7 +134,7 @@ function checkApiKeys(config: Config, apps: readonly App[]): SettingProblem[] {
     problems.push({
       path: 'api.port',
       problem: 'needs a key: set api.keys, or the api.keys of an app',
-      because: 'apps',
+      because: ['apps'],
     })
   return problems
 }

@@ -4,9 +4,11 @@ import { describe, expect, test } from 'vitest'
 import { nodeDefinition } from './check.js'
 import { config, load, problems } from '../testing/load-config.js'
 import { redacted, toMarkdown, toYaml } from './print.js'
+import { resolve } from './load.js'
 import { printedSettings } from './printed-settings.js'
 import { closest, fromText, textLeaves } from './settings.js'
 import { defaultConfig } from './schema.js'
+import { readEnvironment } from './sources.js'
 import { stunDefinition } from './stun.js'
 
 const { leaves } = nodeDefinition
@@ -274,8 +276,37 @@ describe('a problem names the setting, its source and the rule', () => {
       expect.stringMatching(/^origins\.0 \(PEERAGE_ORIGINS\): must not be null/),
       'times.nodeLeaseMs (default): must be at least 5 beats (45000)',
       'times.nameTtlMs (default): must be at least 30 beats (270000)',
-      expect.stringMatching(/^host \(peerage\.yaml:4\): is beyond loopback/),
     ])
+  })
+
+  test('is told once: a rule for access that is wrong is not also a missing one', () => {
+    const beyond = { PEERAGE_HOST: '0.0.0.0' }
+    expect(problems({ env: { ...beyond, PEERAGE_ACCESS_KEY: 'short' } })).toEqual([
+      'access.key (PEERAGE_ACCESS_KEY): must be at least 16 characters',
+    ])
+    expect(problems({ env: { ...beyond, PEERAGE_ORIGINS: '*' } })).toEqual([
+      expect.stringMatching(/^origins\.0 \(PEERAGE_ORIGINS\): must be an exact origin/),
+    ])
+    expect(problems({ env: { ...beyond, PEERAGE_PORT: 'x' } })).toEqual([
+      'port (PEERAGE_PORT): must be a whole number from 0 to 65535; it is "x"',
+      expect.stringMatching(/^host \(PEERAGE_HOST\): is beyond loopback/),
+    ])
+  })
+
+  test('is that of a file that cannot be read alone, since nobody knows what is missing then', () => {
+    const environment = readEnvironment(nodeDefinition, {
+      env: { PEERAGE_HOST: '0.0.0.0' },
+      readFile: () => '',
+    })
+    const problem = { path: 'peerage.yaml', source: '--config', problem: 'cannot be read: EISDIR' }
+    const unread = { values: new Map(), problems: [problem] }
+    expect(resolve(nodeDefinition, [environment, { ...unread, isUnread: true }])).toEqual({
+      ok: false,
+      problems: [problem],
+    })
+    expect(resolve(nodeDefinition, [environment, unread])).toMatchObject({
+      problems: [problem, { path: 'host' }],
+    })
   })
 
   test('is raised for a file that is no YAML or no mapping, or with a section that is no mapping', () => {

@@ -28,7 +28,8 @@ export const port = whole(0, 65_535)
 /** At most a day, because a longer time is probably a mistaken unit. */
 export const milliseconds = whole(1, 86_400_000)
 export const flag = z.boolean('must be true or false')
-export const text = z.string('must be a string').min(1, 'must not be empty')
+/** Of an empty text, no other problem is told. */
+export const text = z.string('must be a string').min(1, { error: 'must not be empty', abort: true })
 
 export function oneOf<const T extends readonly [string, ...string[]]>(
   ...values: T

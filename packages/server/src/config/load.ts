@@ -6,8 +6,8 @@ export interface SettingProblem {
   /** The setting, such as `times.beatMs`. Empty for the configuration as a whole. */
   path: string
   problem: string
-  /** Another setting that the rule reads. If that is wrong itself, this problem is left out. */
-  because?: string
+  /** Other settings that the rule reads. If one of them is wrong itself, this problem is left out. */
+  because?: readonly string[]
 }
 
 /** A problem of the configuration. */
@@ -20,6 +20,8 @@ export interface Problem extends SettingProblem {
 export interface Layer {
   values: Map<string, Given>
   problems: Problem[]
+  /** Nobody knows what it says. So nobody knows what is missing. */
+  isUnread?: true
 }
 
 /** Stands for a section of a mapping of sections that has no settings: an app that is only listed. */
@@ -93,7 +95,8 @@ export function resolve<T>(definition: Definition<T>, layers: readonly Layer[]):
   // A broken setting counts as not set, so that the rules between the other settings can still be checked.
   for (const path of given.keys()) if ([...broken].some((wrong) => isIn(path, wrong))) given.delete(path)
   const whole = definition.schema.safeParse(nest(given))
-  if (whole.success) problems.push(...problemsBetween(definition, whole.data, given, broken))
+  const isKnown = !layers.some(({ isUnread = false }) => isUnread)
+  if (whole.success && isKnown) problems.push(...problemsBetween(definition, whole.data, given, broken))
   if (problems.length > 0 || !whole.success) return { ok: false, problems: distinct(problems) }
   return {
     ok: true,
@@ -115,7 +118,7 @@ function problemsBetween<T>(
   return definition
     .check(config)
     .filter(({ path }) => !broken.has(path) && !brokenSections.has(sectionOf(path)))
-    .filter(({ because }) => because === undefined || ![...broken].some((path) => isIn(path, because)))
+    .filter(({ because = [] }) => !because.some((read) => [...broken].some((path) => isIn(path, read))))
     .map(({ path, problem }) => ({ path, source: given.get(path)?.source ?? 'default', problem }))
 }
 

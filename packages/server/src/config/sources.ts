@@ -1,5 +1,4 @@
-import { fullPath } from '../lib/full-path.js'
-import { reasonOf } from '../lib/reason.js'
+import { unreadable } from '../lib/unreadable.js'
 import type { Definition, Layer } from './load.js'
 import { closest, fromText, textLeaves, type TextLeaf } from './settings.js'
 
@@ -88,7 +87,7 @@ function textOf(path: string, readFile: Environment['readFile']): FileText {
     // Editors and `echo` end a file with a line break, which is not part of the secret.
     return { ok: true, text: readFile(path).replace(/\r?\n$/, '') }
   } catch (error) {
-    return { ok: false, problem: `cannot be read: ${reasonOf(error)}${fullPath(path)}` }
+    return { ok: false, problem: unreadable(path, error) }
   }
 }
 

@@ -2,8 +2,8 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type { Clock, Timer } from '@peerage/core'
-import { fullPath } from '../lib/full-path.js'
 import { reasonOf } from '../lib/reason.js'
+import { unreadable } from '../lib/unreadable.js'
 
 /** The configuration names a file that cannot be used. */
 export class UnusableFile extends Error {
@@ -140,7 +140,7 @@ function readPem(setting: string, path: string): string {
   try {
     text = readFileSync(path, 'utf8')
   } catch (error) {
-    throw new UnusableFile(`${setting} (${path}) cannot be read: ${reasonOf(error)}${fullPath(path)}`)
+    throw new UnusableFile(`${setting} (${path}) ${unreadable(path, error)}`)
   }
   if (text.includes('-----BEGIN ')) return text
   throw new UnusableFile(`${setting} (${path}) is not a PEM file`)
