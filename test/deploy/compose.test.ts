@@ -194,6 +194,32 @@ describe('Dockerfile', () => {
     for (const word of ['ENTRYPOINT', 'CMD']) expect(last).toMatch(new RegExp(`^\\s*${word} \\["`, 'm'))
   })
 
+  test('it needs no registry of images but for the images that it begins with', async () => {
+    const text = await readFile(`${REPOSITORY}Dockerfile`, 'utf8')
+    // A parser directive, such as `# syntax=`, fetches BuildKit's frontend; the frontend of the engine knows all lines.
+    expect(text).not.toMatch(/^#\s*\w+\s*=/m)
+    const stages = [...text.matchAll(/^FROM .* AS (\w+)$/gm)].map(([, stage]) => stage)
+    const sources = [...text.matchAll(/(?:--from=|from=)([^\s,]+)/g)].map(([, stage]) => stage)
+    expect(sources.length).toBeGreaterThan(0)
+    for (const source of sources) expect(stages).toContain(source)
+    expect(text).not.toMatch(/^(?:ADD|ONBUILD) /m)
+  })
+
+  test('a change of our sources repeats no installation: only manifests are copied before npm ci', async () => {
+    const text = await readFile(`${REPOSITORY}Dockerfile`, 'utf8')
+    const stages = text.split(/^FROM /m).filter((stage) => stage.includes('npm ci'))
+    expect(stages).toHaveLength(2)
+    for (const stage of stages) {
+      const before = stage.slice(0, stage.indexOf('npm ci'))
+      const files = [...before.matchAll(/^COPY (?:--from=build )?(.+) \S+$/gm)].flatMap(([, each = '']) =>
+        each.split(' '),
+      )
+      expect(
+        files.filter((file) => !/(?:package|package-lock|tsconfig|tsconfig\.base)\.json$/.test(file)),
+      ).toEqual([])
+    }
+  })
+
   test('its Node version is one that test:nodes runs, and the packages accept exactly these versions', async () => {
     const read = (file: string): Promise<string> => readFile(`${REPOSITORY}${file}`, 'utf8')
     const majors = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, major]) => major)
