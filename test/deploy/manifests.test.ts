@@ -153,6 +153,13 @@ describe('settings that depend on each other', () => {
     expect(graceSeconds).toBeLessThanOrEqual(120)
   })
 
+  test('a pod that hangs is restarted after its preStop, and much sooner than one that drains', () => {
+    const { livenessProbe, lifecycle } = containerOf(node)
+    const seconds = livenessProbe.terminationGracePeriodSeconds ?? Number.NaN
+    expect(seconds).toBeGreaterThan(lifecycle.preStop.sleep.seconds)
+    expect(seconds).toBeLessThan(node.spec.template.spec.terminationGracePeriodSeconds / 2)
+  })
+
   test('preStop lasts longer than the readiness probes need to notice', () => {
     const { readinessProbe, lifecycle } = containerOf(node)
     const period = z.object({ periodSeconds: z.number(), failureThreshold: z.number() }).parse(readinessProbe)

@@ -102,6 +102,7 @@ const probe = z.looseObject({
   httpGet: z.object({ path: z.string(), port: z.string() }).optional(),
   tcpSocket: z.object({ port: z.string() }).optional(),
   exec: z.object({ command: z.array(z.string()) }).optional(),
+  terminationGracePeriodSeconds: z.number().optional(),
 })
 const labels = z.record(z.string(), z.string())
 
