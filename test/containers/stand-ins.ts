@@ -83,6 +83,7 @@ ${install('redis-server', 'redis-sentinel')}
 RUN rm -r /etc/redis && mkdir -p /usr/local/lib/redis /data && cp --dereference /usr/bin/redis-server /usr/local/lib/redis/redis-server \\
  && printf '#!/bin/sh\\ncase "\${1:--}" in -*) set -- --protected-mode no "$@";; esac\\nexec /usr/local/lib/redis/redis-server "$@"\\n' > /usr/local/bin/redis-server \\
  && chmod 755 /usr/local/bin/redis-server && chown 999:999 /data
+VOLUME ["/data"]
 WORKDIR /data
 EXPOSE 6379
 CMD ["redis-server"]
@@ -105,7 +106,10 @@ CMD ["haproxy", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]
     contains: 'coturn 4.6.1',
     cannotShow: 'coturn 4.17: its addresses that are denied in mapped form, and its own image',
     dockerfile: `FROM ${BASE}
-${install('coturn')}
+${install('coturn', 'libcap2-bin')}
+# As in the real image: no container without this capability may run the program.
+RUN setcap CAP_NET_BIND_SERVICE=+ep /usr/bin/turnserver
+VOLUME ["/var/lib/coturn"]
 USER nobody:nogroup
 STOPSIGNAL SIGINT
 CMD ["turnserver"]

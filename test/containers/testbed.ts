@@ -90,7 +90,16 @@ export async function startTestbed(engine: Engine, options: TestbedOptions): Pro
     const password = randomBytes(24).toString('hex')
     const redisAddress = `${subnet}.5`
     const redis = await startRedis({ start, directory, password, address: redisAddress })
-    await start('p2p', ['--ip', `${subnet}.6`, '--read-only', '--cap-drop', 'ALL', '--no-healthcheck', IMAGE, 'stun'])
+    await start('p2p', [
+      '--ip',
+      `${subnet}.6`,
+      '--read-only',
+      '--cap-drop',
+      'ALL',
+      '--no-healthcheck',
+      IMAGE,
+      'stun',
+    ])
     const settings = { ...nodeSettings(subnet, options.links ?? false), ...options.env }
     const run = { start, settings, subnet, secret: join(directory, 'redis-password') }
     const nodes: ContainerNode[] = []
