@@ -96,7 +96,7 @@ const securityContext = z.looseObject({
   seccompProfile: z.object({ type: z.string() }).optional(),
   allowPrivilegeEscalation: z.boolean().optional(),
   readOnlyRootFilesystem: z.boolean().optional(),
-  capabilities: z.object({ drop: z.array(z.string()) }).optional(),
+  capabilities: z.object({ drop: z.array(z.string()), add: z.array(z.string()).optional() }).optional(),
 })
 const probe = z.looseObject({
   httpGet: z.object({ path: z.string(), port: z.string() }).optional(),
