@@ -1,7 +1,11 @@
+import { readFile } from 'node:fs/promises'
 import { decodeNodeMessage, type TurnCredentials as IssuedCredentials } from '@peerage/protocol'
+import type { Page } from 'playwright-core'
+import type { Page as FirefoxPage } from 'puppeteer-core'
 import { io } from 'socket.io-client'
 import type { TurnCredentials } from '@peerage/test-support/coturn.js'
 import { startChild } from '@peerage/test-support/process.js'
+import { OPEN_MS } from '../e2e/page-kit.js'
 import { openTurnClient, type Answer } from '../nat/turn-client.js'
 import type { Engine } from './engine.js'
 
@@ -71,4 +75,39 @@ export async function relayAnswers(credentials: TurnCredentials): Promise<[relay
   } finally {
     client.close()
   }
+}
+
+/** What the kernel lets a process do (capabilities(7)). */
+interface Rights {
+  account: number
+  /** The capabilities that it has or may take, as bits. */
+  held: number
+  /** The capabilities that a program may get when this process runs it. */
+  bound: number
+  /** Whether a program with the setuid bit gives it more rights. */
+  mayGain: boolean
+}
+
+/** Reads the rights of a process, which may run in a container of this machine. */
+export async function rightsOf(pid: number): Promise<Rights> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  const field = (name: string): string => new RegExp(`^${name}:\\t(\\S+)`, 'm').exec(status)?.[1] ?? ''
+  const bits = (name: string): number => Number(`0x${field(name)}`)
+  return {
+    account: Number(field('Uid')),
+    held: bits('CapEff') | bits('CapPrm') | bits('CapInh') | bits('CapAmb'),
+    bound: bits('CapBnd'),
+    mayGain: field('NoNewPrivs') !== '1',
+  }
+}
+
+/** Sends a text from Firefox's page to Chromium's. Their channel carries it: the nodes relay no texts of the page. */
+export async function textBetween(guest: FirefoxPage, host: Page, text: string): Promise<void> {
+  // Firefox draws nothing in a tab behind another one, and puppeteer waits until the page is drawn.
+  await guest.bringToFront()
+  const isOpen = (await guest.$('details[open] textarea[name=text]')) !== null
+  if (!isOpen) await guest.locator('::-p-xpath(//summary[contains(., "Send a text")])').click()
+  await guest.locator('textarea[name=text]').fill(text)
+  await guest.locator('.text-form button').click()
+  await host.getByText(text).first().waitFor({ timeout: OPEN_MS })
 }
