@@ -208,7 +208,7 @@ async function startDockerd(): Promise<OwnedEngine> {
   const { path: dockerd } = await findTool(DOCKERD)
   await mkdir(HOME, { recursive: true, mode: 0o700 })
   await own()
-  const restoreFirewall = await keepFirewall()
+  const restoreFirewall = await keepFirewall(join(HOME, 'firewall.json'))
   const socket = join(HOME, 'docker.sock')
   const host = `unix://${socket}`
   await Promise.all([rm(socket, { force: true }), rm(join(HOME, 'docker.pid'), { force: true })])
