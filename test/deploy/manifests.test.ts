@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { checkTimes, defaultTimes } from '@peerage/core'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -136,6 +137,21 @@ describe('the manifests', () => {
     expect(data['turnserver.conf']).toBe(await readFile(`${REPOSITORY}deploy/turnserver.conf`, 'utf8'))
     const coturn = containerOf(find(manifests, 'Deployment', 'coturn', deploymentSchema))
     expect(coturn.image).toMatch(/^coturn\/coturn:4\.(1[7-9]|[2-9]\d)\./)
+  })
+
+  test('coturn does not start with a secret that is empty or cannot be read', () => {
+    const coturn = containerOf(find(manifests, 'Deployment', 'coturn', deploymentSchema))
+    const [shell = '', flag = '', script = ''] = coturn.command ?? []
+    const secret = '/run/secrets/peerage/turn-secret'
+    expect(script).toContain(secret)
+    for (const path of ['/dev/null', '/nothing-here']) {
+      const started = spawnSync(shell, [flag, script.replaceAll(secret, path)], { encoding: 'utf8' })
+      expect([path, started.status, started.stderr]).toEqual([
+        path,
+        1,
+        expect.stringMatching(/^turn-secret .* is empty or cannot be read: .*\n$/),
+      ])
+    }
   })
 
   test('the STUN server sees the source address of a request', () => {

@@ -130,6 +130,7 @@ export const deploymentSchema = z.looseObject({
             name: z.string(),
             image: z.string(),
             args: z.array(z.string()).optional(),
+            command: z.array(z.string()).optional(),
             envFrom: z.array(z.object({ configMapRef: z.object({ name: z.string() }) })).optional(),
             env: z
               .array(
