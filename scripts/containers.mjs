@@ -1,5 +1,5 @@
 // npm run test:containers: runs the container tests (test/containers) with this machine's Docker engine, or with one that
-// they start (root on Debian). Where neither is possible, it says why, and counts no test. Arguments go to vitest.
+// they start (Debian's). They need root. Where they cannot run, it says why, and counts no test. Arguments go to vitest.
 import { build, conclude, install, requireNode, ROOT, runTests } from './lib.mjs'
 
 requireNode()

@@ -1,3 +1,4 @@
+import { createServer as createHttpServer } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -28,16 +29,34 @@ describe('where no engine can run, one line says why and what to do', () => {
   })
 
   test.each([
-    ['another system', { platform: 'darwin' }, /only on Linux .*; start Docker$/],
-    ['not root', { uid: 1000 }, /to this account, and only root can start one; .*run this as root$/],
-    ['root of a container', { capabilities: 0xa80425fbn }, /may not start one, .* --privileged\)$/],
-    ['neither dockerd nor apt-get', { has: () => false }, /no dockerd and no apt-get .*; start Docker$/],
+    ['another system', { platform: 'darwin' }, /^only on Linux /],
+    ['not root', { uid: 1000 }, /^they lose packets .*, which only root may; run this as root$/],
+    [
+      'root of a container',
+      { capabilities: 0xa80425fbn },
+      /^no Docker engine answers, and this root may not start one, .* --privileged\)$/,
+    ],
+    [
+      'neither dockerd nor apt-get',
+      { has: () => false },
+      /^no Docker engine answers, and this machine has no dockerd and no apt-get .*; start Docker$/,
+    ],
   ])('%s', async (_, differs, expected) => {
     vi.stubEnv('DOCKER_HOST', '')
-    const reason = await whyNoEngine({ ...able, ...differs })
-    expect(reason).toMatch(expected)
-    expect(reason).toMatch(/^no Docker engine answers/)
-    expect(reason).not.toContain('\n')
+    expect(await whyNoEngine({ ...able, ...differs })).toMatch(expected)
+  })
+
+  test('an engine without root', async () => {
+    const rootless = createHttpServer((_, answer) => {
+      answer.end('{"SecurityOptions":["name=seccomp,profile=default","name=rootless"]}')
+    }).listen(0, '127.0.0.1')
+    await once(rootless, 'listening')
+    onTestFinished(() => void rootless.close())
+    const host = `tcp://127.0.0.1:${(rootless.address() as AddressInfo).port}`
+    vi.stubEnv('DOCKER_HOST', host)
+    expect(await whyNoEngine(able)).toBe(
+      `the engine at ${host} runs without root, so its containers cannot be reached by their addresses; set DOCKER_HOST to an engine that root runs`,
+    )
   })
 
   test('a full disk', async () => {

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 // Not from @peerage/test-support: prepare.ts would get the compiled files, which may be old.
 import { findTool, locate, type Tool } from '../support/binary.js'
-import { answersAt, engineHost } from '../support/container.js'
+import { answersAt, askEngine, engineHost } from '../support/container.js'
 import { eventually, startChild, type Child } from '../support/process.js'
 import { keepFirewall } from './firewall.js'
 
@@ -55,7 +55,6 @@ const CLIENT: Tool = {
 /** Kept between runs, so that layers that did not change are not built again. */
 const HOME = join(tmpdir(), 'peerage-containers')
 const OWNER = join(HOME, 'owner')
-const MACHINE_SOCKET = '/var/run/docker.sock'
 /** The stand-ins and our image take 2 GB; the builds need some more for a moment. */
 const NEEDED_BYTES = 4e9
 /** CAP_NET_ADMIN and CAP_SYS_ADMIN. */
@@ -83,16 +82,20 @@ export interface Machine {
 }
 
 /**
- * Why no engine can run on this machine, as the end of a sentence of one line; undefined if one runs or can be started.
+ * Why the container tests cannot run on this machine, as the end of a sentence of one line; undefined if an engine runs or
+ * can be started.
  */
 export async function whyNoEngine(machine = thisMachine()): Promise<string | undefined> {
-  if ((await engineHost()) !== undefined) return undefined
+  if (machine.platform !== 'linux')
+    return 'only on Linux do containers have a network that this machine shares'
+  if (machine.uid !== 0)
+    return 'they lose packets in the networks of containers, which only root may; run this as root'
+  const host = await engineHost()
+  if (host !== undefined) return whyNot(host)
   const configured = process.env['DOCKER_HOST']
   if (configured !== undefined && configured !== '')
     return `DOCKER_HOST is ${configured}, and no engine answers there; start it, or unset DOCKER_HOST`
   const none = 'no Docker engine answers'
-  if (machine.platform !== 'linux') return `${none}, and only on Linux can the tests start one; start Docker`
-  if (machine.uid !== 0) return `${none} to this account, and only root can start one; ${notRoot()}`
   if ((machine.capabilities & NEEDED_CAPABILITIES) !== NEEDED_CAPABILITIES)
     return `${none}, and this root may not start one, because it may neither mount file systems nor make networks (as in a container without --privileged)`
   if (!machine.has('dockerd') && !machine.has('apt-get'))
@@ -101,6 +104,14 @@ export async function whyNoEngine(machine = thisMachine()): Promise<string | und
   if (free < NEEDED_BYTES)
     return `an engine needs ${NEEDED_BYTES / 1e9} GB in ${machine.home}, where ${(free / 1e9).toFixed(1)} GB are free; make room there, or set TMPDIR to another disk`
   return undefined
+}
+
+/** An engine without root gives its containers addresses that this machine does not reach. */
+async function whyNot(host: string): Promise<string | undefined> {
+  const info = (await askEngine(host, '/info')) ?? ''
+  return info.includes('name=rootless')
+    ? `the engine at ${host} runs without root, so its containers cannot be reached by their addresses; set DOCKER_HOST to an engine that root runs`
+    : undefined
 }
 
 function thisMachine(): Machine {
@@ -112,12 +123,6 @@ function thisMachine(): Machine {
     capabilities: BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(status)?.[1] ?? '0'}`),
     has: (program) => locate(program) !== undefined,
   }
-}
-
-function notRoot(): string {
-  return existsSync(MACHINE_SOCKET)
-    ? `there is ${MACHINE_SOCKET}, so add this account to the group docker, or run this as root`
-    : 'start Docker, or run this as root'
 }
 
 /** Of the file system that holds this folder, or will hold it. */

@@ -2,6 +2,7 @@ import { readlink } from 'node:fs/promises'
 import { request } from 'node:http'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import type { Exit, Running } from './process.js'
 
 // The engine is on this machine. If it needs longer than this to answer "OK", it is too slow for tests.
@@ -129,15 +130,22 @@ function hosts(): string[] {
 }
 
 /** Whether an engine answers at a DOCKER_HOST: `unix:///path` or `tcp://host:port`. Not asked: ssh, and what is no URL. */
-export function answersAt(host: string): Promise<boolean> {
+export async function answersAt(host: string): Promise<boolean> {
+  return (await askEngine(host, '/_ping')) !== undefined
+}
+
+/** The engine's answer to a GET request of its API, such as `/info`; undefined if there is none. */
+export async function askEngine(host: string, path: string): Promise<string | undefined> {
   const endpoint = endpointOf(host)
-  if (endpoint === undefined) return Promise.resolve(false)
+  if (endpoint === undefined) return undefined
   return new Promise((resolve) => {
-    const asked = request({ ...endpoint, path: '/_ping', timeout: PROBE_DEADLINE_MS }, (response) => {
-      response.resume()
-      resolve(response.statusCode === 200)
+    const asked = request({ ...endpoint, path, timeout: PROBE_DEADLINE_MS }, (response) => {
+      text(response).then(
+        (body) => resolve(response.statusCode === 200 ? body : undefined),
+        () => resolve(undefined), // the engine ended meanwhile
+      )
     })
-    asked.once('error', () => resolve(false))
+    asked.once('error', () => resolve(undefined))
     asked.once('timeout', () => asked.destroy(new Error('no answer')))
     asked.end()
   })
