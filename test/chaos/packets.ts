@@ -54,7 +54,9 @@ function chain(direction: 'in' | 'out', loss: Loss): string {
   const address =
     loss.address === undefined ? '' : `ip ${direction === 'in' ? 'saddr' : 'daddr'} ${loss.address}`
   const chance = loss.percent === undefined ? '' : `numgen random mod 100 < ${loss.percent}`
-  const matches = [loss.reset === true ? 'meta l4proto tcp' : '', address, chance].filter(Boolean).join(' ')
+  // The kernel sends its reset through these chains, too, and must not answer it with silence.
+  const tcp = loss.reset === true ? 'tcp flags & rst == 0' : ''
+  const matches = [tcp, address, chance].filter(Boolean).join(' ')
   const verdict = loss.reset === true ? 'reject with tcp reset' : 'drop'
   return `${begin} add rule ${TABLE} ${direction} ${matches} counter ${verdict};`
 }

@@ -1,10 +1,14 @@
+import { readFile } from 'node:fs/promises'
 import { eventually } from '@peerage/test-support/process.js'
 import type { Engine } from './engine.js'
 
 /** A container that a test started. */
 export interface Container {
   readonly name: string
-  /** The id of its first process on this machine, for `nsenter -t PID -n`. Rejects if it does not run. */
+  /**
+   * The id of its first process on this machine, for `nsenter -t PID -n`. Rejects if it does not run, or runs on another
+   * machine, where this number means another process.
+   */
   pid(): Promise<number>
   /** Its newest lines, standard output and standard error. */
   logs(): Promise<string>
@@ -58,6 +62,9 @@ export async function startContainer(
     pid: async () => {
       const { Running, Pid } = await state()
       if (!Running) throw new Error(`the container ${name} does not run`)
+      const id = await engine.docker(['inspect', '--format', '{{.Id}}', name])
+      const groups = await readFile(`/proc/${Pid}/cgroup`, 'utf8').catch(() => '')
+      if (!groups.includes(id)) throw new Error(`the container ${name} runs on another machine`)
       return Pid
     },
     logs,

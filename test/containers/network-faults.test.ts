@@ -1,6 +1,11 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { eventually } from '@peerage/test-support/process.js'
 import { describe, expect, test } from 'vitest'
 import { percentile } from '../chaos/checker.js'
+import { lose } from '../chaos/packets.js'
 import { runChaos } from '../chaos/run.js'
+import { startContainer } from './container.js'
 import { theEngine } from './engine.js'
 
 // A short selection of the faults between containers; `npm run chaos -- --faults F29,F30,…` runs all of them. Each has its
@@ -8,7 +13,7 @@ import { theEngine } from './engine.js'
 const SELECTION = [
   ['F29-in', 20_261_121],
   ['F30-out', 20_261_121],
-  ['F31-both', 20_261_122],
+  ['F31-reset', 20_261_122],
   ['F35', 20_261_121],
 ] as const
 
@@ -45,6 +50,36 @@ describe('the network between containers', () => {
       expected(percentile(result.outagesMs, 0.99)).toBeLessThanOrEqual(result.fault.outageP99Ms)
     },
   )
+
+  test('packets that are answered by a reset end the connection at once', async ({ onTestFinished }) => {
+    const engine = theEngine()
+    const redis = await startContainer(engine, 'chaos-reset', ['redis:7.4'])
+    onTestFinished(() => redis.remove())
+    const address = await engine.docker([
+      'inspect',
+      '--format',
+      '{{.NetworkSettings.IPAddress}}',
+      'chaos-reset',
+    ])
+    const answers = async (): Promise<true> => {
+      const socket = connect(6379, address)
+      socket.write('PING\r\n')
+      const [said] = await once(socket, 'data')
+      socket.destroy()
+      if (String(said) !== '+PONG\r\n') throw new Error(`Redis says ${String(said)}`)
+      return true
+    }
+    await eventually('Redis answers', answers, { deadlineMs: 10_000 })
+    const socket = connect(6379, address)
+    await once(socket, 'connect')
+    const lossy = await lose(redis, { direction: 'both', reset: true })
+    socket.write('PING\r\n')
+    const [error] = await once(socket, 'error')
+    expect(error).toMatchObject({ code: 'ECONNRESET' })
+    expect(await lossy.counted()).toBeGreaterThan(0)
+    await lossy.heal()
+    expect(await answers()).toBe(true)
+  })
 
   test('nothing is left', async () => {
     const engine = theEngine()

@@ -5,7 +5,7 @@ import { startTestbed } from './testbed.js'
 
 test('two peers on two nodes in containers exchange a message through HAProxy, and nothing is left afterwards', async () => {
   const engine = theEngine()
-  const testbed = await startTestbed(engine, { prefix: 'testbed', subnet: '10.89.71', links: true })
+  const testbed = await startTestbed(engine, { prefix: 'testbed', subnet: '10.89.91', links: true })
   try {
     const alice = await connect(testbed.balancer.url, { name: 'alice', storage: null })
     const bob = await connect(testbed.balancer.url, { name: 'bob', storage: null })
