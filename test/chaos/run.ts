@@ -51,12 +51,7 @@ const OVERLAP_MS = 1_000
 /** Injects each fault under continuous traffic. Each has its own testbed and history. */
 export async function runChaos(options: ChaosOptions): Promise<ClassResult[]> {
   const random = seeded(options.seed)
-  const { found: wanted, unknown } = pick(options.faults)
-  requireKnown(
-    'fault',
-    unknown,
-    faults.map(({ id }) => id),
-  )
+  const wanted = chosen(options.faults)
   options.log(`seed ${options.seed}: the same seed gives the same schedule`)
   const results: ClassResult[] = []
   for (const fault of wanted) {
@@ -71,6 +66,17 @@ export async function runChaos(options: ChaosOptions): Promise<ClassResult[]> {
       options.log(`    ${note.ok ? 'ok ' : 'NOT'} ${note.what}: ${Math.round(note.value)}`)
   }
   return results
+}
+
+/** The faults with these ids. Throws a WRONG_USAGE error if there is an id that none has. */
+function chosen(ids: readonly string[]): AnyFault[] {
+  const { found, unknown } = pick(ids)
+  requireKnown(
+    'fault',
+    unknown,
+    faults.map(({ id }) => id),
+  )
+  return found
 }
 
 /** The result of a class that an error ended. */
@@ -240,13 +246,18 @@ export async function main(args: string[]): Promise<number> {
   })
   const log = (text: string): void => console.log(text)
   const ids = values.faults?.split(',') ?? faults.map((fault) => fault.id)
+  chosen(ids)
+  const numbers = {
+    seed: wholeNumber('seed', values.seed, 0),
+    times: wholeNumber('times', values.times, 1),
+    peers: wholeNumber('peers', values.peers, 1),
+  }
+  // After every mistake in the arguments was found: an engine takes seconds, and a minute the first time.
   const engine = await engineFor(ids, log)
   try {
     const results = await runChaos({
-      seed: wholeNumber('seed', values.seed, 0),
+      ...numbers,
       faults: engine === undefined ? ids.filter((id) => !needsEngine(id)) : ids,
-      times: wholeNumber('times', values.times, 1),
-      peers: wholeNumber('peers', values.peers, 1),
       ...(engine === undefined ? {} : { engine }),
       log,
     })
