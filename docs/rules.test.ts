@@ -32,7 +32,7 @@ const invariants = new Map(
 const faults = new Set(
   files
     .filter((file) => file.startsWith('test/chaos/faults/'))
-    .flatMap((file) => [...read(file).matchAll(/id: '(F\d+)/g)].map(([, id]) => id ?? '')),
+    .flatMap((file) => [...read(file).matchAll(/\bid(?::| =) ['`](F\d+)/g)].map(([, id]) => id ?? '')),
 )
 
 const code = files.filter((file) => /\.(ts|tsx|mjs|py)$/.test(file) && !file.startsWith('docs/'))
