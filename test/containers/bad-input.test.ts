@@ -24,7 +24,7 @@ describe('where no engine can run, one line says why and what to do', () => {
   test('DOCKER_HOST leads nowhere', async () => {
     vi.stubEnv('DOCKER_HOST', 'tcp://127.0.0.1:1')
     expect(await whyNoEngine()).toBe(
-      'DOCKER_HOST is tcp://127.0.0.1:1, and no engine answers there; start it, or unset DOCKER_HOST',
+      'DOCKER_HOST is tcp://127.0.0.1:1, and no engine answers there (nothing listens there); start it, or unset DOCKER_HOST',
     )
   })
 

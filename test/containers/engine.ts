@@ -34,9 +34,11 @@ export interface DockerOptions {
 }
 
 /** An engine that this process ends, if it started it. */
-interface OwnedEngine extends Engine {
+export interface OwnedEngine extends Engine {
   /** The path of the docker client. */
   readonly client: string
+  /** This process started it, and nobody else uses its images. */
+  readonly isOurs: boolean
   stop(): Promise<void>
 }
 
@@ -90,11 +92,10 @@ export async function whyNoEngine(machine = thisMachine()): Promise<string | und
     return 'only on Linux do containers have a network that this machine shares'
   if (machine.uid !== 0)
     return 'they lose packets in the networks of containers, which only root may; run this as root'
+  const configured = process.env['DOCKER_HOST']
+  if (configured !== undefined && configured !== '') return whyNotAt(configured)
   const host = await engineHost()
   if (host !== undefined) return whyNot(host)
-  const configured = process.env['DOCKER_HOST']
-  if (configured !== undefined && configured !== '')
-    return `DOCKER_HOST is ${configured}, and no engine answers there; start it, or unset DOCKER_HOST`
   const none = 'no Docker engine answers'
   if ((machine.capabilities & NEEDED_CAPABILITIES) !== NEEDED_CAPABILITIES)
     return `${none}, and this root may not start one, because it may neither mount file systems nor make networks (as in a container without --privileged)`
@@ -106,10 +107,16 @@ export async function whyNoEngine(machine = thisMachine()): Promise<string | und
   return undefined
 }
 
+async function whyNotAt(configured: string): Promise<string | undefined> {
+  const answer = await askEngine(configured, '/_ping')
+  if (answer.ok) return whyNot(configured)
+  return `DOCKER_HOST is ${configured}, and no engine answers there (${answer.why}); start it, or unset DOCKER_HOST`
+}
+
 /** An engine without root gives its containers addresses that this machine does not reach. */
 async function whyNot(host: string): Promise<string | undefined> {
-  const info = (await askEngine(host, '/info')) ?? ''
-  return info.includes('name=rootless')
+  const info = await askEngine(host, '/info')
+  return info.ok && info.body.includes('name=rootless')
     ? `the engine at ${host} runs without root, so its containers cannot be reached by their addresses; set DOCKER_HOST to an engine that root runs`
     : undefined
 }
@@ -140,7 +147,7 @@ export async function startEngine(): Promise<OwnedEngine> {
   if (reason !== undefined) throw new Error(`The container tests cannot run: ${reason}.`)
   const host = await engineHost()
   if (host !== undefined) {
-    return { ...clientOf(host, await findClient()), stop: () => Promise.resolve() }
+    return { ...clientOf(host, await findClient()), isOurs: false, stop: () => Promise.resolve() }
   }
   return startDockerd()
 }
@@ -160,7 +167,7 @@ export function announceEngine({ host, client }: OwnedEngine): void {
   process.env['PEERAGE_TEST_DOCKER'] = client
 }
 
-function clientOf(host: string, client: string): Omit<OwnedEngine, 'stop'> {
+function clientOf(host: string, client: string): Omit<OwnedEngine, 'stop' | 'isOurs'> {
   const ask = async (
     args: readonly string[],
     { deadlineMs = COMMAND_DEADLINE_MS, cwd, env = {} }: DockerOptions = {},
@@ -242,7 +249,7 @@ async function startDockerd(): Promise<OwnedEngine> {
     })
     const engine = clientOf(host, await findClient())
     await tidy(engine)
-    return { ...engine, stop }
+    return { ...engine, isOurs: true, stop }
   } catch (error) {
     await stop()
     throw error

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { readlink } from 'node:fs/promises'
 import { request } from 'node:http'
 import { homedir } from 'node:os'
@@ -5,31 +6,46 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { Exit, Running } from './process.js'
 
-// The engine is on this machine. If it needs longer than this to answer "OK", it is too slow for tests.
-const PROBE_DEADLINE_MS = 1_500
+/** A process that is busy may see an answer this late. */
+const PROBE_DEADLINE_MS = 5_000
 const KEPT_LINES = 2_000
 const SHOWN_LINES = 60
 
-let probed: Promise<string | undefined> | undefined
+let probed: Promise<Answer[]> | undefined
 
 /**
  * Whether servers run in containers: an engine answers and can run a container on this machine's network. The engine is
  * asked once per process. Containers use the host's network so that a server has the same addresses in a container and
  * outside (Redis Cluster and Sentinel announce theirs to clients). Only Linux supports this.
  *
- * PEERAGE_TEST_PARTS decides: `binary` always uses binaries; `container` rejects with an Error if no engine answers.
+ * PEERAGE_TEST_PARTS decides: `binary` always uses binaries; `container` rejects with an Error of one line if no engine
+ * answers.
  */
 export async function dockerAnswers(): Promise<boolean> {
-  const parts = process.env['PEERAGE_TEST_PARTS']
-  if (process.platform !== 'linux' || parts === 'binary') return false
-  probed ??= engineHost()
-  const host = await probed
-  if (host === undefined && parts === 'container')
-    throw new Error(
-      'PEERAGE_TEST_PARTS=container asks for servers in containers, but no Docker engine answers at ' +
-        `${hosts().join(' or ')}. Start one, or unset the variable.`,
-    )
-  return host !== undefined
+  const parts = testParts()
+  if (parts === 'binary') return false
+  if (process.platform !== 'linux') {
+    if (parts === 'either') return false
+    throw new Error(`${CONTAINERS_ASKED}, which only Linux runs on its own network. Unset the variable.`)
+  }
+  probed ??= Promise.all(hosts().map((host) => askEngine(host, '/_ping')))
+  const answers = await probed
+  if (answers.some(({ ok }) => ok)) return true
+  if (parts === 'either') return false
+  const reasons = answers.map((answer, index) => `${hosts()[index]} (${answer.ok ? '' : answer.why})`)
+  throw new Error(
+    `${CONTAINERS_ASKED}, but no Docker engine answers: ${reasons.join(', ')}. Start one, or unset the variable.`,
+  )
+}
+
+const CONTAINERS_ASKED = 'PEERAGE_TEST_PARTS=container asks for servers in containers'
+
+/** What PEERAGE_TEST_PARTS asks for. Throws an Error of one line if it is another word. */
+export function testParts(): 'binary' | 'container' | 'either' {
+  const parts = process.env['PEERAGE_TEST_PARTS'] ?? ''
+  if (parts === '') return 'either'
+  if (parts === 'binary' || parts === 'container') return parts
+  throw new Error(`PEERAGE_TEST_PARTS is "${parts}". Set it to "binary" or "container", or unset it.`)
 }
 
 /** The first DOCKER_HOST of this machine at which a Docker engine answers: the configured one alone, or the usual ones. */
@@ -52,8 +68,17 @@ export interface ContainerOptions {
 /** Starts a container on the host's network, as this process's account. Rejects if the image is not available. */
 export async function startContainer(options: ContainerOptions): Promise<Running> {
   const { GenericContainer, getContainerRuntimeClient } = await import('testcontainers')
+  const runtime = await getContainerRuntimeClient()
   const lines: string[] = []
-  const started = await new GenericContainer(options.image)
+  const name = `peerage-test-${randomUUID()}`
+  const container = runtime.container.getById(name)
+  const remove = async (): Promise<void> => void (await container.remove({ force: true, v: true }))
+  const giveUp = async (reason: unknown): Promise<never> => {
+    await remove().catch(() => undefined) // it was not even made
+    throw reason
+  }
+  await new GenericContainer(options.image)
+    .withName(name)
     .withNetworkMode('host')
     .withUser(`${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`)
     .withEntrypoint([options.program])
@@ -69,19 +94,10 @@ export async function startContainer(options: ContainerOptions): Promise<Running
       })
     })
     .start()
-  const runtime = await getContainerRuntimeClient()
-  const container = runtime.container.getById(started.getId())
+    .catch(giveUp)
   const { State } = await container.inspect()
-  if (!State.Running) {
-    await container.remove({ force: true, v: true })
-    throw new Error(`the container ended at once: ${lines.join('\n')}`)
-  }
-  if (!(await sharesOurNetwork(State.Pid))) {
-    await container.remove({ force: true, v: true })
-    throw new Error(
-      'the engine runs in another network than this process, as if this process runs in a container itself',
-    )
-  }
+  if (!State.Running) await giveUp(new Error(`the container ended at once: ${lines.join('\n')}`))
+  if (!(await sharesOurNetwork(State.Pid))) await giveUp(new Error(ANOTHER_NETWORK))
 
   let ended = false
   const stopped: Promise<Exit> = container.wait().then(
@@ -95,8 +111,12 @@ export async function startContainer(options: ContainerOptions): Promise<Running
     },
   )
   const kill = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
-    if (!ended) await container.kill({ signal })
+    if (ended) return
+    await container.kill({ signal }).catch((error: { statusCode?: number }) => {
+      if (error.statusCode !== HAS_ENDED) throw error
+    })
   }
+  let removed: Promise<void> | undefined
   return {
     pid: State.Pid,
     stopped,
@@ -105,11 +125,17 @@ export async function startContainer(options: ContainerOptions): Promise<Running
     pause: () => kill('SIGSTOP'),
     resume: () => kill('SIGCONT'),
     stop: async () => {
-      await container.remove({ force: true, v: true })
+      removed ??= remove()
+      await removed
       await stopped
     },
   }
 }
+
+/** The engine's answer to a signal for a container that has ended. */
+const HAS_ENDED = 409
+const ANOTHER_NETWORK =
+  "the engine's network is not this process's: it runs without root, or on another machine, or this process is in a container"
 
 /** If this process itself runs in a container, the engine's host network is not the network of our 127.0.0.1. */
 async function sharesOurNetwork(pid: number): Promise<boolean> {
@@ -131,24 +157,40 @@ function hosts(): string[] {
 
 /** Whether an engine answers at a DOCKER_HOST: `unix:///path` or `tcp://host:port`. Not asked: ssh, and what is no URL. */
 export async function answersAt(host: string): Promise<boolean> {
-  return (await askEngine(host, '/_ping')) !== undefined
+  return (await askEngine(host, '/_ping')).ok
 }
 
-/** The engine's answer to a GET request of its API, such as `/info`; undefined if there is none. */
-export async function askEngine(host: string, path: string): Promise<string | undefined> {
+/** What an engine answered, or why it did not, in a few words. */
+export type Answer = { ok: true; body: string } | { ok: false; why: string }
+
+/** The engine's answer to a GET request of its API, such as `/info`. */
+export async function askEngine(host: string, path: string): Promise<Answer> {
   const endpoint = endpointOf(host)
-  if (endpoint === undefined) return undefined
+  if (endpoint === undefined) return { ok: false, why: 'not unix:///path or tcp://host:port' }
   return new Promise((resolve) => {
+    const fail = (error: NodeJS.ErrnoException): void => resolve({ ok: false, why: reasonOf(error) })
     const asked = request({ ...endpoint, path, timeout: PROBE_DEADLINE_MS }, (response) => {
-      text(response).then(
-        (body) => resolve(response.statusCode === 200 ? body : undefined),
-        () => resolve(undefined), // the engine ended meanwhile
-      )
+      const status = response.statusCode ?? 0
+      text(response).then((body) => {
+        resolve(status === 200 ? { ok: true, body } : { ok: false, why: `it answers with HTTP ${status}` })
+      }, fail) // the engine ended meanwhile
     })
-    asked.once('error', () => resolve(undefined))
-    asked.once('timeout', () => asked.destroy(new Error('no answer')))
+    asked.once('error', fail)
+    asked.once('timeout', () => asked.destroy(new Error(`no answer within ${PROBE_DEADLINE_MS} ms`)))
     asked.end()
   })
+}
+
+function reasonOf({ code, message }: NodeJS.ErrnoException): string {
+  switch (code) {
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+      return 'nothing listens there'
+    case 'EACCES':
+      return 'this account may not use it: add it to the group docker'
+    default:
+      return message
+  }
 }
 
 function endpointOf(host: string): { socketPath: string } | { host: string; port: number } | undefined {

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { announce, findBinary, type Program } from './binary.js'
-import { dockerAnswers, startContainer } from './container.js'
+import { dockerAnswers, startContainer, testParts } from './container.js'
 import { eventually, startChild, type ChildOptions, type Running } from './process.js'
 
 /** A server program and the image that contains it. */
@@ -64,8 +64,9 @@ const imagesMissing = new Set<string>()
  * binary, else from one that apt-get installs. Standard error says which. Throws an Error that names what is missing.
  */
 export async function startServer(program: ServerProgram, options: ServerOptions): Promise<Running> {
-  const running = await launch(program, options)
+  let running: Running | undefined
   try {
+    running = await launch(program, options)
     const { what, probe, deadlineMs } = options.ready
     await eventually(what, async () => ((await probe()) === undefined ? undefined : true), {
       deadlineMs,
@@ -73,8 +74,29 @@ export async function startServer(program: ServerProgram, options: ServerOptions
     })
     return running
   } catch (error) {
-    await running.stop()
+    await running?.stop()
     await removeDirectory(options.directory)
+    throw error
+  }
+}
+
+interface Stoppable {
+  stop(): Promise<void>
+}
+
+/** Waits for servers that start side by side. If one fails, ends the others and rejects with its reason. */
+export async function startTogether<T extends Stoppable>(starts: readonly Promise<T>[]): Promise<T[]> {
+  const outcomes = await Promise.allSettled(starts)
+  const started = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+  return orStop(started, () => Promise.all(starts))
+}
+
+/** Takes the steps that make running servers ready. If one fails, ends the servers and rejects with its reason. */
+export async function orStop<T>(servers: readonly Stoppable[], steps: () => Promise<T>): Promise<T> {
+  try {
+    return await steps()
+  } catch (error) {
+    await Promise.all(servers.map((server) => server.stop()))
     throw error
   }
 }
@@ -116,7 +138,7 @@ async function startInContainer(
     announce(`${program.name}: container ${image}`)
     return running
   } catch (error) {
-    if (process.env['PEERAGE_TEST_PARTS'] === 'container')
+    if (testParts() === 'container')
       throw new Error(`${program.name} cannot run in a container of ${image}: ${messageOf(error)}`, {
         cause: error,
       })

@@ -1,3 +1,4 @@
+import { orStop, startTogether } from './fixture.js'
 import { freePort } from './ports.js'
 import { eventually } from './process.js'
 import { startRedis, type RedisOptions, type RedisServer } from './redis.js'
@@ -53,20 +54,25 @@ const MIGRATE_AT_ONCE = '1000'
 export async function startRedisCluster(options: ClusterOptions = {}): Promise<RedisCluster> {
   const { masters: masterCount = 3, replicas = 1 } = options
   const count = masterCount * (1 + replicas)
-  const members = await Promise.all(Array.from({ length: count }, () => launch(options)))
-  await introduce(members)
-  await assignSlots(members.slice(0, masterCount))
-  await untilWhole(members)
-  await Promise.all(
-    members.slice(masterCount).map(({ server }, index) => {
-      const master = members[index % masterCount]
-      return server.cli('CLUSTER', 'REPLICATE', master?.id ?? '')
-    }),
-  )
-  await eventually('the replicas follow', () => followed(members, masterCount, replicas), {
-    deadlineMs: START_DEADLINE_MS,
+  const launched = await startTogether(Array.from({ length: count }, () => launch(options)))
+  return orStop(launched, async () => {
+    const members = await Promise.all(
+      launched.map(async (each) => ({ ...each, id: await each.server.cli('CLUSTER', 'MYID') })),
+    )
+    await introduce(members)
+    await assignSlots(members.slice(0, masterCount))
+    await untilWhole(members)
+    await Promise.all(
+      members.slice(masterCount).map(({ server }, index) => {
+        const master = members[index % masterCount]
+        return server.cli('CLUSTER', 'REPLICATE', master?.id ?? '')
+      }),
+    )
+    await eventually('the replicas follow', () => followed(members, masterCount, replicas), {
+      deadlineMs: START_DEADLINE_MS,
+    })
+    return describe(members, options.redis?.tls === undefined ? 'redis' : 'rediss')
   })
-  return describe(members, options.redis?.tls === undefined ? 'redis' : 'rediss')
 }
 
 interface Member extends ClusterNode {
@@ -133,7 +139,7 @@ function describe(nodes: readonly Member[], scheme: 'redis' | 'rediss'): RedisCl
   }
 }
 
-async function launch(options: ClusterOptions): Promise<Member> {
+async function launch(options: ClusterOptions): Promise<Omit<Member, 'id'> & Pick<RedisServer, 'stop'>> {
   // By default the bus listens on the port 10,000 above, which may be taken.
   const busPort = await freePort()
   const server = await startRedis({
@@ -146,7 +152,7 @@ async function launch(options: ClusterOptions): Promise<Member> {
       ...options.redis?.config,
     },
   })
-  return { server, busPort, id: await server.cli('CLUSTER', 'MYID') }
+  return { server, busPort, stop: () => server.stop() }
 }
 
 async function introduce(members: readonly Member[]): Promise<void> {

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { makeDirectory, removeDirectory, startServer } from './fixture.js'
+import { makeDirectory, orStop, removeDirectory, startServer, startTogether } from './fixture.js'
 import { freePort } from './ports.js'
 import { eventually, type Running } from './process.js'
 import { ask, REDIS, startRedis, tlsDirectives, type RedisOptions, type RedisServer } from './redis.js'
@@ -20,6 +20,8 @@ export interface Sentinel {
   running: Running
   /** Runs one command on it. Returns the answer as redis-cli prints it raw. */
   cli(...args: readonly string[]): Promise<string>
+  /** Ends it and removes its files. */
+  stop(): Promise<void>
 }
 
 export interface SentinelSetup {
@@ -55,34 +57,45 @@ const PUBLISH_MS = { atStart: '100', later: '2000' }
 export async function startSentinel(options: SentinelOptions = {}): Promise<SentinelSetup> {
   const { sentinels: sentinelCount = 3, replicas = 1, downAfterMs = 1_500 } = options
   const master = await startRedis(redisOptions(options))
-  const followers = await Promise.all(
-    Array.from({ length: replicas }, () =>
-      startRedis(redisOptions(options, ['--replicaof', master.host, String(master.port)])),
+  const followers = await orStop([master], () =>
+    startTogether(
+      Array.from({ length: replicas }, () =>
+        startRedis(redisOptions(options, ['--replicaof', master.host, String(master.port)])),
+      ),
     ),
   )
   const servers = [master, ...followers]
-  const directories: string[] = []
-  const quorum = Math.floor(sentinelCount / 2) + 1
-  const sentinels = await Promise.all(
-    Array.from({ length: sentinelCount }, async () => {
-      const directory = await makeDirectory('sentinel')
-      directories.push(directory)
-      return launchSentinel(directory, { master, quorum, downAfterMs, redis: options.redis ?? {} })
-    }),
+  const watched = {
+    master,
+    quorum: Math.floor(sentinelCount / 2) + 1,
+    downAfterMs,
+    redis: options.redis ?? {},
+  }
+  const sentinels = await orStop(servers, () =>
+    startTogether(Array.from({ length: sentinelCount }, () => launchSentinel(watched))),
   )
-  await Promise.all(sentinels.map((sentinel) => untilComplete(sentinel, sentinelCount, replicas)))
-  await Promise.all(
-    sentinels.map((sentinel) => sentinel.cli('SENTINEL', 'DEBUG', 'PUBLISH-PERIOD', PUBLISH_MS.later)),
-  )
-  await eventually('the replicas follow', () => allFollow(master, replicas), {
-    deadlineMs: START_DEADLINE_MS,
+  await orStop([...sentinels, ...servers], async () => {
+    await Promise.all(sentinels.map((sentinel) => untilComplete(sentinel, sentinelCount, replicas)))
+    await Promise.all(
+      sentinels.map((sentinel) => sentinel.cli('SENTINEL', 'DEBUG', 'PUBLISH-PERIOD', PUBLISH_MS.later)),
+    )
+    await eventually('the replicas follow', () => allFollow(master, replicas), {
+      deadlineMs: START_DEADLINE_MS,
+    })
   })
+  return describe(sentinels, servers, options.redis?.tls === undefined ? 'redis' : 'rediss')
+}
 
+function describe(
+  sentinels: readonly Sentinel[],
+  servers: readonly RedisServer[],
+  scheme: 'redis' | 'rediss',
+): SentinelSetup {
   const setup: SentinelSetup = {
     name: NAME,
     sentinels,
     servers,
-    url: `${options.redis?.tls === undefined ? 'redis' : 'rediss'}+sentinel://${sentinels.map(({ host, port }) => `${host}:${port}`).join(',')}/${NAME}`,
+    url: `${scheme}+sentinel://${sentinels.map(({ host, port }) => `${host}:${port}`).join(',')}/${NAME}`,
     master: async () => {
       const told = await Promise.any(sentinels.map((sentinel) => masterPort(sentinel)))
       return serverAt(servers, told)
@@ -112,11 +125,7 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Sent
       return victim
     },
     stop: async () => {
-      await Promise.all([
-        ...sentinels.map(({ running }) => running.stop()),
-        ...servers.map((server) => server.stop()),
-      ])
-      await Promise.all(directories.map((directory) => removeDirectory(directory)))
+      await Promise.all([...sentinels, ...servers].map((each) => each.stop()))
     },
   }
   return setup
@@ -131,15 +140,13 @@ function redisOptions(options: SentinelOptions, args: readonly string[] = []): R
   }
 }
 
-async function launchSentinel(
-  directory: string,
-  watched: {
-    master: RedisServer
-    quorum: number
-    downAfterMs: number
-    redis: Pick<RedisOptions, 'login' | 'tls'>
-  },
-): Promise<Sentinel> {
+async function launchSentinel(watched: {
+  master: RedisServer
+  quorum: number
+  downAfterMs: number
+  redis: Pick<RedisOptions, 'login' | 'tls'>
+}): Promise<Sentinel> {
+  const directory = await makeDirectory('sentinel')
   const port = await freePort()
   const host = '127.0.0.1'
   const file = join(directory, 'sentinel.conf') // a sentinel writes what it learns into its own configuration
@@ -169,10 +176,17 @@ async function launchSentinel(
       deadlineMs: START_DEADLINE_MS,
     },
   })
-  await cli('SENTINEL', 'DEBUG', 'PUBLISH-PERIOD', PUBLISH_MS.atStart)
-  // By default a sentinel that was held up for two seconds takes part in no failover for half a minute.
-  await cli('SENTINEL', 'DEBUG', 'TILT-TRIGGER', TILT_TRIGGER_MS)
-  return { host, port, running, cli }
+  const stop = async (): Promise<void> => {
+    await running.stop()
+    await removeDirectory(directory)
+  }
+  const sentinel = { host, port, running, cli, stop }
+  return orStop([sentinel], async () => {
+    await cli('SENTINEL', 'DEBUG', 'PUBLISH-PERIOD', PUBLISH_MS.atStart)
+    // By default a sentinel that was held up for two seconds takes part in no failover for half a minute.
+    await cli('SENTINEL', 'DEBUG', 'TILT-TRIGGER', TILT_TRIGGER_MS)
+    return sentinel
+  })
 }
 
 /** A failover needs sentinels that know each other and the replicas. */

@@ -1,4 +1,8 @@
-import { afterEach, expect, test } from 'vitest'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { makeDirectory, removeDirectory } from './fixture.js'
 import { startRedisCluster } from './redis-cluster.js'
 import { startSentinel } from './redis-sentinel.js'
 
@@ -56,4 +60,34 @@ test('Cluster: a replica takes over on request, and when its master is killed', 
   const third = await cluster.ownerAfter(slot, second)
   expect(third.id).toBe(first.id)
   expect(await third.server.cli('GET', 'alice')).toBe('1')
+})
+
+describe('if one step of the start fails, the servers that run already are ended', () => {
+  /** Where a server listens besides its port, so that the test can find it. */
+  async function socketPath(): Promise<string> {
+    const directory = await makeDirectory('failed')
+    ends.push(() => removeDirectory(directory))
+    return join(directory, 'redis.sock')
+  }
+
+  async function expectEnded(path: string): Promise<void> {
+    const [error] = (await once(connect(path), 'error')) as [NodeJS.ErrnoException]
+    expect(error.code).toBe('ECONNREFUSED') // the file of its socket remains
+  }
+
+  test('Cluster', async () => {
+    const unixsocket = await socketPath()
+    const config = { unixsocket, 'cluster-enabled': 'no' }
+    const cluster = startRedisCluster({ masters: 1, replicas: 0, redis: { config } })
+    await expect(cluster).rejects.toThrow('cluster support disabled')
+    await expectEnded(unixsocket)
+  })
+
+  test('Sentinel', async () => {
+    const unixsocket = await socketPath()
+    const login = { password: 'two words' } // the sentinels' file does not take it
+    const redis = { config: { unixsocket, requirepass: login.password }, login }
+    await expect(startSentinel({ replicas: 0, redis })).rejects.toThrow('sentinel on port')
+    await expectEnded(unixsocket)
+  })
 })
