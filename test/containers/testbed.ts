@@ -72,7 +72,6 @@ export async function startTestbed(engine: Engine, options: TestbedOptions): Pro
   const directory = await makeDirectory(prefix)
   // HAProxy's own user makes its socket here.
   await chmod(directory, 0o777)
-  await engine.docker(['network', 'create', '--subnet', `${subnet}.0/24`, network])
   const started = new Map<string, Container>()
   const proxies: TcpProxy[] = []
   const start = async (name: string, args: readonly string[]): Promise<Container> => {
@@ -81,12 +80,16 @@ export async function startTestbed(engine: Engine, options: TestbedOptions): Pro
     return container
   }
   const stop = async (): Promise<void> => {
-    await Promise.all([...started.values()].map((container) => container.remove()))
-    await Promise.all(proxies.map((proxy) => proxy.stop()))
-    await engine.docker(['network', 'rm', network])
-    await removeDirectory(directory)
+    // Each is tried, whatever becomes of the others. The network goes last, when no container uses it.
+    const ends: Promise<unknown>[] = [...started.values()].map((container) => container.remove())
+    const outcomes = await Promise.allSettled([...ends, ...proxies.map((proxy) => proxy.stop())])
+    const last: Promise<unknown>[] = [engine.docker(['network', 'rm', network]), removeDirectory(directory)]
+    outcomes.push(...(await Promise.allSettled(last)))
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
   }
   try {
+    await engine.docker(['network', 'create', '--subnet', `${subnet}.0/24`, network])
     const password = randomBytes(24).toString('hex')
     const redisAddress = `${subnet}.5`
     const redis = await startRedis({ start, directory, password, address: redisAddress })
@@ -130,7 +133,7 @@ export async function startTestbed(engine: Engine, options: TestbedOptions): Pro
       stop,
     }
   } catch (error) {
-    await stop()
+    await stop().catch(() => undefined) // the reason of the start counts
     throw error
   }
 }
