@@ -1,5 +1,5 @@
 import { describe, expect, test, type TestContext } from 'vitest'
-import { percentile } from './checker.js'
+import { expectMet } from './expectations.js'
 import { faults } from './faults/index.js'
 import { runChaos } from './run.js'
 
@@ -30,22 +30,7 @@ async function meet([id, seed]: readonly [string, number], { expect }: TestConte
     peers: 12,
     log: (line) => said.push(line),
   })
-  if (!result) throw new Error(`${id} did not run`)
-  const { lost, doubled, reordered, strangers, heldTwice, unsettled, acknowledged } = result.verdict
-  expect({ lost, doubled, reordered, strangers, heldTwice, unsettled }, said.join('\n')).toEqual({
-    lost: [],
-    doubled: [],
-    reordered: [],
-    strangers: [],
-    heldTwice: [],
-    unsettled: [],
-  })
-  expect(acknowledged).toBeGreaterThan(100)
-  expect(
-    result.notes.filter((note) => !note.ok),
-    said.join('\n'),
-  ).toEqual([])
-  expect(percentile(result.outagesMs, 0.99)).toBeLessThanOrEqual(result.fault.outageP99Ms)
+  expectMet(expect, result, said)
 }
 
 describe('the fault bench, a short selection', () => {

@@ -107,6 +107,16 @@ function heldTwice(events: readonly Event[], rules: Rules): Verdict['heldTwice']
   return found
 }
 
+/** The part of a verdict in which nothing happened that must not happen. */
+export const CLEAN = {
+  lost: [],
+  doubled: [],
+  reordered: [],
+  strangers: [],
+  heldTwice: [],
+  unsettled: [],
+} satisfies Partial<Verdict>
+
 /** Whether nothing happened that must not happen. */
 export function isClean(verdict: Verdict): boolean {
   const { lost, doubled, reordered, strangers, heldTwice: twice, unsettled } = verdict

@@ -3,9 +3,8 @@ import { clockOffset } from '@peerage/test-support/faketime.js'
 import { seeded } from '@peerage/test-support/random.js'
 import { requireKnown, wholeNumber } from '@peerage/test-support/usage.js'
 import { check, isClean, outages, percentile, type Verdict } from './checker.js'
-import { makeStandIns } from '../containers/stand-ins.js'
-import { buildImage } from '../containers/image-build.js'
-import { startEngine, whyNoEngine, type Engine } from '../containers/engine.js'
+import { whyNoEngine, type Engine, type OwnedEngine } from '../containers/engine.js'
+import { startPreparedEngine } from '../containers/prepare.js'
 import { startTestbed as startContainers, type ContainerTestbed } from '../containers/testbed.js'
 import { containerFaults, type ContainerFault } from './faults/containers.js'
 import { faults, pick, type AnyFault } from './faults/index.js'
@@ -279,20 +278,12 @@ const needsEngine = (id: string): boolean => pick([id]).found.some((fault) => 'c
 async function engineFor(
   ids: readonly string[],
   log: (line: string) => void,
-): Promise<Awaited<ReturnType<typeof startEngine>> | undefined> {
+): Promise<OwnedEngine | undefined> {
   if (!ids.some(needsEngine)) return undefined
   const reason = await whyNoEngine()
   if (reason !== undefined) {
     log(`Faults of containers do not run: ${reason}.`)
     return undefined
   }
-  const engine = await startEngine()
-  try {
-    await makeStandIns(engine)
-    await buildImage(engine)
-    return engine
-  } catch (error) {
-    await engine.stop()
-    throw error
-  }
+  return startPreparedEngine()
 }

@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { makeDirectory, removeDirectory } from '@peerage/test-support/fixture.js'
 import { REPOSITORY } from '@peerage/test-support/node.js'
 import type { Engine } from './engine.js'
-import { IMAGE } from './image-build.js'
+import { keepImage } from './image-build.js'
 
 /** What this machine and its engine have, as far as docker-compose.yml needs it. */
 export interface Machine {
@@ -141,7 +141,8 @@ export interface ComposeProject {
 export async function makeProject(engine: Engine): Promise<ComposeProject> {
   const folder = await makeDirectory('compose')
   await copyFiles(folder)
-  const built = await engine.docker(['image', 'inspect', '--format', '{{.Id}}', IMAGE])
+  // Compose builds it once more, with the project's labels, which containers of other tests would inherit.
+  const restoreImage = await keepImage(engine)
   const machine = { descriptors: await mostDescriptors(engine), hasGrafana: await hasGrafana(engine) }
   const file = composeFile.parse(parse(await readFile(join(folder, ORIGINAL), 'utf8'), { merge: true }))
   for (const { isNeeded, make } of DIFFERENCES) if (isNeeded(machine)) make(file, machine)
@@ -179,8 +180,7 @@ export async function makeProject(engine: Engine): Promise<ComposeProject> {
     },
     remove: async () => {
       await compose('down', '--volumes', '--timeout', '1')
-      // Compose built it once more, with the project's labels, which containers of other tests would inherit.
-      await engine.docker(['tag', built, IMAGE])
+      await restoreImage()
       await removeDirectory(folder)
     },
   }

@@ -9,6 +9,16 @@ const { version } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')) as {
 /** The name that docker-compose.yml and k8s/ give to our image. */
 export const IMAGE = `peerage:${version}`
 
+/**
+ * Notes which image has our image's name. The result gives that image its name again. In an engine that others use, theirs
+ * may be the one that they run.
+ */
+export async function keepImage(engine: Engine): Promise<() => Promise<void>> {
+  const before = await engine.docker(['image', 'ls', '--quiet', '--no-trunc', IMAGE])
+  return async () =>
+    void (await engine.docker(before === '' ? ['image', 'rm', IMAGE] : ['tag', before, IMAGE]))
+}
+
 /** Builds our image from our Dockerfile. npm's registry is reached over this machine's network. */
 export async function buildImage(engine: Engine): Promise<void> {
   const startedAt = performance.now()

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { eventually } from '@peerage/test-support/process.js'
 import { describe, expect, test } from 'vitest'
-import { percentile } from '../chaos/checker.js'
+import { expectMet } from '../chaos/expectations.js'
 import { lose } from '../chaos/packets.js'
 import { runChaos } from '../chaos/run.js'
 import { startContainer } from './container.js'
@@ -32,22 +32,7 @@ describe('the network between containers', () => {
         log: (line) => said.push(line),
       })
       process.stderr.write(`${said.slice(1).join('\n')}\n`)
-      if (!result) throw new Error(`${id} did not run`)
-      const { lost, doubled, reordered, strangers, heldTwice, unsettled, acknowledged } = result.verdict
-      expected({ lost, doubled, reordered, strangers, heldTwice, unsettled }, said.join('\n')).toEqual({
-        lost: [],
-        doubled: [],
-        reordered: [],
-        strangers: [],
-        heldTwice: [],
-        unsettled: [],
-      })
-      expected(acknowledged).toBeGreaterThan(100)
-      expected(
-        result.notes.filter((note) => !note.ok),
-        said.join('\n'),
-      ).toEqual([])
-      expected(percentile(result.outagesMs, 0.99)).toBeLessThanOrEqual(result.fault.outageP99Ms)
+      expectMet(expected, result, said)
     },
   )
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { findTool, type Tool } from '../support/binary.js'
-import type { Engine } from './engine.js'
+import type { Engine, OwnedEngine } from './engine.js'
 
 /** An image for the tests alone, made from Debian's packages and npm's, under the name that our files ask for. */
 export interface StandIn {
@@ -142,22 +142,37 @@ ENTRYPOINT ["docker", "compose"]
 ]
 
 /**
- * Makes the images that are missing. An image that the engine has, or that a registry gives it, is not replaced. Says on
- * standard error which images are stand-ins.
+ * Gets each image from its registry. What no registry gives is made as a stand-in, but only in an engine of our own: in
+ * another engine it would stay under the name of a public image, for everybody who uses that engine. Says on standard error
+ * which images are stand-ins. Rejects with an Error that says why an image cannot be had.
  */
-export async function makeStandIns(engine: Engine): Promise<void> {
-  for (const standIn of STAND_INS) {
-    const hash = hashOf(standIn)
+export async function makeStandIns(engine: OwnedEngine): Promise<void> {
+  /** Why each of these registries gives nothing. They are asked once. */
+  const silent = new Map<string, string>()
+  for (const standIn of STAND_INS)
     for (const name of standIn.names) {
       const label = await labelOf(engine, name)
-      if (label === hash || label === 'none') continue
-      if (label === undefined && (await pull(engine, name))) continue
+      if (label === 'none') continue // the real one
+      const why = await pull(engine, name, silent)
+      if (why === undefined) continue
+      if (!engine.isOurs && !isPrivate(name)) throw new Error(notInYours(name, label, why))
+      const hash = hashOf(standIn)
       const startedAt = performance.now()
-      await build(engine, { ...standIn, name, hash })
+      if (label !== hash) await build(engine, { ...standIn, name, hash })
       const seconds = ((performance.now() - startedAt) / 1000).toFixed(0)
       process.stderr.write(`${name}: a stand-in with ${standIn.contains}, made in ${seconds} s\n`)
     }
-  }
+}
+
+const isPrivate = (name: string): boolean => name.startsWith('peerage-test/')
+
+function notInYours(name: string, label: string | undefined, why: string): string {
+  const has =
+    label === undefined ? '' : `, and the ${name} that it has is a stand-in (docker image rm ${name})`
+  return (
+    `The engine at DOCKER_HOST or /var/run/docker.sock cannot get ${name}: ${why}${has}. Give it access to the ` +
+    'registry. The tests make stand-ins for public images only in an engine that they start themselves.'
+  )
 }
 
 async function build(
@@ -223,14 +238,20 @@ async function labelOf(engine: Engine, name: string): Promise<string | undefined
   return label === '' ? 'none' : label
 }
 
-/** Whether a registry gives the engine this image. Images for the tests alone are in no registry. */
-async function pull(engine: Engine, name: string): Promise<boolean> {
-  if (name.startsWith('peerage-test/')) return false
+/** Why no registry gives the engine this image; undefined if one has given it. */
+async function pull(engine: Engine, name: string, silent: Map<string, string>): Promise<string | undefined> {
+  if (isPrivate(name)) return 'it is in no registry'
+  const [first = ''] = name.split('/')
+  const registry = first.includes('.') ? first : 'docker.io'
+  const known = silent.get(registry)
+  if (known !== undefined) return known
   try {
     await engine.docker(['pull', '--quiet', name], { deadlineMs: PULL_DEADLINE_MS })
-    return true
-  } catch {
-    return false
+    return undefined
+  } catch (error) {
+    const why = String(error).split('\n').at(-1) ?? ''
+    silent.set(registry, why)
+    return why
   }
 }
 
